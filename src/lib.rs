@@ -1,3 +1,40 @@
 //! `repro` builds container images that are the same bit for bit on every machine and every engine, and proves it.
+//!
+//! Data flows one way: words of the user → settings → plan → steps → archive → image → report.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`cli`] | one file a subcommand: arguments, a library call, rendering |
+//! | [`settings`] | flag, then environment, then default, each value with the place it came from |
+//! | [`plan`] | everything that decides the bytes of an image, as plain data |
+//! | [`pin`] | BuildKit images by digest, and what is known about their versions |
+//! | [`build`] | one build: a runtime runs the plan, the archive is checked while it streams, then it gets its name |
+//! | [`runtime`] | where BuildKit runs: plan to steps, a pure function; steps to processes or to a script |
+//! | [`registry`] | images from registries, by digest |
+//! | [`image`] | archives, read in one pass, every byte checked |
+//! | [`analyze`](mod@analyze) | an image becomes a report |
+//! | [`report`] | reports become text and JSON |
+//! | [`provenance`] | what BuildKit's own record says a build was made from |
+//! | [`output`] | where results go, and that they are never an input |
+//! | [`reference`] | image references, strictly by the specification |
+//! | [`digest`], [`epoch`], [`environment`], [`limits`], [`failure`], [`logging`] | leaves |
 
+pub mod analyze;
+pub mod build;
+pub mod cli;
 pub mod digest;
+pub mod environment;
+pub mod epoch;
+pub mod failure;
+pub mod image;
+pub mod limits;
+pub mod logging;
+pub mod output;
+pub mod pin;
+pub mod plan;
+pub mod provenance;
+pub mod reference;
+pub mod registry;
+pub mod report;
+pub mod runtime;
+pub mod settings;

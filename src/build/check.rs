@@ -1,0 +1,203 @@
+//! Whether what BuildKit wrote is what was asked for: nothing of the builder's word is taken on trust that its bytes can show.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::error::BuildError;
+use super::outcome::{BuildOutcome, BuiltManifest, BuiltWith};
+use super::prepare::Prepared;
+use crate::digest::Digest;
+use crate::image::media_type::Family;
+use crate::image::rewrite::{Base, Verdict, check_rewritten};
+use crate::image::{Image, Manifest, metadata_agrees};
+use crate::limits::FINDINGS_LIMIT;
+use crate::pin::{Version, check_usable};
+use crate::plan::{ArchiveFormat, BuildPlan, MediaTypes};
+use crate::provenance::Provenance;
+use crate::runtime::steps;
+
+/// What the runtime left behind.
+#[derive(Debug)]
+pub struct Findings {
+    digest: Digest,
+    config_digest: Option<Digest>,
+    provenance: Option<Provenance>,
+    version: Option<Version>,
+}
+
+impl Findings {
+    /// Reads the files that the steps name.
+    pub fn load(findings: &steps::Findings) -> Result<Self, BuildError> {
+        let wrong = |why: String| BuildError::Metadata(why);
+        let metadata = read_bounded(&findings.metadata)?;
+        let metadata: Value = serde_json::from_slice(&metadata).map_err(|error| wrong(error.to_string()))?;
+        let digest = |key: &str| metadata.get(key).and_then(Value::as_str).map(|text| text.parse::<Digest>().map_err(|error| wrong(error.to_string())));
+        let provenance = match &findings.provenance {
+            Some(path) => Provenance::parse(&read_bounded(path)?),
+            None => Provenance::from_buildx_metadata(&metadata),
+        };
+        Ok(Self {
+            digest: digest("containerimage.digest").ok_or_else(|| wrong("no `containerimage.digest`".to_owned()))??,
+            config_digest: digest("containerimage.config.digest").transpose()?,
+            provenance,
+            version: parse_version(&String::from_utf8_lossy(&read_bounded(&findings.version)?)),
+        })
+    }
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, BuildError> {
+    let own = |source| BuildError::Own { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(own)?;
+    file.take(FINDINGS_LIMIT + 1).read_to_end(&mut bytes).map_err(own)?;
+    if bytes.len() as u64 > FINDINGS_LIMIT {
+        return Err(BuildError::Metadata(format!("more than {FINDINGS_LIMIT} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// The version in `BuildKit version: v0.19.0` (buildx) or `BuildKit: github.com/moby/buildkit v0.19.0 …` (buildctl).
+fn parse_version(text: &str) -> Option<Version> {
+    let line = text.lines().find(|line| line.trim_start().starts_with("BuildKit"))?;
+    line.split_whitespace().filter(|word| word.starts_with('v')).find_map(Version::parse)
+}
+
+/// Holds the image against the plan and the builder's findings.
+pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<BuildOutcome, BuildError> {
+    let plan = &prepared.plan;
+    check_version(plan, findings)?;
+    metadata_agrees(image, &findings.digest, findings.config_digest.as_ref()).map_err(BuildError::Disagreement)?;
+    check_shape(plan, image)?;
+    let epoch = plan.epoch.seconds();
+    let candidates = findings.provenance.as_ref().map(|provenance| provenance.image_layers.as_slice());
+    let mut manifests = Vec::new();
+    let mut older = 0;
+    for manifest in &image.manifests {
+        let base = candidates.map_or(Base::Unknown, Base::Known);
+        let base_layers = match check_rewritten(manifest, epoch, base) {
+            Verdict::Proved(proof) => proof.base_layers.unwrap_or_default(),
+            Verdict::Refuted(faults) => {
+                let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                return Err(BuildError::NotRewritten(faults.join("\n")));
+            }
+            Verdict::Unproved(reason) => return Err(BuildError::Unproved(reason.to_string())),
+        };
+        let own = manifest.layers.iter().skip(base_layers).filter_map(|layer| layer.facts.epoch.as_ref());
+        older += own.map(|facts| facts.older).sum::<u64>();
+        manifests.push(built_manifest(manifest, base_layers));
+    }
+    Ok(BuildOutcome {
+        schema: "repro.build.v1",
+        image_digest: findings.digest.clone(),
+        manifests,
+        epoch: plan.epoch,
+        archive_format: plan.archive,
+        archive: None,
+        archive_bytes: image.archive_bytes,
+        built_with: BuiltWith {
+            runtime: prepared.runtime_name.name(),
+            rootless: prepared.rootless,
+            image: plan.pin.source.to_string(),
+            digest: plan.pin.digest.clone(),
+            version: findings.version,
+        },
+        materials: findings.provenance.as_ref().map(|provenance| provenance.materials.clone()).unwrap_or_default(),
+        warnings: warnings(prepared, image, older),
+        plan: plan.clone(),
+    })
+}
+
+fn check_version(plan: &BuildPlan, findings: &Findings) -> Result<(), BuildError> {
+    let found = findings.version.map_or_else(|| "of unknown version".to_owned(), |version| version.to_string());
+    match (plan.pin.version, findings.version) {
+        (Some(expected), found_version) if found_version != Some(expected) => {
+            Err(BuildError::OtherVersion { found, expected, digest: plan.pin.digest.clone() })
+        }
+        (_, Some(version)) => Ok(check_usable(version)?),
+        (_, None) => Ok(()),
+    }
+}
+
+/// The archive's format, platforms and media types are those of the plan.
+fn check_shape(plan: &BuildPlan, image: &Image) -> Result<(), BuildError> {
+    let wrong = |why: String| Err(BuildError::NotAsAsked(why));
+    if image.docker_manifest.is_some() != (plan.archive == ArchiveFormat::Docker) {
+        return wrong(format!("the archive is not in the format `{}`", plan.archive.exporter()));
+    }
+    let mut asked: Vec<String> = plan.platforms.iter().map(ToString::to_string).collect();
+    let mut found: Vec<String> = image.manifests.iter().map(platform_of).collect();
+    asked.sort();
+    found.sort();
+    if asked != found {
+        return wrong(format!("platforms {} were asked for, and {} are there", asked.join(", "), found.join(", ")));
+    }
+    let family = match plan.media_types {
+        MediaTypes::Docker => Family::Docker,
+        MediaTypes::Oci => Family::Oci,
+    };
+    if image.manifests.iter().any(|manifest| manifest.family != family) {
+        return wrong(format!("the media types are not those of {family:?}"));
+    }
+    Ok(())
+}
+
+fn platform_of(manifest: &Manifest) -> String {
+    let platform = &manifest.config.platform;
+    let text = platform.to_string();
+    text.parse::<crate::plan::Platform>().map_or(text, |normal| normal.to_string())
+}
+
+fn built_manifest(manifest: &Manifest, base_layers: usize) -> BuiltManifest {
+    BuiltManifest {
+        platform: platform_of(manifest),
+        digest: manifest.document.digest.clone(),
+        config_digest: manifest.config.document.digest.clone(),
+        layers: manifest.layers.len(),
+        base_layers,
+        layer_bytes: manifest.layers.iter().map(|layer| layer.descriptor.size).sum(),
+    }
+}
+
+fn warnings(prepared: &Prepared, image: &Image, older: u64) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if older > 0 {
+        warnings.push(format!(
+            "{older} entries of the layers that this build made are older than the epoch and keep their times: \
+             a copy of the context with other times gives another digest"
+        ));
+    }
+    if prepared.rootless {
+        let affected = image.manifests.iter().filter(|manifest| runs_without_sys(manifest)).map(platform_of);
+        warnings.extend(affected.map(|platform| {
+            format!(
+                "{platform}: RUN on a base without /sys, without root: a BuildKit that runs as root leaves an empty directory sys/ \
+                 in the layer of the first RUN, this one does not (moby/buildkit#6686), so the digest differs from a build as root; \
+                 a base with /dev, /proc and /sys gives the same digest everywhere"
+            )
+        }));
+    }
+    warnings
+}
+
+/// Whether the image ran something and holds no `/sys`.
+fn runs_without_sys(manifest: &Manifest) -> bool {
+    let runs = manifest.config.history.iter().any(|step| step.created_by.starts_with("RUN ") && !step.empty_layer);
+    runs && !manifest.layers.iter().any(|layer| layer.facts.has_sys_dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_read_from_both_clients() {
+        let buildctl = "BuildKit: github.com/moby/buildkit v0.19.0 ";
+        let buildx = "Name:   repro\nDriver: docker-container\n\nNodes:\nName:                  repro0\nBuildKit version:      v0.31.1\n";
+        assert_eq!(parse_version(buildctl), Some(Version::new(0, 19, 0)));
+        assert_eq!(parse_version(buildx), Some(Version::new(0, 31, 1)));
+        assert_eq!(parse_version(""), None);
+    }
+}

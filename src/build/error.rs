@@ -1,0 +1,192 @@
+//! Why a build did not happen, or its result does not count.
+
+use std::path::PathBuf;
+
+use crate::digest::Digest;
+use crate::failure::{Diagnose, ExitStatus};
+use crate::image::{Fault, ImageError};
+use crate::output::OutputError;
+use crate::pin::{PinError, Version};
+use crate::runtime::binaries::BinariesError;
+use crate::runtime::command::CommandError;
+use crate::runtime::detect::DetectError;
+use crate::runtime::engine::EngineError;
+use crate::runtime::execute::ExecuteError;
+use crate::runtime::interrupt::Interruption;
+
+/// Why a build did not happen, or its result does not count.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// No runtime works, or not the one asked for.
+    #[error(transparent)]
+    Detect(#[from] DetectError),
+    /// The pin does not tell enough.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// The output cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The pinned binaries cannot be had.
+    #[error(transparent)]
+    Binaries(#[from] BinariesError),
+    /// A step around the build failed.
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+    /// A flag has no meaning on this runtime.
+    #[error("{flag} has no meaning with the runtime {runtime}: {why}")]
+    NotHere {
+        /// The flag.
+        flag: &'static str,
+        /// The runtime.
+        runtime: &'static str,
+        /// The reason.
+        why: &'static str,
+    },
+    /// There is no home directory.
+    #[error("neither HOME nor XDG_STATE_HOME and XDG_CACHE_HOME are set, so there is no place for caches and builders")]
+    NoHome,
+    /// A file or directory of our own cannot be made or locked.
+    #[error("cannot use `{path}`", path = path.display())]
+    Own {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The builder ended with another status than 0.
+    #[error("the build failed: `{command}` ended with {status}")]
+    Failed {
+        /// What was run.
+        command: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+    },
+    /// The archive could not be written.
+    #[error("cannot write the archive")]
+    Write(#[source] std::io::Error),
+    /// The archive is not right.
+    #[error("what BuildKit wrote is not a sound archive")]
+    Archive(#[source] ImageError),
+    /// BuildKit's metadata are missing or unreadable.
+    #[error("BuildKit's metadata of the build: {0}")]
+    Metadata(String),
+    /// The archive and BuildKit's metadata contradict each other.
+    #[error("the archive is not what BuildKit says it built\n{}", list(.0))]
+    Disagreement(Vec<Fault>),
+    /// A layer that this build made still has its live times.
+    #[error("BuildKit did not rewrite all times to the epoch: {0}")]
+    NotRewritten(String),
+    /// What the layers are made from is not known, so it cannot be told which of them had to be rewritten.
+    #[error("it cannot be told whether BuildKit rewrote all times to the epoch: {0}")]
+    Unproved(String),
+    /// The image is not what was asked for.
+    #[error("the build made something else than was asked for: {0}")]
+    NotAsAsked(String),
+    /// Another version than the pin's.
+    #[error("BuildKit {found} built, and the pin {digest} is {expected}")]
+    OtherVersion {
+        /// What the daemon says.
+        found: String,
+        /// What the pin's table or tag says.
+        expected: Version,
+        /// The pin.
+        digest: Digest,
+    },
+    /// The user wanted to stop.
+    #[error("stopped before the build was done; nothing was written")]
+    Interrupted(Interruption),
+}
+
+fn list(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl BuildError {
+    const fn interruption(&self) -> Option<Interruption> {
+        match self {
+            Self::Interrupted(interruption)
+            | Self::Detect(DetectError::Interrupted(interruption))
+            | Self::Execute(ExecuteError::Command(CommandError::Interrupted(interruption))) => Some(*interruption),
+            _ => None,
+        }
+    }
+}
+
+impl Diagnose for BuildError {
+    fn status(&self) -> ExitStatus {
+        if let Some(interruption) = self.interruption() {
+            return interruption.status();
+        }
+        match self {
+            Self::Pin(_) | Self::NotHere { .. } => ExitStatus::Usage,
+            Self::Output(error) => error.status(),
+            Self::Binaries(error) => error.status(),
+            Self::Failed { .. } | Self::NotAsAsked(_) => ExitStatus::BuildFailed,
+            Self::Archive(_) | Self::Metadata(_) | Self::Disagreement(_) => ExitStatus::Corrupt,
+            Self::NotRewritten(_) => ExitStatus::Different,
+            Self::Detect(_)
+            | Self::Execute(_)
+            | Self::NoHome
+            | Self::Own { .. }
+            | Self::Write(_)
+            | Self::Unproved(_)
+            | Self::OtherVersion { .. }
+            | Self::Interrupted(_) => ExitStatus::Unknown,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        if self.interruption().is_some() {
+            return None;
+        }
+        let text = match self {
+            Self::Output(error) => return error.hint(),
+            Self::Binaries(error) => return error.hint(),
+            Self::Detect(error) => detect_hint(error),
+            Self::Execute(ExecuteError::Engine(error)) => engine_hint(error),
+            Self::Execute(ExecuteError::Command(error)) => command_hint(error),
+            Self::Pin(_) => "give `--media-types docker` or `--media-types oci`, or name the version in the tag (NAME:v0.19.0@sha256:…)",
+            Self::NotHere { .. } => "leave it out, or choose the runtime that it is for with `--runtime`",
+            Self::NoHome => "set HOME",
+            Self::Own { .. } => "look at its permissions and at the free space there (`df`)",
+            Self::Failed { .. } => "the builder's own words above say what is wrong; `-v` shows what repro ran",
+            Self::Write(_) => "look at the free space there (`df`), or choose another place with `--output`",
+            Self::Archive(_) | Self::Metadata(_) | Self::Disagreement(_) => {
+                "build again with `--no-cache`; if it comes back, the builder or its disk is broken: please report it"
+            }
+            Self::NotRewritten(_) => "build again with `--no-cache`; BuildKit's own log says why it left the layer alone",
+            Self::Unproved(_) => "build again with `--no-cache`, so that BuildKit records what it builds from",
+            Self::OtherVersion { .. } => "name the version that the image really is in its tag, or leave the tag out",
+            Self::NotAsAsked(_) => "look at the arguments behind --buildx-args or --buildkit-args",
+            Self::Execute(_) => "build again; if it comes back, remove the builder with `docker buildx rm`",
+            Self::Interrupted(_) => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+const fn detect_hint(error: &DetectError) -> &'static str {
+    match error {
+        DetectError::NoBuildx(_) => "install the plugin (Debian: docker-buildx-plugin from Docker's repository), or use `--runtime buildkitd`",
+        DetectError::Engine(error) => engine_hint(error),
+        DetectError::Config(_) => "mend the file, or set DOCKER_CONFIG to another directory",
+        DetectError::Buildkitd(_) => "install what is missing, or run as root",
+        _ => "install Docker or Podman, or run as root with `--runtime buildkitd`, which needs no engine",
+    }
+}
+
+const fn engine_hint(error: &EngineError) -> &'static str {
+    match error {
+        EngineError::NotThePin { .. } => "remove the builder with `docker buildx rm`, and build again",
+        EngineError::Inspect { .. } => "look at the daemon's log, and build again",
+        _ => "start the daemon, or say where it is with DOCKER_HOST or `docker context use`",
+    }
+}
+
+const fn command_hint(error: &CommandError) -> &'static str {
+    match error {
+        CommandError::Start { .. } => "install it, or choose another runtime with `--runtime`",
+        _ => "look whether the registry of the BuildKit image can be reached; `-v` shows what repro ran",
+    }
+}

@@ -1,0 +1,59 @@
+//! One build: the plan is made, a runtime runs it, the archive is checked while it streams, and only a right archive gets
+//! its name.
+
+mod check;
+mod error;
+mod lock;
+mod outcome;
+mod prepare;
+mod solve;
+
+use std::path::Path;
+
+pub use self::error::BuildError;
+pub use self::outcome::{BuildOutcome, BuiltManifest, BuiltWith};
+pub use self::prepare::Prepared;
+
+use crate::environment::Environment;
+use crate::runtime::execute::Executor;
+use crate::runtime::interrupt::Interrupt;
+use crate::runtime::script::{Destination, Placeholder, render_script};
+use crate::settings::{BuildSettings, Output};
+
+/// Builds what the settings say, and returns what was built once its bytes are checked and in their place.
+pub async fn run(settings: &BuildSettings, environment: &Environment, interrupt: &Interrupt) -> Result<BuildOutcome, BuildError> {
+    let runtime = prepare::choose_runtime(settings, environment, interrupt).await?;
+    let site = prepare::Grounds::make(settings, environment)?;
+    let mut prepared = Prepared::new(settings, environment, interrupt, runtime, &site.names()).await?;
+    let _locks = lock::take_locks(&prepared, &site, interrupt).await?;
+    let mut executor = Executor { environment, interrupt, engine: prepared.take_engine(), identity: None };
+    let result = solve::build(&prepared, &site, &mut executor).await;
+    if result.is_err() {
+        executor.clean_up(&prepared.steps.abort).await;
+    }
+    executor.clean_up(&prepared.steps.cleanup).await;
+    result
+}
+
+/// The script that does what [`run`] would do.
+pub async fn dry_run(
+    settings: &BuildSettings,
+    environment: &Environment,
+    interrupt: &Interrupt,
+    program: &Path,
+) -> Result<Vec<u8>, BuildError> {
+    let runtime = prepare::choose_runtime(settings, environment, interrupt).await?;
+    // What stands for the private directory must not occur in anything of the user's.
+    let placeholder = Placeholder::new(&prepare::random_text()?);
+    let names = prepare::Names::placeholder(environment, &placeholder)?;
+    let prepared = Prepared::new(settings, environment, interrupt, runtime, &names).await?;
+    let archive = match &settings.output.value {
+        Output::Stdout => None,
+        Output::File(path) => Some(path.as_path()),
+    };
+    let comments = [
+        format!("repro {}: what `repro build` would run.", env!("CARGO_PKG_VERSION")),
+        format!("BuildKit {} through {}, epoch {}.", prepared.plan.pin.source, prepared.runtime_name.name(), prepared.plan.epoch),
+    ];
+    Ok(render_script(&prepared.steps, &placeholder, &Destination { archive, comments: &comments, program }))
+}

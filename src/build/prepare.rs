@@ -1,0 +1,233 @@
+//! From settings to steps: the runtime, the pin, the plan, and the ground that a build stands on.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::error::BuildError;
+use crate::environment::Environment;
+use crate::output::{OutputError, Place};
+use crate::pin::Variant;
+use crate::plan::BuildPlan;
+use crate::reference::ImageSource;
+use crate::runtime::detect::{Runtime, detect};
+use crate::runtime::engine::Engine;
+use crate::runtime::interrupt::Interrupt;
+use crate::runtime::script::Placeholder;
+use crate::runtime::steps::Steps;
+use crate::runtime::{Site, binaries, buildkitd, docker, podman};
+use crate::settings::{BuildSettings, Output, RuntimeName};
+
+/// The paths and texts that belong to one run.
+#[derive(Debug, Clone)]
+pub struct Names {
+    private: PathBuf,
+    unique: String,
+    state: PathBuf,
+    cache: PathBuf,
+}
+
+impl Names {
+    /// Those of a run that is only written down.
+    pub fn placeholder(environment: &Environment, placeholder: &Placeholder) -> Result<Self, BuildError> {
+        let (state, cache) = directories(environment)?;
+        Ok(Self { private: placeholder.directory().to_owned(), unique: placeholder.unique().to_owned(), state, cache })
+    }
+}
+
+/// The ground that a build stands on: directories of its own, none of them in the context, and where results go.
+pub struct Grounds {
+    private: TempDir,
+    unique: String,
+    /// Where builders, caches and locks are kept.
+    pub state: PathBuf,
+    cache: PathBuf,
+    /// Where the archive goes, unless it goes to stdout.
+    pub archive: Option<Place>,
+    /// Where the metadata go.
+    pub metadata: Option<Place>,
+}
+
+impl Grounds {
+    /// Makes the directories, and looks whether results can be written, before anything runs.
+    pub fn make(settings: &BuildSettings, environment: &Environment) -> Result<Self, BuildError> {
+        let (state, cache) = directories(environment)?;
+        let scratch = state.join("tmp");
+        for directory in [&state, &scratch] {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+            made.map_err(|source| BuildError::Own { path: directory.clone(), source })?;
+        }
+        let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        for path in [&state, &cache] {
+            refuse_in_context(&settings.context, &resolved(path))?;
+        }
+        let temporary = resolved(&environment.path("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp")));
+        // A context that holds the directory for temporary files would see this build's own.
+        let parent = if temporary.starts_with(&settings.context) { &scratch } else { &temporary };
+        let unique = random_text()?;
+        let private = tempfile::Builder::new().prefix(&format!("repro.{unique}")).rand_bytes(0).tempdir_in(parent);
+        let private = private.map_err(|source| BuildError::Own { path: parent.clone(), source })?;
+        let place = |path: &PathBuf| Place::prepare(path, &settings.context, &scratch);
+        let archive = match &settings.output.value {
+            Output::Stdout => None,
+            Output::File(path) => Some(place(path)?),
+        };
+        let metadata = settings.metadata_file.as_ref().map(place).transpose()?;
+        Ok(Self { private, unique, state, cache, archive, metadata })
+    }
+
+    /// The names of this run.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        let private = self.private.path().to_owned();
+        Names { private, unique: self.unique.clone(), state: self.state.clone(), cache: self.cache.clone() }
+    }
+
+    /// Whether a result goes into the context itself.
+    #[must_use]
+    pub fn writes_into_context(&self) -> bool {
+        [&self.archive, &self.metadata].into_iter().flatten().any(Place::is_in_context)
+    }
+}
+
+fn refuse_in_context(context: &Path, path: &Path) -> Result<(), OutputError> {
+    if path.starts_with(context) {
+        return Err(OutputError::StateInContext { context: context.to_owned(), path: path.to_owned() });
+    }
+    Ok(())
+}
+
+fn directories(environment: &Environment) -> Result<(PathBuf, PathBuf), BuildError> {
+    let state = environment.state_directory().ok_or(BuildError::NoHome)?;
+    let cache = environment.cache_directory().ok_or(BuildError::NoHome)?;
+    Ok((state, cache))
+}
+
+/// Sixteen characters that no other run has.
+pub fn random_text() -> Result<String, BuildError> {
+    let path = Path::new("/dev/urandom");
+    let mut bytes = [0; 8];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(|source| BuildError::Own { path: path.to_owned(), source })?;
+    Ok(hex::encode(bytes))
+}
+
+/// The runtime asked for, or the first that works; flags that it has no meaning for are refused.
+pub async fn choose_runtime(
+    settings: &BuildSettings,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Result<Runtime, BuildError> {
+    // What is only for one runtime asks for it.
+    let asked = settings.runtime.value.or(settings.rootless.value.then_some(RuntimeName::Podman));
+    let runtime = detect(asked, environment, interrupt).await?;
+    let name = runtime.name();
+    let refuse = |flag, why| Err(BuildError::NotHere { flag, runtime: name.name(), why });
+    if settings.rootless.value && name != RuntimeName::Podman {
+        return refuse("--rootless", "it says which image Podman runs");
+    }
+    if !settings.buildkit_args.is_empty() && name == RuntimeName::Docker {
+        return refuse("--buildkit-args", "the client there is buildx, and --buildx-args are for it");
+    }
+    if !settings.buildx_args.is_empty() && name != RuntimeName::Docker {
+        return refuse("--buildx-args", "the client there is buildctl, and --buildkit-args are for it");
+    }
+    let upper = settings.annotations.iter().any(|annotation| annotation.key.chars().any(char::is_uppercase));
+    if upper && name != RuntimeName::Docker {
+        return refuse("--annotation with a key in upper case", "buildctl makes it lower case");
+    }
+    Ok(runtime)
+}
+
+/// A build that is ready to run.
+pub struct Prepared {
+    /// What decides the bytes.
+    pub plan: BuildPlan,
+    /// What is done.
+    pub steps: Steps,
+    /// The runtime.
+    pub runtime_name: RuntimeName,
+    /// Whether RUN happens in a user namespace.
+    pub rootless: bool,
+    engine: Option<Engine>,
+}
+
+impl Prepared {
+    /// Makes plan and steps for a runtime. The child runtime gets its binaries here.
+    pub async fn new(
+        settings: &BuildSettings,
+        environment: &Environment,
+        interrupt: &Interrupt,
+        runtime: Runtime,
+        names: &Names,
+    ) -> Result<Self, BuildError> {
+        let (runtime_name, rootless) = (runtime.name(), runtime.is_rootless());
+        let child_rootless = runtime_name == RuntimeName::Buildkitd && rootless;
+        let variant = if settings.rootless.value || child_rootless { Variant::Rootless } else { Variant::Plain };
+        let plan = settings.plan(settings.pin_for(variant))?;
+        let image = engine_image(&plan.pin.source, runtime_name)?;
+        let extra_args = if runtime_name == RuntimeName::Docker { &settings.buildx_args } else { &settings.buildkit_args };
+        let site = Site {
+            private: &names.private,
+            state: &names.state,
+            unique: &names.unique,
+            image: &image,
+            image_on_loopback: on_loopback(&plan.pin.source),
+            host_network: settings.host_network,
+            buildkitd_config: settings.buildkitd_config.as_deref(),
+            extra_args,
+            progress: "plain",
+        };
+        let (mut steps, engine) = match runtime {
+            Runtime::Docker { config, engine, .. } => (docker::steps(&plan, &site, &config), Some(engine)),
+            Runtime::Podman { .. } => (podman::steps(&plan, &site, variant), None),
+            Runtime::Buildkitd { .. } => {
+                let work = binaries::ensure(&plan.pin.source, &names.cache, environment);
+                let binaries = tokio::select! {
+                    binaries = work => binaries?,
+                    interruption = interrupt.wait() => return Err(BuildError::Interrupted(interruption)),
+                };
+                if child_rootless && binaries.rootlesskit.is_none() {
+                    let why = "a plain user needs the rootless image of BuildKit, which brings rootlesskit";
+                    return Err(BuildError::NotHere { flag: "--buildkit-image of a plain image", runtime: "buildkitd", why });
+                }
+                (buildkitd::steps(&plan, &site, &binaries, child_rootless), None)
+            }
+        };
+        if runtime_name == RuntimeName::Docker {
+            steps.solve = docker::with_secret_variables(steps.solve, &plan);
+        }
+        Ok(Self { plan, steps, runtime_name, rootless, engine })
+    }
+
+    /// The connection to the Docker daemon, once.
+    pub fn take_engine(&mut self) -> Option<Engine> {
+        self.engine.take()
+    }
+}
+
+/// The image as engines pull it: by digest alone, because some refuse a tag beside it.
+fn engine_image(source: &ImageSource, runtime: RuntimeName) -> Result<String, BuildError> {
+    match source {
+        ImageSource::Registry(reference) => {
+            let digest = reference.digest().map(ToString::to_string).unwrap_or_default();
+            Ok(format!("{}@{digest}", reference.name()))
+        }
+        _ if runtime == RuntimeName::Buildkitd => Ok(source.to_string()),
+        _ => Err(BuildError::NotHere {
+            flag: "--buildkit-image of an OCI layout",
+            runtime: runtime.name(),
+            why: "engines pull from registries",
+        }),
+    }
+}
+
+fn on_loopback(source: &ImageSource) -> bool {
+    let ImageSource::Registry(reference) = source else { return false };
+    let host = reference.registry();
+    let host = host.strip_suffix(|c: char| c.is_ascii_digit()).map_or(host, |_| host.rsplit_once(':').map_or(host, |(host, _)| host));
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}

@@ -1,0 +1,63 @@
+//! `repro builder`
+
+use clap::{Args, Subcommand};
+
+use super::print;
+use crate::environment::Environment;
+use crate::failure::{ExitStatus, Failure};
+use crate::pin::{Pin, Variant};
+use crate::runtime::binaries;
+use crate::runtime::docker_config::DockerConfig;
+use crate::runtime::interrupt::Interrupt;
+
+/// The arguments of `repro builder`.
+#[derive(Debug, Args)]
+pub struct BuilderCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Fetch the binaries of a pinned BuildKit into the cache, check them, and print their directory
+    Fetch {
+        /// The BuildKit image: NAME[:TAG]@DIGEST, oci:DIR@DIGEST or oci-archive:FILE@DIGEST
+        #[arg(value_name = "IMAGE", env = "REPRO_BUILDKIT_IMAGE")]
+        image: Option<String>,
+    },
+    /// Print the Docker configuration that builds use: yours without proxies, headers and defaults, with credentials
+    DockerConfig,
+}
+
+impl BuilderCommand {
+    /// Runs the action.
+    pub async fn run(&self, environment: &Environment, interrupt: &Interrupt) -> Result<ExitStatus, Failure> {
+        match &self.action {
+            Action::Fetch { image } => fetch(image.as_deref(), environment, interrupt).await,
+            Action::DockerConfig => {
+                let config = DockerConfig::load(environment).map_err(|error| {
+                    Failure::usage(format!("{error}"), "mend the file, or set DOCKER_CONFIG to another directory")
+                })?;
+                print(&config.private_json())?;
+                Ok(ExitStatus::Success)
+            }
+        }
+    }
+}
+
+async fn fetch(image: Option<&str>, environment: &Environment, interrupt: &Interrupt) -> Result<ExitStatus, Failure> {
+    let variant = if rustix::process::geteuid().is_root() { Variant::Plain } else { Variant::Rootless };
+    let pin = match image.filter(|image| !image.is_empty()) {
+        Some(image) => Pin::parse(image).map_err(|error| Failure::usage(error.to_string(), "append `@sha256:…`"))?,
+        None => Pin::default_for(variant),
+    };
+    let cache = environment.cache_directory().ok_or_else(|| Failure::usage("HOME is not set", "set HOME"))?;
+    let found = tokio::select! {
+        found = binaries::ensure(&pin.source, &cache, environment) => found?,
+        interruption = interrupt.wait() => {
+            return Err(Failure { status: interruption.status(), message: "stopped".to_owned(), hint: None });
+        }
+    };
+    print(format!("{}\n", found.dir.display()).as_bytes())?;
+    Ok(ExitStatus::Success)
+}

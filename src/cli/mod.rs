@@ -1,0 +1,79 @@
+//! The command line: one file a subcommand, each from arguments to a library call to rendering.
+
+mod analyze;
+mod build;
+mod builder;
+
+use std::io::{self, Write as _};
+
+use clap::{Parser, Subcommand};
+
+use crate::environment::Environment;
+use crate::failure::{ExitStatus, Failure};
+use crate::runtime::interrupt::Interrupt;
+
+/// Container images that are the same bit for bit on every machine and every engine, and the proof.
+#[derive(Debug, Parser)]
+#[command(name = "repro", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = "Exit status: 0 done and equal, 1 differs or not as expected, 2 wrong usage, 3 the build failed,\n4 could not tell, 5 the input is corrupt or not an image, 130 interrupted, 143 terminated.")]
+pub struct Cli {
+    /// Say more: where each setting came from, which runtimes were passed over (-v); what is run (-vv)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build an image with the pinned BuildKit, check every byte of it, and print its digests
+    Build(Box<build::BuildCommand>),
+    /// Check every byte of an archive and print its digests
+    Analyze(analyze::AnalyzeCommand),
+    /// What builds need: the binaries of a pinned BuildKit, the private Docker configuration
+    Builder(builder::BuilderCommand),
+}
+
+/// Runs a command and says how the process ends.
+#[must_use]
+pub fn run(cli: &Cli) -> ExitStatus {
+    let result = match &cli.command {
+        Command::Analyze(command) => command.run(),
+        Command::Build(command) => with_tokio(async |environment, interrupt| command.run(environment, interrupt).await),
+        Command::Builder(command) => with_tokio(async |environment, interrupt| command.run(environment, interrupt).await),
+    };
+    result.unwrap_or_else(|failure| {
+        let _ = io::stderr().write_all(failure.render().as_bytes());
+        failure.status
+    })
+}
+
+fn with_tokio(
+    work: impl AsyncFnOnce(&Environment, &Interrupt) -> Result<ExitStatus, Failure>,
+) -> Result<ExitStatus, Failure> {
+    let broken = |error: io::Error| Failure {
+        status: ExitStatus::Unknown,
+        message: format!("cannot start: {error}"),
+        hint: Some("look at the limits of this user (`ulimit -a`)".to_owned()),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
+    runtime.block_on(async {
+        let interrupt = Interrupt::listen().map_err(broken)?;
+        work(&Environment::of_this_process(), &interrupt).await
+    })
+}
+
+/// Writes data to stdout; a reader that went away is no error.
+fn print(data: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(data).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure {
+            status: ExitStatus::Unknown,
+            message: format!("cannot write to stdout: {error}"),
+            hint: Some("look at the free space there (`df`)".to_owned()),
+        }),
+        _ => Ok(()),
+    }
+}

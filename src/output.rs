@@ -1,0 +1,275 @@
+//! Where the archive goes: written beside its place, renamed when it is right, and never an input of a build.
+//!
+//! The rules when the place lies inside the build context: the temporary file lies outside; the old archive is removed
+//! before the build reads the context; the times of the directory are put back after every change, because they are bytes
+//! of the image; a directory that is not there yet is not made, because it would be in the next build and was not in this.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Timespec, Timestamps};
+use tempfile::NamedTempFile;
+
+use crate::failure::{Diagnose, ExitStatus};
+
+/// Why a file cannot be put where it should go.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// The directory cannot be made, or is none.
+    #[error("cannot write into `{path}`", path = path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A directory inside the context would have to be made.
+    #[error("directory `{path}` does not exist, and it would lie in the build context: the next build would hold it", path = path.display())]
+    WouldChangeContext {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The path names something that is not a file.
+    #[error("`{path}` is not a file", path = path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Writing failed.
+    #[error("cannot write `{path}`", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Our own state lies in the context.
+    #[error("the build context `{context}` holds `{path}`, where repro keeps what it needs itself", context = context.display(), path = path.display())]
+    StateInContext {
+        /// The context.
+        context: PathBuf,
+        /// What lies in it.
+        path: PathBuf,
+    },
+}
+
+impl Diagnose for OutputError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::WouldChangeContext { .. } | Self::NotAFile { .. } | Self::StateInContext { .. } => ExitStatus::Usage,
+            Self::Directory { .. } | Self::Write { .. } => ExitStatus::Unknown,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::WouldChangeContext { .. } => "make the directory first, or choose an output outside of the context",
+            Self::NotAFile { .. } => "give the path of a file with `--output`",
+            Self::StateInContext { .. } => "build a smaller directory, or set XDG_STATE_HOME, XDG_CACHE_HOME and TMPDIR to places outside of it",
+            Self::Directory { .. } | Self::Write { .. } => "look at the permissions and the free space there (`df`), or choose another place with `--output`",
+        };
+        Some(text.to_owned())
+    }
+}
+
+/// A place for one file.
+#[derive(Debug)]
+pub struct Place {
+    path: PathBuf,
+    directory: PathBuf,
+    in_context: bool,
+    scratch: PathBuf,
+}
+
+impl Place {
+    /// Looks whether `path` can be written, without changing anything but making its directory where that is harmless.
+    ///
+    /// `scratch` is a directory outside of the context for temporary files.
+    pub fn prepare(path: &Path, context: &Path, scratch: &Path) -> Result<Self, OutputError> {
+        let name = path.file_name().ok_or_else(|| OutputError::NotAFile { path: path.to_owned() })?;
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let wrong = |source| OutputError::Directory { path: parent.to_owned(), source };
+        let directory = match parent.canonicalize() {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if resolve_existing(parent).starts_with(context) {
+                    return Err(OutputError::WouldChangeContext { path: parent.to_owned() });
+                }
+                fs::create_dir_all(parent).map_err(wrong)?;
+                parent.canonicalize().map_err(wrong)?
+            }
+            Err(error) => return Err(wrong(error)),
+        };
+        if !directory.is_dir() {
+            return Err(wrong(io::Error::from(io::ErrorKind::NotADirectory)));
+        }
+        rustix::fs::access(&directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+            .map_err(|errno| wrong(errno.into()))?;
+        let path = directory.join(name);
+        if path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            return Err(OutputError::NotAFile { path });
+        }
+        let in_context = directory.starts_with(context);
+        Ok(Self { path, directory, in_context, scratch: scratch.to_owned() })
+    }
+
+    /// The final path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the place lies inside the build context.
+    #[must_use]
+    pub const fn is_in_context(&self) -> bool {
+        self.in_context
+    }
+
+    /// Removes the file of an earlier build: a build that fails must not leave it looking new, and a build must not read it.
+    pub fn remove_stale(&self) -> Result<(), OutputError> {
+        self.keeping_times(|| match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+        .map_err(|source| OutputError::Write { path: self.path.clone(), source })
+    }
+
+    /// A temporary file that can become this one.
+    pub fn temporary(&self) -> Result<NamedTempFile, OutputError> {
+        let directory = if self.in_context { &self.scratch } else { &self.directory };
+        tempfile::Builder::new()
+            .prefix(".repro.")
+            .suffix(".part")
+            .tempfile_in(directory)
+            .map_err(|source| OutputError::Directory { path: directory.clone(), source })
+    }
+
+    /// Puts a finished temporary file into its place: synced, readable, then renamed.
+    pub fn commit(&self, temporary: NamedTempFile) -> Result<(), OutputError> {
+        let wrong = |source| OutputError::Write { path: self.path.clone(), source };
+        finish(temporary.as_file()).map_err(wrong)?;
+        self.keeping_times(|| match temporary.persist(&self.path) {
+            Ok(_) => Ok(()),
+            // The scratch directory may lie on another file system.
+            Err(error) if error.error.kind() == io::ErrorKind::CrossesDevices => {
+                let mut beside = tempfile::Builder::new().prefix(".repro.").suffix(".part").tempfile_in(&self.directory)?;
+                io::copy(&mut File::open(error.file.path())?, beside.as_file_mut())?;
+                finish(beside.as_file())?;
+                beside.persist(&self.path).map(|_| ()).map_err(|error| error.error)
+            }
+            Err(error) => Err(error.error),
+        })
+        .map_err(wrong)?;
+        // The rename itself must survive a power cut as well.
+        File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(wrong)
+    }
+
+    /// Writes a small file in one go.
+    pub fn write(&self, contents: &[u8]) -> Result<(), OutputError> {
+        let mut temporary = self.temporary()?;
+        io::Write::write_all(&mut temporary, contents)
+            .map_err(|source| OutputError::Write { path: self.path.clone(), source })?;
+        self.commit(temporary)
+    }
+
+    /// Does something in the directory and, inside the context, puts its modification time back afterwards.
+    fn keeping_times(&self, action: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        if !self.in_context {
+            return action();
+        }
+        let before = rustix::fs::stat(&self.directory)?;
+        action()?;
+        let keep = |seconds: i64, nanoseconds: u64| Timespec {
+            tv_sec: seconds,
+            tv_nsec: i64::try_from(nanoseconds).unwrap_or_default(),
+        };
+        let times = Timestamps {
+            last_access: keep(before.st_atime, before.st_atime_nsec),
+            last_modification: keep(before.st_mtime, before.st_mtime_nsec),
+        };
+        rustix::fs::utimensat(rustix::fs::CWD, &self.directory, &times, rustix::fs::AtFlags::empty())?;
+        Ok(())
+    }
+}
+
+fn finish(file: &File) -> io::Result<()> {
+    // Temporary files are made for the owner alone; an archive is as readable as any other file.
+    let mask = umask();
+    file.set_permissions(fs::Permissions::from_mode(0o666 & !mask))?;
+    file.sync_all()
+}
+
+/// The file mode creation mask, read without changing it: changing it would race with other threads.
+fn umask() -> u32 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    line.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o022)
+}
+
+/// The path with the links of what exists of it resolved.
+fn resolve_existing(path: &Path) -> PathBuf {
+    for ancestor in path.ancestors() {
+        if let (Ok(resolved), Ok(rest)) = (ancestor.canonicalize(), path.strip_prefix(ancestor)) {
+            return resolved.join(rest);
+        }
+    }
+    path.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, SystemTime};
+
+    fn place(output: &Path, context: &Path, scratch: &Path) -> Result<Place, OutputError> {
+        Place::prepare(output, context, scratch)
+    }
+
+    #[test]
+    fn inside_the_context_nothing_is_left_to_see() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let (context, scratch) = (root.join("context"), root.join("scratch"));
+        fs::create_dir_all(&context).unwrap();
+        fs::create_dir_all(&scratch).unwrap();
+        fs::write(context.join("image.tar"), "old").unwrap();
+        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        File::open(&context).unwrap().set_modified(old).unwrap();
+
+        let place = place(&context.join("image.tar"), &context, &scratch).unwrap();
+        assert!(place.is_in_context());
+        place.remove_stale().unwrap();
+        let temporary = place.temporary().unwrap();
+        assert!(temporary.path().starts_with(&scratch));
+        assert_eq!(fs::read_dir(&context).unwrap().count(), 0, "the build reads an empty context");
+        place.commit(temporary).unwrap();
+        assert!(context.join("image.tar").is_file());
+        assert_eq!(context.metadata().unwrap().modified().unwrap(), old, "the time of the directory is a byte of the image");
+    }
+
+    #[test]
+    fn a_directory_is_made_only_where_no_build_sees_it() {
+        let root = tempfile::tempdir().unwrap();
+        let context = root.path().canonicalize().unwrap().join("context");
+        fs::create_dir_all(&context).unwrap();
+        let inside = place(&context.join("out/image.tar"), &context, root.path());
+        assert!(matches!(inside, Err(OutputError::WouldChangeContext { .. })));
+        assert!(!context.join("out").exists());
+        let outside = place(&root.path().join("new/dir/image.tar"), &context, root.path()).unwrap();
+        outside.write(b"x").unwrap();
+        assert_eq!(fs::read(outside.path()).unwrap(), b"x");
+    }
+
+    #[test]
+    fn a_directory_is_not_a_file() {
+        let root = tempfile::tempdir().unwrap();
+        let context = root.path().join("context");
+        fs::create_dir_all(root.path().join("image.tar")).unwrap();
+        let result = place(&root.path().join("image.tar"), &context, root.path());
+        assert!(matches!(result, Err(OutputError::NotAFile { .. })));
+    }
+}

@@ -1,0 +1,436 @@
+//! The plan of a build: everything that decides the bytes, as plain data.
+//!
+//! A plan is made from settings, knows no engine, and can be serialised. A runtime turns it into commands.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+use crate::digest::Digest;
+use crate::epoch::SourceDateEpoch;
+use crate::pin::Pin;
+
+/// Everything that decides the bytes of an image.
+#[derive(Debug, Clone, Serialize)]
+pub struct BuildPlan {
+    /// The build context, absolute.
+    #[serde(serialize_with = "path_text")]
+    pub context: PathBuf,
+    /// The Dockerfile, absolute.
+    #[serde(serialize_with = "path_text")]
+    pub dockerfile: PathBuf,
+    /// The moment that files and history are clamped to.
+    pub epoch: SourceDateEpoch,
+    /// The BuildKit that builds.
+    pub pin: Pin,
+    /// The platforms, at least one, always passed explicitly.
+    pub platforms: Vec<Platform>,
+    /// Build arguments, without SOURCE_DATE_EPOCH.
+    pub build_args: BTreeMap<String, String>,
+    /// Labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of manifests, indexes and their descriptors.
+    pub annotations: Vec<Annotation>,
+    /// The stage to build, else the last one.
+    pub target: Option<String>,
+    /// Secrets that RUN may mount.
+    pub secrets: Vec<Secret>,
+    /// Names of the image inside the archive.
+    pub tags: Vec<String>,
+    /// The format of the archive.
+    pub archive: ArchiveFormat,
+    /// The family of media types.
+    pub media_types: MediaTypes,
+    /// Build on throw-away state.
+    pub no_cache: bool,
+    /// Keeps the cache mounts of projects apart.
+    pub cache_namespace: String,
+}
+
+/// The format of the archive that a build writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArchiveFormat {
+    /// What `docker load` reads; one platform.
+    Docker,
+    /// An OCI image layout in a tar; any number of platforms.
+    Oci,
+}
+
+impl ArchiveFormat {
+    /// The exporter's `type=`.
+    #[must_use]
+    pub const fn exporter(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Oci => "oci",
+        }
+    }
+}
+
+/// The family of media types that manifests and layers are described with. It is part of the manifest's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaTypes {
+    /// `application/vnd.docker.*`
+    Docker,
+    /// `application/vnd.oci.*`
+    Oci,
+}
+
+/// Why a word of the user cannot be part of a plan.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// Not `os/arch[/variant]`.
+    #[error("`{0}` is not a platform: `os/architecture[/variant]` is, as in linux/arm64")]
+    Platform(String),
+    /// Not an annotation.
+    #[error("annotation `{text}`: {why}")]
+    Annotation {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Not a secret.
+    #[error("secret `{text}`: {why}")]
+    Secret {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+/// A platform as `os/architecture[/variant]`, in the spelling that BuildKit normalises to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Platform {
+    /// The operating system.
+    pub os: String,
+    /// The architecture in Go's names.
+    pub architecture: String,
+    /// The variant, such as `v7`.
+    pub variant: Option<String>,
+}
+
+impl Platform {
+    /// The platform of this machine, with Linux as what runs in containers.
+    #[must_use]
+    pub fn of_this_machine() -> Self {
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "x86" => "386",
+            "aarch64" => "arm64",
+            "powerpc64" => "ppc64le",
+            other => other,
+        };
+        Self { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None }
+    }
+}
+
+impl FromStr for Platform {
+    type Err = PlanError;
+
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        let wrong = || PlanError::Platform(text.to_owned());
+        let lower = text.to_lowercase();
+        let parts: Vec<&str> = lower.split('/').collect();
+        let valid = |part: &&str| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        };
+        if !(2..=3).contains(&parts.len()) || !parts.iter().all(valid) {
+            return Err(wrong());
+        }
+        let variant = parts.get(2).copied();
+        let (architecture, variant) = match (parts[1], variant) {
+            ("x86_64" | "x86-64" | "amd64", None | Some("v1")) => ("amd64", None),
+            ("aarch64" | "arm64", None | Some("8" | "v8")) => ("arm64", None),
+            ("i386", None) => ("386", None),
+            ("armhf", None) | ("arm", None | Some("7")) => ("arm", Some("v7")),
+            ("armel", None) | ("arm", Some("6")) => ("arm", Some("v6")),
+            other => other,
+        };
+        let os = if parts[0] == "macos" { "darwin" } else { parts[0] };
+        Ok(Self { os: os.to_owned(), architecture: architecture.to_owned(), variant: variant.map(str::to_owned) })
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
+    }
+}
+
+impl Serialize for Platform {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Which document an annotation lands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnnotationTarget {
+    /// The image manifest.
+    Manifest,
+    /// The image index.
+    Index,
+    /// The descriptor of the manifest in the index.
+    ManifestDescriptor,
+    /// The descriptor of the index in the layout's own index.
+    IndexDescriptor,
+}
+
+impl AnnotationTarget {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "manifest" => Self::Manifest,
+            "index" => Self::Index,
+            "manifest-descriptor" => Self::ManifestDescriptor,
+            "index-descriptor" => Self::IndexDescriptor,
+            _ => return None,
+        })
+    }
+
+    /// The name in buildx's syntax, and, behind `annotation-`, in BuildKit's.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Manifest => "manifest",
+            Self::Index => "index",
+            Self::ManifestDescriptor => "manifest-descriptor",
+            Self::IndexDescriptor => "index-descriptor",
+        }
+    }
+
+    /// Whether there has to be an index for it, which only several platforms make.
+    #[must_use]
+    pub const fn needs_index(self) -> bool {
+        matches!(self, Self::Index | Self::IndexDescriptor)
+    }
+}
+
+/// One annotation: `[TARGET[,TARGET…][[PLATFORM]]:]KEY=VALUE` in buildx's syntax, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Annotation {
+    /// The document that it lands in.
+    pub target: AnnotationTarget,
+    /// Only for this platform, else for all.
+    pub platform: Option<Platform>,
+    /// The key.
+    pub key: String,
+    /// The value, any text.
+    pub value: String,
+}
+
+impl Annotation {
+    /// Parses one `--annotation` word; a word that names several targets makes several annotations.
+    pub fn parse(text: &str) -> Result<Vec<Self>, PlanError> {
+        let wrong = |why| PlanError::Annotation { text: text.to_owned(), why };
+        let (name, value) = text.split_once('=').ok_or_else(|| wrong("there is no `=` between key and value"))?;
+        let (targets, key) = name.split_once(':').unwrap_or(("manifest", name));
+        if key.is_empty() {
+            return Err(wrong("the key is empty"));
+        }
+        if key.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(wrong("the key holds white space or control characters"));
+        }
+        targets
+            .split(',')
+            .map(|target| {
+                let (target, platform) = match target.split_once('[') {
+                    Some((target, rest)) => {
+                        let platform = rest.strip_suffix(']').ok_or_else(|| wrong("`[` is not closed"))?;
+                        (target, Some(platform.parse().map_err(|_| wrong("the platform in brackets is not one"))?))
+                    }
+                    None => (target, None),
+                };
+                let target = AnnotationTarget::parse(target)
+                    .ok_or_else(|| wrong("the part before `:` is manifest, index, manifest-descriptor or index-descriptor"))?;
+                Ok(Self { target, platform, key: key.to_owned(), value: value.to_owned() })
+            })
+            .collect()
+    }
+}
+
+/// Where the value of a secret comes from. The value itself is never part of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretSource {
+    /// A file, absolute.
+    File(#[serde(serialize_with = "path_text")] PathBuf),
+    /// A variable of the caller's environment.
+    Env(String),
+}
+
+/// A secret: `id=ID[,src=FILE|,env=VARIABLE]` in buildx's syntax.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Secret {
+    /// The id that RUN mounts it by.
+    pub id: String,
+    /// Where its value comes from.
+    pub source: SecretSource,
+}
+
+impl Secret {
+    /// Parses one `--secret` word. Without `src` and `env` the variable named like the id is taken if it is set, else the file.
+    pub fn parse(text: &str, directory: &Path, is_set: impl Fn(&str) -> bool) -> Result<Self, PlanError> {
+        let wrong = |why| PlanError::Secret { text: text.to_owned(), why };
+        let fields = split_csv(text).ok_or_else(|| wrong("the quotes are not closed"))?;
+        let (mut id, mut file, mut env, mut kind) = (None, None, None, None);
+        for field in fields {
+            let (key, value) = field.split_once('=').ok_or_else(|| wrong("each part is `key=value`"))?;
+            match key.to_ascii_lowercase().as_str() {
+                "id" => id = Some(value.to_owned()),
+                "src" | "source" => file = Some(value.to_owned()),
+                "env" => env = Some(value.to_owned()),
+                "type" if matches!(value, "file" | "env") => kind = Some(value.to_owned()),
+                "type" => return Err(wrong("`type` is file or env")),
+                _ => return Err(wrong("the parts are id, src, env and type")),
+            }
+        }
+        let id = id.filter(|id| !id.is_empty()).ok_or_else(|| wrong("`id` is missing"))?;
+        if kind.as_deref() == Some("env") && env.is_none() {
+            env = Some(file.take().unwrap_or_else(|| id.clone()));
+        }
+        let source = match (file, env) {
+            (Some(_), Some(_)) => return Err(wrong("`src` and `env` exclude each other")),
+            (Some(file), None) => SecretSource::File(directory.join(file)),
+            (None, Some(name)) => SecretSource::Env(name),
+            (None, None) if kind.is_none() && is_set(&id) => SecretSource::Env(id.clone()),
+            (None, None) => SecretSource::File(directory.join(&id)),
+        };
+        Ok(Self { id, source })
+    }
+}
+
+/// Splits one line of comma-separated values as Go's `encoding/csv` does: a field in double quotes may hold commas, and
+/// quotes as `""`.
+#[must_use]
+pub fn split_csv(text: &str) -> Option<Vec<String>> {
+    let mut fields = Vec::new();
+    let mut rest = text;
+    loop {
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let mut field = String::new();
+            let mut remaining = quoted;
+            loop {
+                let end = remaining.find('"')?;
+                field.push_str(&remaining[..end]);
+                remaining = &remaining[end + 1..];
+                match remaining.strip_prefix('"') {
+                    Some(more) => {
+                        field.push('"');
+                        remaining = more;
+                    }
+                    None => break,
+                }
+            }
+            fields.push(field);
+            match remaining.strip_prefix(',') {
+                Some(next) => rest = next,
+                None if remaining.is_empty() => return Some(fields),
+                None => return None,
+            }
+        } else {
+            let (field, next) = rest.split_once(',').map_or((rest, None), |(field, next)| (field, Some(next)));
+            if field.contains('"') {
+                return None;
+            }
+            fields.push(field.to_owned());
+            match next {
+                Some(next) => rest = next,
+                None => return Some(fields),
+            }
+        }
+    }
+}
+
+/// Names the cache mounts of one project: the same context and Dockerfile share them, and nothing else does.
+#[must_use]
+pub fn cache_namespace(context: &Path, dockerfile: &Path) -> String {
+    let mut text = context.as_os_str().as_encoded_bytes().to_vec();
+    text.push(0);
+    text.extend_from_slice(dockerfile.as_os_str().as_encoded_bytes());
+    format!("repro-{}", Digest::of(&text).short())
+}
+
+fn path_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_are_spelt_as_buildkit_spells_them() {
+        for (text, expected) in [
+            ("linux/amd64", "linux/amd64"),
+            ("Linux/x86_64", "linux/amd64"),
+            ("linux/arm64/v8", "linux/arm64"),
+            ("linux/aarch64", "linux/arm64"),
+            ("linux/arm", "linux/arm/v7"),
+            ("linux/arm/v5", "linux/arm/v5"),
+            ("linux/amd64/v3", "linux/amd64/v3"),
+        ] {
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), expected);
+        }
+        for text in ["", "linux", "linux/", "/amd64", "linux/amd64/v1/x", "linux/a b", "linux/amd64,linux/arm64"] {
+            assert!(text.parse::<Platform>().is_err(), "`{text}` was accepted");
+        }
+    }
+
+    #[test]
+    fn annotations_follow_the_syntax_of_buildx() {
+        let parse = |text: &str| {
+            Annotation::parse(text).map(|all| {
+                all.into_iter()
+                    .map(|a| (a.target.name(), a.platform.map(|p| p.to_string()), a.key, a.value))
+                    .collect::<Vec<_>>()
+            })
+        };
+        let one = |target, platform: Option<&str>, key: &str, value: &str| {
+            vec![(target, platform.map(str::to_owned), key.to_owned(), value.to_owned())]
+        };
+        assert_eq!(parse("a=b").unwrap(), one("manifest", None, "a", "b"));
+        assert_eq!(parse("a=b=c, \"d\"").unwrap(), one("manifest", None, "a", "b=c, \"d\""));
+        assert_eq!(parse("index:a=").unwrap(), one("index", None, "a", ""));
+        assert_eq!(
+            parse("manifest-descriptor[linux/arm64]:a=b").unwrap(),
+            one("manifest-descriptor", Some("linux/arm64"), "a", "b")
+        );
+        assert_eq!(parse("index,manifest:a=b").unwrap().len(), 2);
+        for text in ["", "a", "=b", "index:=b", "layer:a=b", "index[linux/arm64:a=b", "index[x]:a=b", "a b=c"] {
+            assert!(parse(text).is_err(), "`{text}` was accepted");
+        }
+    }
+
+    #[test]
+    fn secrets_are_references() {
+        let parse = |text: &str| Secret::parse(text, Path::new("/cwd"), |name| name == "SET").map(|s| (s.id, s.source));
+        let file = |path: &str| SecretSource::File(PathBuf::from(path));
+        assert_eq!(parse("id=a,src=b").unwrap(), ("a".to_owned(), file("/cwd/b")));
+        assert_eq!(parse("id=a,\"src=/x, y\"").unwrap(), ("a".to_owned(), file("/x, y")));
+        assert_eq!(parse("id=a,env=B").unwrap(), ("a".to_owned(), SecretSource::Env("B".to_owned())));
+        assert_eq!(parse("id=a,type=env,src=B").unwrap(), ("a".to_owned(), SecretSource::Env("B".to_owned())));
+        assert_eq!(parse("id=SET").unwrap(), ("SET".to_owned(), SecretSource::Env("SET".to_owned())));
+        assert_eq!(parse("id=unset").unwrap(), ("unset".to_owned(), file("/cwd/unset")));
+        for text in ["", "src=x", "id=", "id=a,src=b,env=c", "id=a,mode=0400", "id=a,\"src=b", "id=a,type=x"] {
+            assert!(parse(text).is_err(), "`{text}` was accepted");
+        }
+    }
+
+    #[test]
+    fn csv_is_read_as_go_reads_it() {
+        assert_eq!(split_csv("a,b").unwrap(), ["a", "b"]);
+        assert_eq!(split_csv("\"a,\"\"b\"\"\",c").unwrap(), ["a,\"b\"", "c"]);
+        assert_eq!(split_csv("").unwrap(), [""]);
+        assert_eq!(split_csv("a\"b"), None);
+        assert_eq!(split_csv("\"a\"b"), None);
+    }
+}

@@ -1,0 +1,96 @@
+//! BuildKit as a child process: no engine is needed, only the binaries of the pinned image.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::binaries::Binaries;
+use super::buildctl::{
+    CONFIG, ClientPaths, DaemonScript, METADATA, PROVENANCE, SCRIPT, VERSION, build_arguments, render_daemon_script,
+};
+use super::command::ToolCommand;
+use super::script::quote;
+use super::steps::{Findings, Step, Steps, joined};
+use super::{Site, configuration_slug};
+use crate::plan::{BuildPlan, SecretSource};
+
+/// What buildkitd may see of the caller's environment. Proxies are not among it.
+const KEEP: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK"];
+
+/// The steps of a build with a buildkitd of our own. `rootless` runs it inside rootlesskit.
+#[must_use]
+pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool) -> Steps {
+    let work = site.private.join("work");
+    let kind = if rootless { "rootless" } else { "root" };
+    let name = format!("{}-{kind}-{}", plan.pin.slug(), configuration_slug(site, b""));
+    let state = if plan.no_cache { site.state.join("throw-away").join(site.unique) } else { site.state.join("buildkitd").join(&name) };
+    let prepare = vec![
+        Step::Directory(work.clone()),
+        Step::Directory(state.clone()),
+        Step::File { path: work.join(CONFIG), contents: site.buildkitd_config.unwrap_or_default().to_vec() },
+        Step::File { path: work.join(SCRIPT), contents: script(plan, site, binaries, rootless, &state) },
+    ];
+    let mut solve = ToolCommand::new("/bin/sh", &KEEP).arg(work.join(SCRIPT));
+    for secret in &plan.secrets {
+        if let SecretSource::Env(name) = &secret.source {
+            solve.keep.push(name.clone());
+        }
+    }
+    Steps {
+        prepare,
+        solve,
+        finish: Vec::new(),
+        cleanup: Vec::new(),
+        abort: Vec::new(),
+        findings: Findings {
+            metadata: work.join(METADATA),
+            version: work.join(VERSION),
+            provenance: Some(work.join(PROVENANCE)),
+        },
+        lock: (!plan.no_cache).then(|| (site.state.join("locks").join(&name), "the cache of this BuildKit")),
+    }
+}
+
+fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool, state: &Path) -> Vec<u8> {
+    let work = site.private.join("work");
+    let mut prefix: Vec<OsString> = Vec::new();
+    if let (true, Some(rootlesskit)) = (rootless, &binaries.rootlesskit) {
+        prefix.push(rootlesskit.clone().into_os_string());
+        prefix.push(joined("--state-dir", work.join("rootlesskit")));
+        // Downloads and RUN use the network as the user does; BuildKit itself isolates nothing more here.
+        prefix.push("--net=host".into());
+    }
+    let mut daemon = prefix.clone();
+    daemon.push(binaries.buildkitd.clone().into_os_string());
+    daemon.push(joined("--root", state));
+    daemon.push(joined("--config", work.join(CONFIG)));
+    daemon.push(joined("--oci-worker-binary", &binaries.runc));
+    daemon.extend(["--oci-worker=true", "--containerd-worker=false", "--oci-worker-snapshotter=overlayfs"].map(OsString::from));
+    if rootless {
+        daemon.push("--rootless".into());
+    }
+    let mut address = OsString::from("unix://");
+    address.push(work.join("buildkitd.sock"));
+    daemon.push(joined("--addr", &address));
+    let secrets: Vec<PathBuf> = plan
+        .secrets
+        .iter()
+        .map(|secret| match &secret.source {
+            SecretSource::File(path) => path.clone(),
+            SecretSource::Env(_) => PathBuf::new(),
+        })
+        .collect();
+    let paths = ClientPaths {
+        context: &plan.context,
+        dockerfile_directory: plan.dockerfile.parent().unwrap_or(Path::new("/")),
+        work: &work,
+        secrets: &secrets,
+    };
+    let client = [binaries.buildctl.clone().into_os_string(), joined("--addr", &address)];
+    let build = build_arguments(plan, &paths, site.extra_args);
+    // Files of throw-away state belong to ids that only the user namespace maps: they are removed inside it.
+    let discard: Vec<OsString> =
+        prefix.into_iter().chain(["rm", "-rf", "--"].map(OsString::from)).chain([state.as_os_str().to_owned()]).collect();
+    let discard = plan.no_cache.then_some(discard.as_slice());
+    let script = DaemonScript { daemon: &daemon, client: &client, build: &build, work: &work, discard };
+    render_daemon_script(&script, &|word: &OsStr| quote(word))
+}

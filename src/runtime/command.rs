@@ -1,0 +1,235 @@
+//! Commands of other tools: a program, its arguments, and the few variables that it may see.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
+
+use super::interrupt::{Interrupt, Interruption};
+use crate::environment::Environment;
+
+/// What of a tool's stdout and stderr is kept for messages and answers, each. Longer output is cut in front.
+const OUTPUT_LIMIT: usize = 1 << 20;
+/// How long a process group has to end after SIGTERM before SIGKILL follows: BuildKit unmounts what it mounted.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A command of another tool, as data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCommand {
+    /// The program, looked up on PATH unless it is a path.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Variables with values of ours.
+    pub set: BTreeMap<&'static str, OsString>,
+    /// Variables of the caller that it may see; nothing else of the caller's environment reaches it.
+    pub keep: Vec<String>,
+}
+
+/// Why a tool gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// It could not be started.
+    #[error("cannot run `{program}`")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It ended with another status than 0.
+    #[error("`{command}` failed ({status}){tail}")]
+    Failed {
+        /// Its name and subcommand.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of what it said.
+        tail: String,
+    },
+    /// The user wanted to stop.
+    #[error("stopped")]
+    Interrupted(Interruption),
+    /// It did not end in time.
+    #[error("`{command}` gave no answer within {seconds} s")]
+    TimedOut {
+        /// Its name and subcommand.
+        command: String,
+        /// How long it had, in seconds.
+        seconds: u64,
+    },
+}
+
+impl ToolCommand {
+    /// A command that sees nothing of the caller's environment but the named variables.
+    pub fn new(program: impl Into<OsString>, keep: &[&str]) -> Self {
+        let keep = keep.iter().map(|name| (*name).to_owned()).collect();
+        Self { program: program.into(), args: Vec::new(), set: BTreeMap::new(), keep }
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<I: IntoIterator<Item: Into<OsString>>>(mut self, args: I) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.set.insert(name, value.into());
+        self
+    }
+
+    /// The program and its first words, for messages: never values, which may be long or private.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut words = vec![OsStr::new(&self.program).to_string_lossy().into_owned()];
+        let plain = |arg: &&OsString| !arg.as_encoded_bytes().starts_with(b"-");
+        words.extend(self.args.iter().take(2).take_while(plain).map(|arg| arg.to_string_lossy().into_owned()));
+        words.join(" ")
+    }
+
+    fn to_process(&self, environment: &Environment) -> Command {
+        let keep: Vec<&str> = self.keep.iter().map(String::as_str).collect();
+        let mut process = Command::new(&self.program);
+        process
+            .args(&self.args)
+            .env_clear()
+            .envs(environment.only(&keep).iter())
+            .envs(&self.set)
+            .stdin(Stdio::null())
+            // A group of its own: Ctrl-C reaches repro, which then ends the whole group in order.
+            .process_group(0)
+            .kill_on_drop(true);
+        process
+    }
+
+    fn start_error(&self, source: std::io::Error) -> CommandError {
+        CommandError::Start { program: OsStr::new(&self.program).to_string_lossy().into_owned(), source }
+    }
+
+    /// Starts it with stdout as a pipe and stderr passed through.
+    pub fn spawn_streaming(&self, environment: &Environment) -> Result<Child, CommandError> {
+        let mut process = self.to_process(environment);
+        process.stdout(Stdio::piped()).stderr(Stdio::inherit());
+        process.spawn().map_err(|source| self.start_error(source))
+    }
+
+    /// Runs it to its end and returns what it printed, whatever its status.
+    pub async fn run(&self, environment: &Environment, interrupt: &Interrupt, limit: Duration) -> Result<Output, CommandError> {
+        let mut process = self.to_process(environment);
+        process.stdout(Stdio::piped()).stderr(Stdio::piped());
+        tracing::debug!("running {}", self.summary());
+        let mut child = process.spawn().map_err(|source| self.start_error(source))?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let work = async {
+            let (stdout, stderr) = tokio::join!(read_tail(stdout), read_tail(stderr));
+            child.wait().await.map(|status| Output { status, stdout, stderr })
+        };
+        let ended = tokio::select! {
+            result = work => return result.map_err(|source| self.start_error(source)),
+            () = tokio::time::sleep(limit) => CommandError::TimedOut { command: self.summary(), seconds: limit.as_secs() },
+            interruption = interrupt.wait() => CommandError::Interrupted(interruption),
+        };
+        stop(&mut child).await;
+        Err(ended)
+    }
+
+    /// Runs it to its end; another status than 0 is an error with the end of what it said.
+    pub async fn run_checked(&self, environment: &Environment, interrupt: &Interrupt, limit: Duration) -> Result<Output, CommandError> {
+        let output = self.run(environment, interrupt, limit).await?;
+        if output.status.success() { Ok(output) } else { Err(self.failed(&output)) }
+    }
+
+    /// The error for an output with another status than 0.
+    #[must_use]
+    pub fn failed(&self, output: &Output) -> CommandError {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+        let tail = lines[lines.len().saturating_sub(5)..].join("\n");
+        let tail = if tail.is_empty() { tail } else { format!(": {tail}") };
+        CommandError::Failed { command: self.summary(), status: output.status, tail }
+    }
+}
+
+async fn read_tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let Some(mut stream) = stream else { return Vec::new() };
+    let mut kept = Vec::new();
+    let mut buffer = vec![0; 16 << 10];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        kept.extend_from_slice(&buffer[..count]);
+        if kept.len() > 2 * OUTPUT_LIMIT {
+            kept.drain(..kept.len() - OUTPUT_LIMIT);
+        }
+    }
+    kept
+}
+
+/// Ends a child and all that it started: SIGTERM to its process group, SIGKILL when that did not help in time.
+pub async fn stop(child: &mut Child) {
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let Some(group) = group else { return };
+    let _ = kill_process_group(group, Signal::TERM);
+    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = child.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> ToolCommand {
+        ToolCommand::new("/bin/sh", &["KEPT"]).arg("-c").arg(script)
+    }
+
+    fn run(command: &ToolCommand, environment: &Environment, limit: Duration) -> Result<Output, CommandError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(command.run_checked(environment, &Interrupt::never(), limit))
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_tool_sees_only_what_is_named() {
+        let environment: Environment = [("KEPT", "kept"), ("SECRET", "secret"), ("HTTP_PROXY", "proxy")].into_iter().collect();
+        let command = sh("echo \"$KEPT|${SECRET-unset}|${HTTP_PROXY-unset}|$OURS\"").env("OURS", "ours");
+        assert_eq!(run(&command, &environment, LONG).unwrap().stdout, b"kept|unset|unset|ours\n");
+    }
+
+    #[test]
+    fn a_failure_shows_the_end_of_what_the_tool_said() {
+        let error = run(&sh("echo first >&2; echo 'no space left' >&2; exit 7"), &Environment::default(), LONG).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("exit status: 7") && text.contains("no space left"), "{text}");
+        let missing = ToolCommand::new("/no/such/tool", &[]);
+        assert!(run(&missing, &Environment::default(), LONG).unwrap_err().to_string().contains("cannot run `/no/such/tool`"));
+    }
+
+    #[test]
+    fn a_tool_that_hangs_is_ended_with_its_children() {
+        let directory = tempfile::tempdir().unwrap();
+        let mark = directory.path().join("pid");
+        let script = format!("/bin/sh -c 'echo $$ > {}; exec tail -f /dev/null' & wait", mark.display());
+        let error = run(&sh(&script), &Environment::default(), Duration::from_secs(1)).unwrap_err();
+        assert!(matches!(error, CommandError::TimedOut { .. }), "{error}");
+        let pid: i32 = std::fs::read_to_string(mark).unwrap().trim().parse().unwrap();
+        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let gone = state.is_empty() || state.contains(") Z ");
+        assert!(gone, "the grandchild lives: {state}");
+    }
+}

@@ -1,0 +1,74 @@
+#!/bin/sh
+# One build on a BuildKit daemon of its own: start it, build, ask what it used, stop it.
+# stdout is the archive and nothing else; messages go to stderr, findings to files below $work.
+set -u
+work=@WORK@
+daemon() { @DAEMON@; }
+client() { @CLIENT@; }
+solve() { @SOLVE@; }
+discard() { @DISCARD@; }
+
+daemon_pid= solve_pid=
+stop() {
+	for pid in $solve_pid $daemon_pid; do
+		kill -TERM "$pid" 2>/dev/null
+		wait "$pid" 2>/dev/null
+	done
+	daemon_pid= solve_pid=
+}
+leave() {
+	trap '' INT TERM HUP
+	stop
+	discard
+	exit "$1"
+}
+trap 'leave 130' INT
+trap 'leave 143' TERM HUP
+
+# Up to 30 seconds: a cold disk and a first start of rootlesskit take their time.
+start() {
+	daemon </dev/null >"$work/buildkitd.log" 2>&1 &
+	daemon_pid=$!
+	tries=0
+	until client debug workers </dev/null >/dev/null 2>"$work/client.log"; do
+		tries=$((tries + 1))
+		if ! kill -0 "$daemon_pid" 2>/dev/null || [ "$tries" -gt 600 ]; then
+			stop
+			return 1
+		fi
+		sleep 0.05
+	done
+}
+
+# BuildKit was seen to end by itself at about one start in fifty, for no reason that it told: one more try.
+if ! start && { echo "warning: buildkitd did not start, trying once more" >&2; ! start; }; then
+	echo "buildkitd did not start; the end of its log:" >&2
+	tail -n 20 "$work/buildkitd.log" "$work/client.log" >&2
+	leave 125
+fi
+
+# The client sends only files whose size or time changed since the last build; what other projects, or a change that kept
+# both, left behind on this daemon must not be taken for the context of this one.
+client prune --filter type==source.local </dev/null >/dev/null 2>"$work/client.log" || leave 125
+client debug info >"$work/version" 2>/dev/null </dev/null || leave 125
+
+solve </dev/null &
+solve_pid=$!
+wait "$solve_pid"
+status=$?
+solve_pid=
+
+if [ "$status" -eq 0 ]; then
+	# The record of the build names what it was built from; it lives only as long as the daemon's state.
+	format='{{$r := .Record}}{{range $k, $v := $r.Results}}{{range $v.Attestations}}{{$r.Ref}} {{.Digest}}{{"\n"}}{{end}}{{end}}{{with $r.Result}}{{range .Attestations}}{{$r.Ref}} {{.Digest}}{{"\n"}}{{end}}{{end}}'
+	ref=$(cat "$work/ref" 2>/dev/null)
+	client debug histories --format "$format" </dev/null >"$work/history" 2>"$work/client.log"
+	: >"$work/provenance.json"
+	while read -r of digest; do
+		if [ "$of" = "${ref##*/}" ]; then
+			client debug get "$digest" </dev/null >>"$work/provenance.json" 2>>"$work/client.log"
+			echo >>"$work/provenance.json"
+		fi
+	done <"$work/history"
+fi
+leave "$status"

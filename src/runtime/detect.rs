@@ -1,0 +1,180 @@
+//! Which runtime works here: asked, not guessed from what is on PATH.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::command::{CommandError, ToolCommand};
+use super::docker_config::{DockerConfig, DockerConfigError};
+use super::engine::{Engine, EngineError};
+use super::interrupt::Interrupt;
+use super::podman::podman_command;
+use crate::environment::Environment;
+use crate::settings::RuntimeName;
+
+/// How long a probe may take.
+const PROBE_LIMIT: Duration = Duration::from_secs(20);
+
+/// A runtime that works here.
+pub enum Runtime {
+    /// Docker, with its configuration and a connection to its daemon.
+    Docker {
+        /// The user's configuration, as far as a build may know it.
+        config: DockerConfig,
+        /// The daemon.
+        engine: Engine,
+        /// Whether the daemon runs in a user namespace.
+        rootless: bool,
+    },
+    /// Podman.
+    Podman {
+        /// Whether containers run in a user namespace.
+        rootless: bool,
+    },
+    /// A child process.
+    Buildkitd {
+        /// Whether it runs in a user namespace, through rootlesskit.
+        rootless: bool,
+    },
+}
+
+impl Runtime {
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> RuntimeName {
+        match self {
+            Self::Docker { .. } => RuntimeName::Docker,
+            Self::Podman { .. } => RuntimeName::Podman,
+            Self::Buildkitd { .. } => RuntimeName::Buildkitd,
+        }
+    }
+
+    /// Whether RUN happens in a user namespace.
+    #[must_use]
+    pub const fn is_rootless(&self) -> bool {
+        match self {
+            Self::Docker { rootless, .. } | Self::Podman { rootless } | Self::Buildkitd { rootless } => *rootless,
+        }
+    }
+}
+
+/// Why a runtime does not work here.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectError {
+    /// A tool is missing or does not work.
+    #[error("{runtime} does not work here")]
+    Command {
+        /// The runtime.
+        runtime: &'static str,
+        /// Why.
+        #[source]
+        source: CommandError,
+    },
+    /// The buildx plugin is missing.
+    #[error("docker has no buildx")]
+    NoBuildx(#[source] CommandError),
+    /// The daemon does not answer.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The Docker configuration cannot be read.
+    #[error(transparent)]
+    Config(#[from] DockerConfigError),
+    /// Something that a child buildkitd needs is missing.
+    #[error("buildkitd does not work here: {0}")]
+    Buildkitd(&'static str),
+    /// None of them works.
+    #[error("no runtime works here\n{0}")]
+    None(String),
+    /// The user wanted to stop.
+    #[error("stopped")]
+    Interrupted(super::interrupt::Interruption),
+}
+
+/// The runtime asked for, or the first that works. Why others were passed over is told at the level `info`.
+pub async fn detect(
+    asked: Option<RuntimeName>,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Result<Runtime, DetectError> {
+    if let Some(name) = asked {
+        return probe(name, environment, interrupt).await;
+    }
+    let mut reasons = Vec::new();
+    for name in [RuntimeName::Docker, RuntimeName::Podman, RuntimeName::Buildkitd] {
+        match probe(name, environment, interrupt).await {
+            Ok(runtime) => return Ok(runtime),
+            Err(DetectError::Interrupted(interruption)) => return Err(DetectError::Interrupted(interruption)),
+            Err(error) => {
+                let reason = chain(&error);
+                tracing::info!("{} is passed over: {reason}", name.name());
+                reasons.push(format!("{}: {reason}", name.name()));
+            }
+        }
+    }
+    Err(DetectError::None(reasons.join("\n")))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
+async fn probe(name: RuntimeName, environment: &Environment, interrupt: &Interrupt) -> Result<Runtime, DetectError> {
+    let failed = |source| match source {
+        CommandError::Interrupted(interruption) => DetectError::Interrupted(interruption),
+        source => DetectError::Command { runtime: name.name(), source },
+    };
+    match name {
+        RuntimeName::Docker => probe_docker(environment, interrupt).await,
+        RuntimeName::Podman => {
+            // Rootless or not is what Podman itself says: a plain user may be root in its own namespace.
+            let ask = podman_command().args(["info", "--format={{.Host.Security.Rootless}}"]);
+            let answer = ask.run_checked(environment, interrupt, PROBE_LIMIT).await.map_err(failed)?;
+            Ok(Runtime::Podman { rootless: String::from_utf8_lossy(&answer.stdout).trim() == "true" })
+        }
+        RuntimeName::Buildkitd => probe_buildkitd(environment),
+    }
+}
+
+async fn probe_docker(environment: &Environment, interrupt: &Interrupt) -> Result<Runtime, DetectError> {
+    let config = DockerConfig::load(environment)?;
+    // Only to learn that the plugin is there; builds use a private configuration that leads to the same plugins.
+    let ask = ToolCommand::new("docker", &["PATH", "HOME", "DOCKER_CONFIG"]).args(["buildx", "version"]);
+    match ask.run_checked(environment, interrupt, PROBE_LIMIT).await {
+        Ok(_) => {}
+        Err(CommandError::Interrupted(interruption)) => return Err(DetectError::Interrupted(interruption)),
+        Err(source @ CommandError::Failed { .. }) => return Err(DetectError::NoBuildx(source)),
+        Err(source) => return Err(DetectError::Command { runtime: "docker", source }),
+    }
+    let engine = Engine::connect(&config).await?;
+    let facts = engine.facts().await?;
+    tracing::info!("docker {} answers", facts.version);
+    Ok(Runtime::Docker { config, engine, rootless: facts.rootless })
+}
+
+fn probe_buildkitd(environment: &Environment) -> Result<Runtime, DetectError> {
+    if !cfg!(target_os = "linux") {
+        return Err(DetectError::Buildkitd("it needs Linux"));
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok(Runtime::Buildkitd { rootless: false });
+    }
+    if find_on_path(environment, "newuidmap").is_none() {
+        return Err(DetectError::Buildkitd("a plain user needs `newuidmap` and `newgidmap` (package uidmap)"));
+    }
+    Ok(Runtime::Buildkitd { rootless: true })
+}
+
+/// The first executable of this name on the caller's PATH.
+#[must_use]
+pub fn find_on_path(environment: &Environment, program: &str) -> Option<PathBuf> {
+    let path = environment.get("PATH")?;
+    std::env::split_paths(path).map(|directory| directory.join(program)).find(|candidate| {
+        use std::os::unix::fs::PermissionsExt as _;
+        candidate.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    })
+}

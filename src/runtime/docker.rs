@@ -1,0 +1,179 @@
+//! BuildKit in the Docker daemon: a buildx builder of the driver `docker-container`, made for one pin and configuration.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::buildctl::{METADATA, VERSION, exporter_options};
+use super::command::ToolCommand;
+use super::docker_config::DockerConfig;
+use super::steps::{ContainerProof, Findings, Replace, Step, Steps, csv_field, joined};
+use super::{Site, configuration_slug};
+use crate::plan::{AnnotationTarget, BuildPlan, SecretSource};
+
+/// What `docker` may see of the caller's environment: where its daemon is, and how to reach it.
+const KEEP: [&str; 10] = [
+    "PATH",
+    "HOME",
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_CERT_PATH",
+    "DOCKER_API_VERSION",
+    "SSH_AUTH_SOCK",
+    "XDG_RUNTIME_DIR",
+    "TMPDIR",
+];
+
+/// `docker` with the private configuration, our own buildx state, and nothing of the caller's environment but the daemon.
+#[must_use]
+pub fn docker_command(site: &Site<'_>) -> ToolCommand {
+    ToolCommand::new("docker", &KEEP)
+        .env("DOCKER_CONFIG", site.private.join("docker"))
+        .env("BUILDX_CONFIG", buildx_directory(site.state))
+        .env("BUILDX_METADATA_PROVENANCE", "max")
+        // buildx would run git in the context, and git runs programs that a hostile repository names.
+        .env("BUILDX_GIT_INFO", "false")
+        .env("DOCKER_CLI_HINTS", "false")
+}
+
+/// Where buildx keeps our builders, apart from the user's.
+#[must_use]
+pub fn buildx_directory(state: &Path) -> PathBuf {
+    state.join("buildx")
+}
+
+/// The steps of a build with Docker.
+#[must_use]
+pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps {
+    let docker = docker_command(site);
+    let builder = builder_name(plan, site, config);
+    let image = site.image.to_owned();
+    let mut prepare = vec![Step::Directory(site.private.join("docker"))];
+    prepare.push(Step::DockerConfig {
+        path: site.private.join("docker/config.json"),
+        contents: config.private_json(),
+        secret: config.has_credentials(),
+    });
+    if let Some(contexts) = config.contexts_directory() {
+        prepare.push(Step::Link { path: site.private.join("docker/contexts"), target: contexts });
+    }
+    prepare.push(Step::Directory(buildx_directory(site.state)));
+    let toml = site.private.join(super::buildctl::CONFIG);
+    if let Some(contents) = site.buildkitd_config {
+        prepare.push(Step::File { path: toml.clone(), contents: contents.to_vec() });
+    }
+    let create = create_builder(&docker, &builder, &image, site, &toml);
+    let inspect = docker.clone().args(["buildx", "inspect", builder.as_str()]);
+    let start = docker.clone().args(["buildx", "inspect", "--bootstrap", builder.as_str()]);
+    let remove = docker.clone().args(["buildx", "rm", "--force", builder.as_str()]);
+    let version = site.private.join(VERSION);
+    if plan.no_cache {
+        prepare.push(Step::Run { command: create.clone(), stdout: None });
+    } else {
+        prepare.push(Step::Ensure { probe: inspect, otherwise: create.clone() });
+    }
+    prepare.push(Step::Run { command: start.clone(), stdout: Some(version.clone()) });
+    let replace = Replace { remove: remove.clone(), create, start };
+    let proof = ContainerProof {
+        docker: docker.clone(),
+        container: format!("buildx_buildkit_{builder}0"),
+        digest: plan.pin.digest.clone(),
+        host_network: site.host_network,
+        replace: Some(Box::new(replace)),
+    };
+    prepare.push(Step::ProveContainer(proof.clone()));
+    // buildx names the copy of the context on the daemon after the directory, and compares only size and time with what it
+    // sent under that name before. A name that is new in every build has nothing to be compared with.
+    let context = site.private.join(site.private.file_name().unwrap_or_default());
+    prepare.push(Step::Link { path: context.clone(), target: plan.context.clone() });
+    Steps {
+        prepare,
+        solve: docker.args(["buildx", "build"]).args(build_arguments(plan, site, &builder)).arg(context),
+        finish: vec![Step::ProveContainer(ContainerProof { replace: None, ..proof })],
+        cleanup: if plan.no_cache { vec![remove] } else { Vec::new() },
+        abort: Vec::new(),
+        findings: Findings { metadata: site.private.join(METADATA), version, provenance: None },
+        lock: None,
+    }
+}
+
+/// `repro-v0.19.0-14aa1b4dd92e`, and what else makes a builder another one: its configuration, its network, its daemon.
+fn builder_name(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> String {
+    let endpoint = config.endpoint_name();
+    let slug = configuration_slug(site, endpoint.as_bytes());
+    let name = format!("repro-{}-{slug}", plan.pin.slug());
+    if plan.no_cache { format!("{name}-{}", site.unique) } else { name }
+}
+
+fn create_builder(docker: &ToolCommand, name: &str, image: &str, site: &Site<'_>, toml: &Path) -> ToolCommand {
+    let mut create = docker
+        .clone()
+        .args(["buildx", "create", "--driver=docker-container"])
+        .arg(joined("--name", name))
+        .arg(joined("--driver-opt", csv_field(&format!("image={image}"))))
+        // Without it BuildKit falls silently to a snapshotter that archives hard links another way.
+        .arg("--buildkitd-flags=--oci-worker-snapshotter=overlayfs");
+    if site.host_network {
+        create = create.arg("--driver-opt=network=host");
+    }
+    if site.buildkitd_config.is_some() {
+        create = create.arg(joined("--buildkitd-config", toml));
+    }
+    create
+}
+
+fn build_arguments(plan: &BuildPlan, site: &Site<'_>, builder: &str) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec![joined("--builder", builder), "--provenance=false".into(), "--sbom=false".into()];
+    args.push(joined("--progress", site.progress));
+    let platforms: Vec<String> = plan.platforms.iter().map(ToString::to_string).collect();
+    args.push(joined("--platform", platforms.join(",")));
+    args.push(joined("--file", plan.dockerfile.as_os_str()));
+    let mut flag = |name: &str, value: String| args.push(joined(name, value));
+    if let Some(target) = &plan.target {
+        flag("--target", target.clone());
+    }
+    flag("--build-arg", format!("SOURCE_DATE_EPOCH={}", plan.epoch));
+    if !plan.build_args.contains_key("BUILDKIT_CACHE_MOUNT_NS") {
+        flag("--build-arg", format!("BUILDKIT_CACHE_MOUNT_NS={}", plan.cache_namespace));
+    }
+    for (name, value) in &plan.build_args {
+        flag("--build-arg", format!("{name}={value}"));
+    }
+    for (key, value) in &plan.labels {
+        flag("--label", format!("{key}={value}"));
+    }
+    for annotation in &plan.annotations {
+        let platform = annotation.platform.as_ref().map(|platform| format!("[{platform}]")).unwrap_or_default();
+        let plain = annotation.target == AnnotationTarget::Manifest && platform.is_empty() && !annotation.key.contains(':');
+        let target = if plain { String::new() } else { format!("{}{platform}:", annotation.target.name()) };
+        flag("--annotation", format!("{target}{}={}", annotation.key, annotation.value));
+    }
+    for secret in &plan.secrets {
+        let source = match &secret.source {
+            SecretSource::File(path) => format!("src={}", path.to_string_lossy()),
+            SecretSource::Env(name) => format!("env={name}"),
+        };
+        flag("--secret", [csv_field(&format!("id={}", secret.id)), csv_field(&source)].join(","));
+    }
+    for tag in &plan.tags {
+        flag("--tag", tag.clone());
+    }
+    let mut output = exporter_options(plan);
+    output.push("dest=-".to_owned());
+    flag("--output", output.join(","));
+    args.push(joined("--metadata-file", site.private.join(METADATA)));
+    args.extend(site.extra_args.iter().map(OsString::from));
+    args.push(OsStr::new("--").to_owned());
+    args
+}
+
+/// The variables of secrets, which buildx reads itself.
+#[must_use]
+pub fn with_secret_variables(mut command: ToolCommand, plan: &BuildPlan) -> ToolCommand {
+    for secret in &plan.secrets {
+        if let SecretSource::Env(name) = &secret.source {
+            command.keep.push(name.clone());
+        }
+    }
+    command
+}

@@ -1,0 +1,133 @@
+//! The Docker Engine API: whether the daemon answers, and what the container of a builder really runs.
+
+use std::time::Duration;
+
+use bollard::Docker;
+
+use super::docker_config::DockerConfig;
+use crate::digest::Digest;
+
+/// How long a daemon may take for an answer before it counts as hanging.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the engine gave no answer, or the wrong one.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The current context cannot be resolved.
+    #[error("Docker context `{0}` has no address")]
+    Context(String),
+    /// Not a kind of address that is understood.
+    #[error("Docker at `{0}` is reached neither through a socket nor through plain tcp")]
+    Address(String),
+    /// The daemon did not answer.
+    #[error("the Docker daemon at `{address}` does not answer")]
+    Unreachable {
+        /// Its address.
+        address: String,
+        /// Why.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// The daemon took too long.
+    #[error("the Docker daemon at `{address}` gave no answer within {seconds} s")]
+    Hangs {
+        /// Its address.
+        address: String,
+        /// How long it had, in seconds.
+        seconds: u64,
+    },
+    /// An inspection failed.
+    #[error("cannot inspect `{name}`")]
+    Inspect {
+        /// The container or image.
+        name: String,
+        /// Why.
+        #[source]
+        source: bollard::errors::Error,
+    },
+    /// The container runs something else.
+    #[error("the builder's container `{container}` is not what was pinned: {why}")]
+    NotThePin {
+        /// Its name.
+        container: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// A connection to a Docker daemon.
+pub struct Engine {
+    docker: Docker,
+    address: String,
+}
+
+/// What tells one start of a container from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerIdentity {
+    /// The container's id.
+    pub id: String,
+    /// When it was started.
+    pub started_at: String,
+}
+
+/// What the daemon says about itself.
+#[derive(Debug, Clone)]
+pub struct EngineFacts {
+    /// Its version.
+    pub version: String,
+    /// Whether it runs in a user namespace.
+    pub rootless: bool,
+}
+
+impl Engine {
+    /// Connects to the daemon that the configuration names, and settles on the API version that both sides speak.
+    pub async fn connect(config: &DockerConfig) -> Result<Self, EngineError> {
+        let address = config.endpoint_address().ok_or_else(|| EngineError::Context(config.endpoint_name().to_owned()))?;
+        let known = ["unix://", "tcp://", "http://"].iter().any(|scheme| address.starts_with(scheme));
+        if !known {
+            return Err(EngineError::Address(address));
+        }
+        let unreachable = |source| EngineError::Unreachable { address: address.clone(), source };
+        let connected = Docker::connect_with_host(&address).map_err(unreachable)?.with_timeout(TIMEOUT);
+        let negotiated = tokio::time::timeout(TIMEOUT, connected.negotiate_version()).await;
+        let hangs = |_| EngineError::Hangs { address: address.clone(), seconds: TIMEOUT.as_secs() };
+        let docker = negotiated.map_err(hangs)?.map_err(unreachable)?;
+        Ok(Self { docker, address })
+    }
+
+    /// The daemon's version and kind.
+    pub async fn facts(&self) -> Result<EngineFacts, EngineError> {
+        let info = tokio::time::timeout(TIMEOUT, self.docker.info()).await;
+        let hangs = |_| EngineError::Hangs { address: self.address.clone(), seconds: TIMEOUT.as_secs() };
+        let info = info.map_err(hangs)?.map_err(|source| EngineError::Unreachable { address: self.address.clone(), source })?;
+        let options = info.security_options.unwrap_or_default();
+        Ok(EngineFacts {
+            version: info.server_version.unwrap_or_default(),
+            rootless: options.iter().any(|option| option.contains("rootless")),
+        })
+    }
+
+    /// Proves that a container runs an image that was pulled by this digest, and says which start of it that was.
+    pub async fn prove_container(&self, name: &str, digest: &Digest, host_network: bool) -> Result<ContainerIdentity, EngineError> {
+        let inspect = |source| EngineError::Inspect { name: name.to_owned(), source };
+        let container = self.docker.inspect_container(name, None).await.map_err(inspect)?;
+        let wrong = |why: String| EngineError::NotThePin { container: name.to_owned(), why };
+        let suffix = format!("@{digest}");
+        let configured = container.config.and_then(|config| config.image).unwrap_or_default();
+        if !configured.ends_with(&suffix) {
+            return Err(wrong(format!("it was made from `{configured}`, not from {digest}")));
+        }
+        let image = container.image.unwrap_or_default();
+        let inspect = |source| EngineError::Inspect { name: image.clone(), source };
+        let repo_digests = self.docker.inspect_image(&image).await.map_err(inspect)?.repo_digests.unwrap_or_default();
+        if !repo_digests.iter().any(|repo_digest| repo_digest.ends_with(&suffix)) {
+            return Err(wrong(format!("its image `{image}` was not pulled by {digest} but by {repo_digests:?}")));
+        }
+        let network = container.host_config.and_then(|config| config.network_mode).unwrap_or_default();
+        if (network == "host") != host_network {
+            return Err(wrong(format!("its network is `{network}`")));
+        }
+        let started_at = container.state.and_then(|state| state.started_at).unwrap_or_default();
+        Ok(ContainerIdentity { id: container.id.unwrap_or_default(), started_at })
+    }
+}

@@ -1,0 +1,172 @@
+//! BuildKit in a container of Podman: the pinned image runs buildkitd and buildctl for one build, and ends.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::buildctl::{
+    CONFIG, ClientPaths, DaemonScript, METADATA, PROVENANCE, SCRIPT, VERSION, build_arguments, render_daemon_script,
+};
+use super::command::ToolCommand;
+use super::script::quote;
+use super::steps::{Findings, Step, Steps, csv_field, joined};
+use super::{Site, configuration_slug};
+use crate::pin::Variant;
+use crate::plan::{BuildPlan, SecretSource};
+
+/// What `podman` may see of the caller's environment: its own configuration and the user's session.
+const KEEP: [&str; 15] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "CONTAINERS_CONF",
+    "CONTAINERS_STORAGE_CONF",
+    "CONTAINERS_REGISTRIES_CONF",
+    "REGISTRY_AUTH_FILE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+const WORK: &str = "/repro/work";
+const CONTEXT: &str = "/repro/context";
+const DOCKERFILE: &str = "/repro/dockerfile";
+const SECRETS: &str = "/repro/secrets";
+
+/// `podman`, with nothing of the caller's environment but its own configuration.
+#[must_use]
+pub fn podman_command() -> ToolCommand {
+    ToolCommand::new("podman", &KEEP)
+}
+
+/// The steps of a build with Podman.
+#[must_use]
+pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
+    let podman = podman_command();
+    let work = site.private.join("work");
+    let container = format!("repro-{}", site.unique);
+    let mut prepare = vec![Step::Directory(work.clone())];
+    let config = site.buildkitd_config.unwrap_or_default();
+    prepare.push(Step::File { path: work.join(CONFIG), contents: config.to_vec() });
+    prepare.push(Step::File { path: work.join(SCRIPT), contents: script(plan, site, variant) });
+    let mut pull = podman.clone().args(["pull", "--quiet"]);
+    if site.image_on_loopback {
+        pull = pull.arg("--tls-verify=false");
+    }
+    prepare.push(Step::Ensure {
+        probe: podman.clone().args(["image", "exists", site.image]),
+        otherwise: pull.arg(site.image),
+    });
+    let (volume, state) = match variant {
+        Variant::Plain => (format!("repro-{}", plan.pin.slug()), "/var/lib/buildkit"),
+        Variant::Rootless => (format!("repro-{}-rootless", plan.pin.slug()), "/home/user/.local/share/buildkit"),
+    };
+    let volume = format!("{volume}-{}", configuration_slug(site, b""));
+    let run = run_command(&podman, plan, site, variant, &container, (!plan.no_cache).then_some((volume.as_str(), state)));
+    Steps {
+        prepare,
+        solve: run,
+        finish: Vec::new(),
+        cleanup: Vec::new(),
+        abort: vec![podman.args(["rm", "--force", "--ignore", "--volumes", "--time=0"]).arg(container)],
+        findings: Findings {
+            metadata: work.join(METADATA),
+            version: work.join(VERSION),
+            provenance: Some(work.join(PROVENANCE)),
+        },
+        lock: (!plan.no_cache).then(|| (site.state.join("locks").join(&volume), "the cache of this BuildKit in Podman")),
+    }
+}
+
+fn run_command(
+    podman: &ToolCommand,
+    plan: &BuildPlan,
+    site: &Site<'_>,
+    variant: Variant,
+    container: &str,
+    volume: Option<(&str, &str)>,
+) -> ToolCommand {
+    let mut run = podman
+        .clone()
+        .args(["run", "--rm", "--pull=never", "--privileged", "--security-opt=label=disable"])
+        // The archive is the container's stdout: a log driver would write it a second time.
+        .arg("--log-driver=none")
+        // Podman hands the caller's proxies to every container unless told not to.
+        .arg("--http-proxy=false")
+        .arg(joined("--name", container));
+    if variant == Variant::Rootless {
+        run = run.args(["--userns=keep-id:uid=1000,gid=1000", "--security-opt=seccomp=unconfined"]);
+        run = run.arg("--security-opt=apparmor=unconfined");
+    }
+    if site.host_network {
+        run = run.arg("--network=host");
+    }
+    if let Some((volume, state)) = volume {
+        run = run.arg(joined("--mount", format!("type=volume,src={volume},dst={state}")));
+    }
+    let dockerfile_directory = plan.dockerfile.parent().unwrap_or(Path::new("/"));
+    run = run
+        .arg(bind(&site.private.join("work"), WORK, false))
+        .arg(bind(&plan.context, CONTEXT, true))
+        .arg(bind(dockerfile_directory, DOCKERFILE, true));
+    for (number, secret) in plan.secrets.iter().enumerate() {
+        match &secret.source {
+            SecretSource::File(path) => run = run.arg(bind(path, &format!("{SECRETS}/{number}"), true)),
+            // By name only: the value goes from environment to environment and never stands in an argument.
+            SecretSource::Env(name) => {
+                run = run.arg(joined("--env", name));
+                run.keep.push(name.clone());
+            }
+        }
+    }
+    run.args(["--entrypoint=sh", "--"]).arg(site.image).arg(format!("{WORK}/{SCRIPT}"))
+}
+
+/// A bind mount; the path is a field of comma-separated values, so it is quoted where it has to be.
+fn bind(source: &Path, destination: &str, read_only: bool) -> OsString {
+    let mut field = OsString::from("--mount=type=bind,");
+    field.push(csv_path("src=", source));
+    field.push(format!(",dst={destination}"));
+    field.push(if read_only { ",ro=true" } else { "" });
+    field
+}
+
+fn csv_path(key: &str, path: &Path) -> OsString {
+    match path.to_str() {
+        Some(text) => csv_field(&format!("{key}{text}")).into(),
+        None => {
+            let mut field = OsString::from(key);
+            field.push(path);
+            field
+        }
+    }
+}
+
+fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
+    let words = |text: &[&str]| text.iter().map(OsString::from).collect::<Vec<_>>();
+    let (address, mut daemon) = match variant {
+        Variant::Plain => ("unix:///run/repro-buildkitd.sock", words(&["buildkitd", "--root=/var/lib/buildkit"])),
+        Variant::Rootless => (
+            "unix:///run/user/1000/repro-buildkitd.sock",
+            words(&["rootlesskit", "buildkitd", "--root=/home/user/.local/share/buildkit", "--oci-worker-no-process-sandbox"]),
+        ),
+    };
+    daemon.extend(words(&["--oci-worker-snapshotter=overlayfs"]));
+    daemon.push(joined("--config", format!("{WORK}/{CONFIG}")));
+    daemon.push(joined("--addr", address));
+    let secrets: Vec<PathBuf> = (0..plan.secrets.len()).map(|number| PathBuf::from(format!("{SECRETS}/{number}"))).collect();
+    let paths = ClientPaths {
+        context: Path::new(CONTEXT),
+        dockerfile_directory: Path::new(DOCKERFILE),
+        work: Path::new(WORK),
+        secrets: &secrets,
+    };
+    let client = [OsString::from("buildctl"), joined("--addr", address)];
+    let build = build_arguments(plan, &paths, site.extra_args);
+    let script = DaemonScript { daemon: &daemon, client: &client, build: &build, work: Path::new(WORK), discard: None };
+    render_daemon_script(&script, &|word: &OsStr| quote(word))
+}

@@ -1,0 +1,18 @@
+set -eu
+umask 077
+private=$(mktemp -d "${TMPDIR:-/tmp}/repro.XXXXXXXXXXXX")
+unique=${private##*.}
+fail() {
+	echo "error: $1" >&2
+	exit 4
+}
+case $private in
+*[!A-Za-z0-9/._-]*) fail "TMPDIR holds odd characters" ;;
+esac
+identity=
+same() {
+	[ -z "$identity" ] || [ "$identity" = "$1" ] || fail "the builder was replaced during the build"
+	identity=$1
+}
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP

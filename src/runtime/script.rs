@@ -1,0 +1,247 @@
+//! The dry run: steps as one POSIX shell script that does what a run would do.
+//!
+//! The steps are made for a private directory that does not exist ([`Placeholder`]); wherever its path or its unique part
+//! stands in a word, the script puts the variable of the directory that it makes itself.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::command::ToolCommand;
+use super::steps::{ContainerProof, Step, Steps};
+
+/// A word quoted for a POSIX shell.
+#[must_use]
+pub fn quote(word: &OsStr) -> Vec<u8> {
+    // An argument holds no NUL: the kernel would not have handed it to us.
+    shlex::bytes::try_quote(word.as_bytes()).map_or_else(|_| b"''".to_vec(), |quoted| quoted.into_owned())
+}
+
+/// Stands for the private directory of a run that is only written down.
+#[derive(Debug, Clone)]
+pub struct Placeholder {
+    directory: PathBuf,
+    unique: String,
+}
+
+impl Placeholder {
+    /// A placeholder that cannot stand in anything of the user's: `random` is new in every run.
+    #[must_use]
+    pub fn new(random: &str) -> Self {
+        let unique = format!("UNIQUE{random}EUQINU");
+        Self { directory: PathBuf::from(format!("/PRIVATE{random}/repro.{unique}")), unique }
+    }
+
+    /// The path that stands for the private directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The text that stands for its unique part.
+    #[must_use]
+    pub fn unique(&self) -> &str {
+        &self.unique
+    }
+
+    /// One word, with variables where the placeholder stood.
+    fn word(&self, word: &OsStr) -> Vec<u8> {
+        let mut rest = word.as_bytes();
+        let mut out = Vec::new();
+        loop {
+            let directory = find(rest, self.directory.as_os_str().as_bytes());
+            let unique = find(rest, self.unique.as_bytes());
+            let (at, length, variable) = match (directory, unique) {
+                (Some(at), _) if unique.is_none_or(|other| at <= other) => {
+                    (at, self.directory.as_os_str().len(), b"\"$private\"".as_slice())
+                }
+                (_, Some(at)) => (at, self.unique.len(), b"\"$unique\"".as_slice()),
+                _ => break,
+            };
+            if at > 0 {
+                out.extend(quote(OsStr::from_bytes(&rest[..at])));
+            }
+            out.extend_from_slice(variable);
+            rest = &rest[at + length..];
+        }
+        if !rest.is_empty() || out.is_empty() {
+            out.extend(quote(OsStr::from_bytes(rest)));
+        }
+        out
+    }
+
+    fn stands_in(&self, bytes: &[u8]) -> bool {
+        find(bytes, self.unique.as_bytes()).is_some()
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+/// What the script does with the archive and the metadata.
+pub struct Destination<'a> {
+    /// The archive, or `None` for stdout.
+    pub archive: Option<&'a Path>,
+    /// Lines of comment at the top.
+    pub comments: &'a [String],
+    /// How the script calls this very program.
+    pub program: &'a Path,
+}
+
+/// The script of a build.
+#[must_use]
+pub fn render_script(steps: &Steps, placeholder: &Placeholder, destination: &Destination<'_>) -> Vec<u8> {
+    let mut script = Script { text: Vec::new(), placeholder, program: destination.program };
+    script.line(b"#!/bin/sh");
+    for comment in destination.comments {
+        script.line(format!("# {}", comment.replace(char::is_control, " ")).as_bytes());
+    }
+    script.text.extend_from_slice(include_str!("prelude.sh").as_bytes());
+    script.leave(steps);
+    for step in &steps.prepare {
+        script.step(step);
+    }
+    if let Some(archive) = destination.archive {
+        // The old archive goes first: were it to stay, a failed build would leave it looking new.
+        script.line(&[b"rm -f -- ".as_slice(), &quote(archive.as_os_str())].concat());
+    }
+    let mut solve = script.command(&steps.solve);
+    if destination.archive.is_some() {
+        solve.extend_from_slice(b" > \"$private/image.tar\"");
+    }
+    script.line(&solve);
+    for step in &steps.finish {
+        script.step(step);
+    }
+    if let Some(archive) = destination.archive {
+        let target = quote(archive.as_os_str());
+        script.line(&[b"mv -- \"$private/image.tar\" ".as_slice(), &target].concat());
+        script.line(b"# A run checks every byte while it streams. The same check, afterwards:");
+        let program = quote(destination.program.as_os_str());
+        script.line(&[b"#   ".as_slice(), &program, b" analyze ", &target].concat());
+    }
+    script.text
+}
+
+struct Script<'a> {
+    text: Vec<u8>,
+    placeholder: &'a Placeholder,
+    program: &'a Path,
+}
+
+impl Script<'_> {
+    fn line(&mut self, line: &[u8]) {
+        self.text.extend_from_slice(line);
+        self.text.push(b'\n');
+    }
+
+    fn command(&self, command: &ToolCommand) -> Vec<u8> {
+        let mut text = b"env -i".to_vec();
+        for name in &command.keep {
+            // By reference: the script says which variable is handed on, never what is in it.
+            text.extend_from_slice(format!(" ${{{name}+\"{name}=${name}\"}}").as_bytes());
+        }
+        for (name, value) in &command.set {
+            text.extend_from_slice(format!(" {name}=").as_bytes());
+            text.extend(self.placeholder.word(value));
+        }
+        for word in std::iter::once(&command.program).chain(&command.args) {
+            text.push(b' ');
+            text.extend(self.placeholder.word(word));
+        }
+        text
+    }
+
+    fn leave(&mut self, steps: &Steps) {
+        self.line(b"leave() {");
+        self.line(b"\tstatus=$?");
+        self.line(b"\ttrap - EXIT; trap '' INT TERM HUP");
+        for command in &steps.cleanup {
+            let line = self.command(command);
+            self.line(&[b"\t".as_slice(), &line, b" >/dev/null 2>&1"].concat());
+        }
+        if !steps.abort.is_empty() {
+            self.line(b"\tif [ \"$status\" -ne 0 ]; then");
+            for command in &steps.abort {
+                let line = self.command(command);
+                self.line(&[b"\t\t".as_slice(), &line, b" >/dev/null 2>&1"].concat());
+            }
+            self.line(b"\tfi");
+        }
+        self.line(b"\trm -rf -- \"$private\"");
+        self.line(b"\texit \"$status\"");
+        self.line(b"}");
+        self.line(b"trap leave EXIT");
+    }
+
+    fn step(&mut self, step: &Step) {
+        let word = |path: &Path| self.placeholder.word(path.as_os_str());
+        match step {
+            Step::Directory(path) => self.line(&[b"mkdir -p -m 700 -- ".as_slice(), &word(path)].concat()),
+            Step::Link { path, target } => {
+                let line = [b"ln -s -- ".as_slice(), &word(target), b" ", &word(path)].concat();
+                self.line(&line);
+            }
+            Step::File { path, contents } => self.file(path, contents),
+            Step::DockerConfig { path, contents, secret: false } => self.file(path, contents),
+            Step::DockerConfig { path, secret: true, .. } => {
+                let program = quote(self.program.as_os_str());
+                let line = [&program, b" builder docker-config > ".as_slice(), &word(path)].concat();
+                self.line(b"# Credentials are taken from your own configuration; they never stand in this script.");
+                self.line(&line);
+            }
+            Step::Run { command, stdout } => {
+                let mut line = self.command(command);
+                let target = stdout.as_deref().map_or_else(|| b"/dev/null".to_vec(), word);
+                line.extend_from_slice(b" > ");
+                line.extend(target);
+                self.line(&line);
+            }
+            Step::Ensure { probe, otherwise } => {
+                let (probe, otherwise) = (self.command(probe), self.command(otherwise));
+                self.line(&[&probe, b" >/dev/null 2>&1 || ".as_slice(), &otherwise, b" >/dev/null"].concat());
+            }
+            Step::ProveContainer(proof) => self.prove(proof),
+        }
+    }
+
+    fn file(&mut self, path: &Path, contents: &[u8]) {
+        let path = self.placeholder.word(path.as_os_str());
+        if contents.is_empty() {
+            return self.line(&[b": > ".as_slice(), &path].concat());
+        }
+        let substituted = self.placeholder.stands_in(contents);
+        let reader: Vec<u8> = if substituted {
+            let directory = self.placeholder.directory.as_os_str().as_bytes();
+            [b"sed \"s|".as_slice(), directory, b"|$private|g; s|", self.placeholder.unique.as_bytes(), b"|$unique|g\""].concat()
+        } else {
+            b"cat".to_vec()
+        };
+        let mut end = "END".to_owned();
+        while find(contents, end.as_bytes()).is_some() {
+            end.push('_');
+        }
+        self.line(&[&reader, b" > ".as_slice(), &path, b" <<'", end.as_bytes(), b"'"].concat());
+        self.text.extend_from_slice(contents);
+        if !contents.ends_with(b"\n") {
+            self.text.push(b'\n');
+        }
+        self.line(end.as_bytes());
+    }
+
+    fn prove(&mut self, proof: &ContainerProof) {
+        let docker = self.command(&proof.docker);
+        let docker = String::from_utf8_lossy(&docker).into_owned();
+        let container = String::from_utf8_lossy(&self.placeholder.word(&OsString::from(&proof.container))).into_owned();
+        let digest = &proof.digest;
+        let lines = format!(
+            "# The container must have been made from the pinned image, and be the same before and after the build.\n\
+             {docker} container inspect --format '{{{{.Config.Image}}}}' {container} | grep -q '@{digest}$' || fail 'the builder runs another image'\n\
+             {docker} image inspect --format '{{{{json .RepoDigests}}}}' \"$({docker} container inspect --format '{{{{.Image}}}}' {container})\" \
+             | grep -q '@{digest}\"' || fail 'the image of the builder is not the pinned one'\n\
+             same \"$({docker} container inspect --format '{{{{.Id}}}} {{{{.State.StartedAt}}}}' {container})\""
+        );
+        self.line(lines.as_bytes());
+    }
+}

@@ -1,0 +1,139 @@
+//! What a runtime does for one build, as data: rendered either to processes or to the dry run's script.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::command::ToolCommand;
+use crate::digest::Digest;
+
+/// One step before or after the solve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Make a directory that only the user can enter.
+    Directory(PathBuf),
+    /// Write a file that only the user can read.
+    File {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        contents: Vec<u8>,
+    },
+    /// Write the private Docker configuration, which may hold credentials: a dry run shows how it is made, not what is in it.
+    DockerConfig {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        contents: Vec<u8>,
+        /// Whether there are credentials in it.
+        secret: bool,
+    },
+    /// Make a symbolic link.
+    Link {
+        /// Where.
+        path: PathBuf,
+        /// Where to.
+        target: PathBuf,
+    },
+    /// Run a command that has to succeed; its stdout goes to a file where one is named.
+    Run {
+        /// The command.
+        command: ToolCommand,
+        /// Where its stdout goes.
+        stdout: Option<PathBuf>,
+    },
+    /// Unless the first command succeeds, run the second.
+    Ensure {
+        /// Succeeds when there is nothing to do.
+        probe: ToolCommand,
+        /// Does it.
+        otherwise: ToolCommand,
+    },
+    /// Prove that a Docker container runs the pinned image.
+    ProveContainer(ContainerProof),
+}
+
+/// What has to hold of the container that a Docker builder runs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerProof {
+    /// The `docker` command with the private configuration, for the dry run's script.
+    pub docker: ToolCommand,
+    /// The container's name.
+    pub container: String,
+    /// The digest that its image must have been pulled by.
+    pub digest: Digest,
+    /// Whether it has to share the host's network.
+    pub host_network: bool,
+    /// Removes a container that is not the right one, so that it can be made anew; `None` after the build.
+    pub replace: Option<Box<Replace>>,
+}
+
+/// How a builder that runs something else is replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replace {
+    /// Removes the builder.
+    pub remove: ToolCommand,
+    /// Makes it anew.
+    pub create: ToolCommand,
+    /// Starts it.
+    pub start: ToolCommand,
+}
+
+/// Where a runtime leaves what it learnt, all in the private directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Findings {
+    /// BuildKit's metadata of the result (`containerimage.digest`, …).
+    pub metadata: PathBuf,
+    /// A text that holds the version of the BuildKit that built.
+    pub version: PathBuf,
+    /// The provenance of the build, where the metadata do not hold it.
+    pub provenance: Option<PathBuf>,
+}
+
+/// Everything that a runtime does for one build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steps {
+    /// In order, before the solve.
+    pub prepare: Vec<Step>,
+    /// The build itself; the archive is its stdout.
+    pub solve: ToolCommand,
+    /// In order, after the solve succeeded.
+    pub finish: Vec<Step>,
+    /// After the build, however it ended.
+    pub cleanup: Vec<ToolCommand>,
+    /// After a build that did not end by itself.
+    pub abort: Vec<ToolCommand>,
+    /// What the runtime leaves behind for the checks.
+    pub findings: Findings,
+    /// A file that two builds must not have at the same time, with what it protects.
+    pub lock: Option<(PathBuf, &'static str)>,
+}
+
+/// `--flag=value` as one argument, for values that may not be UTF-8 or may begin with a dash.
+#[must_use]
+pub fn joined(flag: &str, value: impl Into<OsString>) -> OsString {
+    let mut argument = OsString::from(flag);
+    argument.push("=");
+    argument.push(value.into());
+    argument
+}
+
+/// One field of Go's comma-separated values; quoted only where it has to be.
+#[must_use]
+pub fn csv_field(text: &str) -> String {
+    let odd = text.contains(['"', ',', '\n', '\r']) || text.starts_with(char::is_whitespace);
+    if odd { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::split_csv;
+
+    #[test]
+    fn csv_fields_arrive_unchanged() {
+        for text in ["a=b", "a,b", "say \"hi\"", " leading", "", "two\nlines", "\"", ",", "ü, é"] {
+            let line = [csv_field(text), csv_field("next")].join(",");
+            assert_eq!(split_csv(&line).unwrap(), [text, "next"], "{line}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The words of the user, as the command line takes them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Where BuildKit runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RuntimeName {
+    /// A buildx builder in the Docker daemon.
+    Docker,
+    /// A container of Podman.
+    Podman,
+    /// A child process of repro; no engine is needed.
+    Buildkitd,
+}
+
+impl RuntimeName {
+    /// The name as it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Buildkitd => "buildkitd",
+        }
+    }
+}
+
+/// The format of the archive, as a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ArchiveWord {
+    /// What `docker load` reads; one platform.
+    Docker,
+    /// OCI image layout in a tar; any number of platforms.
+    Oci,
+}
+
+/// The family of media types, as a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MediaTypesWord {
+    /// application/vnd.docker.*
+    Docker,
+    /// application/vnd.oci.*
+    Oci,
+}
+
+/// The arguments of a build.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BuildWords {
+    /// Where BuildKit runs [default: the first that works of docker, podman, buildkitd] [env: REPRO_RUNTIME]
+    #[arg(long, value_enum, value_name = "RUNTIME", help_heading = "Where it is built")]
+    pub runtime: Option<RuntimeName>,
+
+    /// The BuildKit image, by digest [default: moby/buildkit v0.19.0] [env: REPRO_BUILDKIT_IMAGE]
+    ///
+    /// NAME[:TAG]@DIGEST; for the runtime buildkitd also oci:DIR@DIGEST and oci-archive:FILE@DIGEST.
+    #[arg(long, value_name = "NAME:TAG@DIGEST", help_heading = "Where it is built")]
+    pub buildkit_image: Option<String>,
+
+    /// Use BuildKit's rootless image with Podman [env: REPRO_ROOTLESS]
+    #[arg(long, help_heading = "Where it is built")]
+    pub rootless: bool,
+
+    /// The network of the BuildKit container: bridge (the engine's default) or host
+    #[arg(long, value_name = "NETWORK", value_parser = ["bridge", "host"], help_heading = "Where it is built")]
+    pub builder_network: Option<String>,
+
+    /// A buildkitd.toml for the pinned BuildKit (registry mirrors, plain http, certificates)
+    #[arg(long, value_name = "FILE", help_heading = "Where it is built")]
+    pub buildkitd_config: Option<PathBuf>,
+
+    /// Further arguments for `buildctl build`, quoted as for a shell (podman and buildkitd only)
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true, help_heading = "Where it is built")]
+    pub buildkit_args: Option<String>,
+
+    /// Further arguments for `docker buildx build`, quoted as for a shell (docker only)
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true, help_heading = "Where it is built")]
+    pub buildx_args: Option<String>,
+
+    /// Build on throw-away state: nothing cached is used and nothing is kept [env: REPRO_CACHE=0]
+    #[arg(long, help_heading = "Where it is built")]
+    pub no_cache: bool,
+
+    /// The epoch in seconds since 1970 [env: REPRO_SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH]
+    #[arg(long, visible_alias = "sde", value_name = "SECONDS", allow_hyphen_values = true, help_heading = "What is built")]
+    pub source_date_epoch: Option<String>,
+
+    /// The epoch as a date: RFC 3339 or ISO 8601, UTC where no zone is given [env: REPRO_DATETIME]
+    #[arg(long, value_name = "DATE", help_heading = "What is built")]
+    pub datetime: Option<String>,
+
+    /// The Dockerfile [default: CONTEXT/Dockerfile]
+    #[arg(short, long, value_name = "FILE", help_heading = "What is built")]
+    pub file: Option<PathBuf>,
+
+    /// A build argument; without `=` its value is taken from the environment
+    #[arg(long, value_name = "NAME[=VALUE]", help_heading = "What is built")]
+    pub build_arg: Vec<String>,
+
+    /// A label of the image
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "What is built")]
+    pub label: Vec<String>,
+
+    /// An annotation of the image's manifest, or of what is named before a colon
+    ///
+    /// [manifest|index|manifest-descriptor|index-descriptor[[PLATFORM]]:]KEY=VALUE
+    #[arg(long, value_name = "[TARGET:]KEY=VALUE", help_heading = "What is built")]
+    pub annotation: Vec<String>,
+
+    /// The platforms, with commas between them [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH[,…]", help_heading = "What is built")]
+    pub platform: Option<String>,
+
+    /// The stage to build [default: the last]
+    #[arg(long, value_name = "STAGE", help_heading = "What is built")]
+    pub target: Option<String>,
+
+    /// A secret that RUN may mount: a file or a variable of the environment
+    #[arg(long, value_name = "id=ID[,src=FILE|,env=NAME]", help_heading = "What is built")]
+    pub secret: Vec<String>,
+
+    /// The archive to write, or - for stdout [default: ./image.tar]
+    #[arg(short, long, value_name = "FILE", help_heading = "What comes out")]
+    pub output: Option<PathBuf>,
+
+    /// A name of the image inside the archive
+    #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "What comes out")]
+    pub tag: Vec<String>,
+
+    /// The format of the archive [default: docker, or oci for several platforms]
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "What comes out")]
+    pub archive: Option<ArchiveWord>,
+
+    /// The media types of manifests and layers [default: what the pinned BuildKit itself would use]
+    #[arg(long, value_enum, value_name = "FAMILY", help_heading = "What comes out")]
+    pub media_types: Option<MediaTypesWord>,
+
+    /// Write what was built, with every digest, as JSON
+    #[arg(long, value_name = "FILE", help_heading = "What comes out")]
+    pub metadata_file: Option<PathBuf>,
+
+    /// Print the commands as a shell script instead of running them
+    #[arg(long, visible_alias = "dry-run", help_heading = "What comes out")]
+    pub dry: bool,
+
+    /// The directory that is built
+    #[arg(value_name = "CONTEXT")]
+    pub context: OsString,
+}
