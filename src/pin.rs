@@ -144,11 +144,12 @@ impl Pin {
 
     /// A pin from `NAME[:TAG]@DIGEST`, `oci:DIR@DIGEST` or `oci-archive:FILE@DIGEST`.
     pub fn parse(text: &str) -> Result<Self, PinError> {
-        let source = ImageSource::parse(text)
+        let source = text
+            .parse::<ImageSource>()
             .map_err(|source| PinError::Reference { text: text.to_owned(), source })?;
         let digest = source.digest().cloned().ok_or_else(|| PinError::NoDigest(text.to_owned()))?;
         let known = RELEASES.iter().find(|release| [release.plain, release.rootless].contains(&digest.hex()));
-        let version = known.map(|release| release.version).or_else(|| source.tag().and_then(Version::parse));
+        let version = known.map(|release| release.version).or_else(|| tag_of(&source).and_then(Version::parse));
         if let Some(version) = version {
             check_usable(version)?;
         }
@@ -173,6 +174,13 @@ impl Pin {
             Some(version) => format!("{version}-{}", self.digest.short()),
             None => self.digest.short().to_owned(),
         }
+    }
+}
+
+fn tag_of(source: &ImageSource) -> Option<&str> {
+    match source {
+        ImageSource::Registry(reference) => reference.tag(),
+        ImageSource::OciDir(_) | ImageSource::OciArchive(_) => None,
     }
 }
 

@@ -142,7 +142,7 @@ impl Diagnose for BuildError {
         }
         let text = match self {
             Self::Output(error) => return error.hint(),
-            Self::Binaries(error) => return error.hint(),
+            Self::Binaries(error) => return Diagnose::hint(error),
             Self::Detect(error) => detect_hint(error),
             Self::Execute(ExecuteError::Engine(error)) => engine_hint(error),
             Self::Execute(ExecuteError::Command(error)) => command_hint(error),

@@ -18,7 +18,7 @@ use crate::runtime::engine::Engine;
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::script::Placeholder;
 use crate::runtime::steps::Steps;
-use crate::runtime::{Site, binaries, buildkitd, docker, podman};
+use crate::runtime::{Site, binaries, binaries_options, buildkitd, docker, podman};
 use crate::settings::{BuildSettings, Output, RuntimeName};
 
 /// The paths and texts that belong to one run.
@@ -185,7 +185,8 @@ impl Prepared {
             Runtime::Docker { config, engine, .. } => (docker::steps(&plan, &site, &config), Some(engine)),
             Runtime::Podman { .. } => (podman::steps(&plan, &site, variant), None),
             Runtime::Buildkitd { .. } => {
-                let work = binaries::ensure(&plan.pin.source, &names.cache, environment);
+                let options = binaries_options(environment);
+                let work = binaries::ensure(&plan.pin.source, &names.cache, &options);
                 let binaries = tokio::select! {
                     binaries = work => binaries?,
                     interruption = interrupt.wait() => return Err(BuildError::Interrupted(interruption)),

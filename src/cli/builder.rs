@@ -6,7 +6,7 @@ use super::print;
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
 use crate::pin::{Pin, Variant};
-use crate::runtime::binaries;
+use crate::runtime::{binaries, binaries_options};
 use crate::runtime::docker_config::DockerConfig;
 use crate::runtime::interrupt::Interrupt;
 
@@ -52,8 +52,9 @@ async fn fetch(image: Option<&str>, environment: &Environment, interrupt: &Inter
         None => Pin::default_for(variant),
     };
     let cache = environment.cache_directory().ok_or_else(|| Failure::usage("HOME is not set", "set HOME"))?;
+    let options = binaries_options(environment);
     let found = tokio::select! {
-        found = binaries::ensure(&pin.source, &cache, environment) => found?,
+        found = binaries::ensure(&pin.source, &cache, &options) => found?,
         interruption = interrupt.wait() => {
             return Err(Failure { status: interruption.status(), message: "stopped".to_owned(), hint: None });
         }

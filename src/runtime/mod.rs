@@ -18,6 +18,9 @@ pub mod steps;
 use std::path::Path;
 
 use crate::digest::Digest;
+use crate::environment::Environment;
+use crate::failure::{Diagnose, ExitStatus};
+use crate::registry::CredentialSources;
 
 /// What the pure functions of the runtimes know about this machine and this run.
 #[derive(Debug, Clone, Copy)]
@@ -51,4 +54,26 @@ pub fn configuration_slug(site: &Site<'_>, more: &[u8]) -> String {
         text.extend_from_slice(part);
     }
     Digest::of(&text).short()[..8].to_owned()
+}
+
+/// How the binaries of a pin are got: with the credentials that the caller's environment leads to.
+#[must_use]
+pub fn binaries_options(environment: &Environment) -> binaries::Options {
+    let credentials = CredentialSources::from_env(|name| environment.get(name).map(std::ffi::OsStr::to_owned));
+    let registry = crate::registry::Options { credentials, ..crate::registry::Options::default() };
+    binaries::Options { registry, ..binaries::Options::default() }
+}
+
+impl Diagnose for binaries::BinariesError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::NotPinned(_) | Self::Ambiguous { .. } | Self::Missing { .. } | Self::Platform { .. } => ExitStatus::Usage,
+            Self::Registry(_) | Self::Locked { .. } | Self::Untrusted { .. } | Self::Foreign { .. } => ExitStatus::Unknown,
+            _ => ExitStatus::Corrupt,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(Self::hint(self).to_owned())
+    }
 }

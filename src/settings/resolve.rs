@@ -11,6 +11,7 @@ use crate::environment::Environment;
 use crate::epoch::{EpochError, SourceDateEpoch};
 use crate::failure::{Diagnose, ExitStatus};
 use crate::pin::{Pin, PinError};
+use crate::reference::ImageReference;
 use crate::plan::{Annotation, ArchiveFormat, MediaTypes, PlanError, Platform, Secret};
 
 /// What is wrong with the words of the user.
@@ -381,8 +382,8 @@ fn resolve_labels(words: &BuildWords) -> Result<BTreeMap<String, String>, Settin
 fn resolve_tags(words: &BuildWords) -> Result<Vec<String>, SettingsError> {
     for text in &words.tag {
         let wrong = |why| SettingsError::Word { flag: "--tag", text: text.clone(), why };
-        let reference = crate::reference::ImageReference::parse(text).map_err(|_| wrong("it is not an image name"))?;
-        if reference.digest.is_some() {
+        let reference = text.parse::<ImageReference>().map_err(|_| wrong("it is not an image name"))?;
+        if reference.digest().is_some() {
             return Err(wrong("a name cannot hold the digest of what is still to be built"));
         }
     }
