@@ -3,3 +3,4 @@
 pub mod digest;
 pub mod reference;
 pub mod registry;
+pub mod runtime;

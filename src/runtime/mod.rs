@@ -1,0 +1,3 @@
+//! Where BuildKit runs.
+
+pub mod binaries;
