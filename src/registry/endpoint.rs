@@ -52,10 +52,9 @@ impl Endpoint {
             return Some("it holds a user name or a password");
         }
         match url.scheme() {
-            "https" => None,
             "http" if !self.loopback => Some("it is not encrypted"),
             "http" if !url.host_str().is_some_and(is_loopback) => Some("it is not encrypted and leaves this machine"),
-            "http" => None,
+            "http" | "https" => None,
             _ => Some("it is neither http nor https"),
         }
     }

@@ -242,7 +242,7 @@ impl Repository {
         });
         for problem in &lookup.problems {
             tracing::warn!("credentials for `{}`: {problem}", self.registry);
-            tried.push_str(&format!(" ({problem})"));
+            tried = format!("{tried} ({problem})");
         }
         let credential = lookup.credential.as_ref();
         let header = auth::answer(&self.http, &self.registry, &self.name, challenge, credential).await?;

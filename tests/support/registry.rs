@@ -1,0 +1,290 @@
+//! A container registry on a loopback port, in this process, that can misbehave on demand.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use repro::digest::Digest;
+
+/// What the registry asks for before it serves anything below `/v2/`.
+#[derive(Clone, Default)]
+pub enum Auth {
+    #[default]
+    Open,
+    /// This value of `Authorization`, announced as Basic.
+    Basic(String),
+    /// A token from the server at this address, announced as Bearer.
+    Token { realm: String, token: String },
+    /// This `WWW-Authenticate`, whatever is sent.
+    Never(String),
+}
+
+/// How a request is answered instead of rightly.
+#[derive(Clone)]
+pub enum Fault {
+    /// Status, one header, body.
+    Status(u16, Option<(&'static str, String)>, String),
+    /// These bytes, with their own length.
+    Body(Vec<u8>),
+    /// These bytes, without any length, ended by closing.
+    Unsized(Vec<u8>),
+    /// The right length, but the connection closes after this many bytes.
+    Truncate(usize),
+    /// The right length, but nothing comes after this many bytes.
+    Stall(usize),
+    /// Connected, and then nothing at all.
+    Mute,
+    /// Bytes without end.
+    Endless,
+}
+
+/// A request as it came in.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: String,
+    /// With the query.
+    pub target: String,
+    pub authorization: Option<String>,
+    pub body: String,
+}
+
+#[derive(Default)]
+struct State {
+    auth: Auth,
+    /// Answers of `/token`, by the `Authorization` that must come with the request (none: any or none).
+    token_for: Option<(Option<String>, String)>,
+    documents: BTreeMap<String, (String, Vec<u8>)>,
+    faults: Vec<(String, Fault, usize)>,
+    requests: Vec<Request>,
+}
+
+/// The running registry; it stops when dropped.
+pub struct FakeRegistry {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl FakeRegistry {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (state, stop) = (Arc::new(Mutex::new(State::default())), Arc::new(AtomicBool::new(false)));
+        let (shared, stopped) = (Arc::clone(&state), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                if stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (shared, stopped) = (Arc::clone(&shared), Arc::clone(&stopped));
+                std::thread::spawn(move || {
+                    // A client that goes away in the middle is what some tests are about.
+                    let _ = serve(connection, &shared, &stopped);
+                });
+            }
+        });
+        Self { address, state, stop }
+    }
+
+    /// `host:port`, as in a reference.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn add_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
+        let digest = Digest::of(bytes);
+        self.put(&format!("/v2/{repository}/blobs/{digest}"), "application/octet-stream", bytes);
+        digest
+    }
+
+    pub fn add_manifest(&self, repository: &str, media_type: &str, bytes: &[u8]) -> Digest {
+        let digest = Digest::of(bytes);
+        self.put(&format!("/v2/{repository}/manifests/{digest}"), media_type, bytes);
+        digest
+    }
+
+    pub fn put(&self, path: &str, media_type: &str, bytes: &[u8]) {
+        self.lock().documents.insert(path.to_owned(), (media_type.to_owned(), bytes.to_vec()));
+    }
+
+    pub fn require(&self, auth: Auth) {
+        self.lock().auth = auth;
+    }
+
+    /// Serves tokens under `/token`: `body`, if the request brings `authorization`.
+    pub fn serve_tokens(&self, authorization: Option<&str>, body: &str) {
+        self.lock().token_for = Some((authorization.map(str::to_owned), body.to_owned()));
+    }
+
+    /// Answers the next `times` requests whose target holds `part` with a fault.
+    pub fn fail(&self, part: &str, fault: Fault, times: usize) {
+        self.lock().faults.push((part.to_owned(), fault, times));
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.lock().requests.clone()
+    }
+
+    /// How many requests held `part` in their target.
+    pub fn count(&self, part: &str) -> usize {
+        self.lock().requests.iter().filter(|request| request.target.contains(part)).count()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl Drop for FakeRegistry {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn serve(mut connection: TcpStream, state: &Mutex<State>, stop: &AtomicBool) -> std::io::Result<()> {
+    let request = read_request(&connection)?;
+    let path = request.target.split('?').next().unwrap_or_default().to_owned();
+    let mut locked = state.lock().unwrap();
+    locked.requests.push(request.clone());
+    let position = locked.faults.iter().position(|(part, _, left)| *left > 0 && request.target.contains(part.as_str()));
+    let fault = position.map(|index| {
+        locked.faults[index].2 -= 1;
+        locked.faults[index].1.clone()
+    });
+    let document = locked.documents.get(&path).cloned();
+    let answer = if path == "/token" { token_answer(&locked, &request) } else { refusal(&locked, &request) };
+    drop(locked);
+    match (fault, answer) {
+        (Some(fault), _) => misbehave(&mut connection, fault, document, stop),
+        (None, Some((status, header, body))) => reply(&mut connection, status, header.as_ref(), body.as_bytes()),
+        (None, None) => match document {
+            Some((media_type, bytes)) => reply(&mut connection, 200, Some(&("Content-Type", media_type)), &bytes),
+            None => {
+                let body = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository\u001b[31m name not known"}]}"#;
+                reply(&mut connection, 404, None, body.as_bytes())
+            }
+        },
+    }
+}
+
+type Reply = (u16, Option<(&'static str, String)>, String);
+
+fn token_answer(state: &State, request: &Request) -> Option<Reply> {
+    let (wanted, body) = state.token_for.as_ref()?;
+    if wanted.is_some() && *wanted != request.authorization {
+        return Some((401, None, r#"{"errors":[{"code":"UNAUTHORIZED","message":"wrong password"}]}"#.to_owned()));
+    }
+    Some((200, None, body.clone()))
+}
+
+fn refusal(state: &State, request: &Request) -> Option<Reply> {
+    let (wanted, challenge) = match &state.auth {
+        Auth::Open => return None,
+        Auth::Basic(value) => (value.clone(), "Basic realm=\"test\"".to_owned()),
+        Auth::Token { realm, token } => {
+            (format!("Bearer {token}"), format!("Bearer realm=\"{realm}\",service=\"test registry\",scope=\"ignored\""))
+        }
+        Auth::Never(challenge) => (String::new(), challenge.clone()),
+    };
+    if request.authorization.as_ref() == Some(&wanted) || !request.target.starts_with("/v2/") {
+        return None;
+    }
+    Some((
+        401,
+        Some(("WWW-Authenticate", challenge)),
+        r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#.to_owned(),
+    ))
+}
+
+fn read_request(connection: &TcpStream) -> std::io::Result<Request> {
+    let mut reader = BufReader::new(connection);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (mut authorization, mut length) = (None, 0);
+    loop {
+        let mut header = String::new();
+        if reader.read_line(&mut header)? == 0 || header.trim().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = header.split_once(':') {
+            if name.eq_ignore_ascii_case("authorization") {
+                authorization = Some(value.trim().to_owned());
+            } else if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse().unwrap_or(0);
+            }
+        }
+    }
+    let mut body = vec![0; length];
+    std::io::Read::read_exact(&mut reader, &mut body)?;
+    Ok(Request { method, target, authorization, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+fn head(status: u16, length: Option<usize>, header: Option<&(&'static str, String)>) -> String {
+    let mut head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n");
+    if let Some(length) = length {
+        head.push_str(&format!("Content-Length: {length}\r\n"));
+    }
+    if let Some((name, value)) = header {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head + "\r\n"
+}
+
+fn reply(
+    connection: &mut TcpStream,
+    status: u16,
+    header: Option<&(&'static str, String)>,
+    body: &[u8],
+) -> std::io::Result<()> {
+    connection.write_all(head(status, Some(body.len()), header).as_bytes())?;
+    connection.write_all(body)
+}
+
+fn misbehave(
+    connection: &mut TcpStream,
+    fault: Fault,
+    document: Option<(String, Vec<u8>)>,
+    stop: &AtomicBool,
+) -> std::io::Result<()> {
+    let bytes = document.map(|(_, bytes)| bytes).unwrap_or_default();
+    let wait_for_the_end = || {
+        while !stop.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    match fault {
+        Fault::Status(status, header, body) => reply(connection, status, header.as_ref(), body.as_bytes())?,
+        Fault::Body(body) => reply(connection, 200, None, &body)?,
+        Fault::Unsized(body) => {
+            connection.write_all(head(200, None, None).as_bytes())?;
+            connection.write_all(&body)?;
+        }
+        Fault::Truncate(after) => {
+            connection.write_all(head(200, Some(bytes.len()), None).as_bytes())?;
+            connection.write_all(&bytes[..after])?;
+        }
+        Fault::Stall(after) => {
+            connection.write_all(head(200, Some(bytes.len()), None).as_bytes())?;
+            connection.write_all(&bytes[..after])?;
+            wait_for_the_end();
+        }
+        Fault::Mute => wait_for_the_end(),
+        Fault::Endless => {
+            connection.write_all(head(200, None, None).as_bytes())?;
+            while !stop.load(Ordering::SeqCst) {
+                connection.write_all(&[b' '; 64 << 10])?;
+            }
+        }
+    }
+    Ok(())
+}
