@@ -1,3 +1,5 @@
 //! `repro` builds container images that are the same bit for bit on every machine and every engine, and proves it.
 
 pub mod digest;
+pub mod image;
+pub mod limits;
