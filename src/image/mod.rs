@@ -15,6 +15,7 @@
 //! | `resolve.rs` | members to [`Image`] |
 //! | `model.rs` | [`Image`] and its parts |
 //! | `fault.rs` | what can be wrong |
+//! | `rewrite.rs` | whether BuildKit rewrote the times of what it built |
 //! | `metadata.rs` | whether the builder told the truth |
 //! | `media_type.rs`, `escape.rs` | words |
 
@@ -28,6 +29,7 @@ pub mod media_type;
 mod metadata;
 mod model;
 mod resolve;
+pub mod rewrite;
 pub mod tar;
 
 use std::fs::File;
