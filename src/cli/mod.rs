@@ -1,0 +1,3 @@
+//! The command line: one file a subcommand, each from arguments over a library call to what is printed.
+
+pub mod analyze;
