@@ -1,0 +1,255 @@
+//! What can be wrong with an archive.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::escape::escape;
+use super::layer::LayerError;
+use super::media_type::Compression;
+use super::model::Platform;
+use super::tar::TarError;
+use crate::digest::Digest;
+use crate::limits;
+
+/// Why an archive gives no image.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The file cannot be opened.
+    #[error("cannot open the archive")]
+    Open(#[source] std::io::Error),
+    /// The source failed while it was read.
+    #[error("cannot read the archive at byte {offset}")]
+    Read {
+        /// How far reading had got.
+        offset: u64,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The bytes are not a tar.
+    #[error("not a tar archive: {0}")]
+    NotATar(#[source] TarError),
+    /// The archive is cut off.
+    #[error("the archive is cut off at byte {offset}: {missing}")]
+    Truncated {
+        /// Where it ends.
+        offset: u64,
+        /// What should have followed.
+        missing: &'static str,
+    },
+    /// A header block in the middle of the archive is damaged.
+    #[error("the archive is damaged: {0}")]
+    Damaged(#[source] TarError),
+    /// It holds more than is read from strangers; see [`crate::limits`].
+    #[error("the archive holds more than {limit} {what}")]
+    Limit {
+        /// The ceiling.
+        limit: u64,
+        /// Of what.
+        what: &'static str,
+    },
+    /// It was read to its end, and these things are wrong with it.
+    #[error("{}", list(.0))]
+    Faults(Vec<Fault>),
+}
+
+impl ImageError {
+    /// The faults of the content, if that is what is wrong.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        match self {
+            Self::Faults(faults) => faults,
+            _ => &[],
+        }
+    }
+}
+
+fn list(faults: &[Fault]) -> String {
+    let lines: Vec<_> = faults.iter().map(Fault::to_string).collect();
+    lines.join("\n")
+}
+
+/// One thing that is wrong with the content, and where.
+#[derive(Debug)]
+pub struct Fault {
+    /// The member, or the descriptor in a document, that is wrong. Escaped: fit to print.
+    pub place: String,
+    /// What is wrong with it.
+    pub kind: FaultKind,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.kind)
+    }
+}
+
+/// What is wrong. Each message names what was expected and what was found.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultKind {
+    /// The bytes of a blob are not those that its name promises.
+    #[error("the name says `{expected}`, but the bytes have `{found}`")]
+    Digest {
+        /// By its name.
+        expected: Digest,
+        /// By its bytes.
+        found: Digest,
+    },
+    /// A blob has another size than its descriptor says.
+    #[error("the descriptor says {expected} bytes, but the blob has {found}")]
+    Size {
+        /// By the descriptor.
+        expected: u64,
+        /// By the archive.
+        found: u64,
+    },
+    /// A descriptor names a blob that the archive does not hold.
+    #[error("blob `{0}` is missing")]
+    MissingBlob(Digest),
+    /// A member that every layout has.
+    #[error("is missing")]
+    MissingMember,
+    /// Two members of one name: readers differ on which counts.
+    #[error("appears more than once in the archive")]
+    DuplicateMember,
+    /// A member that is no part of an image layout.
+    #[error("does not belong to an image layout")]
+    ForeignMember,
+    /// A member that is neither file nor directory.
+    #[error("is a tar entry of type `{}`, not a file", escape(&char::from(*.0).to_string()))]
+    MemberType(u8),
+    /// Bytes behind the end of the tar, which only some readers see.
+    #[error("byte {0} is not zero, though the archive has ended")]
+    AfterEnd(u64),
+    /// A blob that no descriptor names.
+    #[error("nothing refers to this blob")]
+    Unreferenced,
+    /// A document that is not what it should be.
+    #[error("not usable JSON: {0}")]
+    Json(String),
+    /// A document that is too large.
+    #[error("a document of {size} bytes is over the limit of {}", limits::DOCUMENT_BYTES)]
+    DocumentSize {
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// `schemaVersion` or `imageLayoutVersion` is another than the one known.
+    #[error("{field} is {found}, and only {expected} is known")]
+    Version {
+        /// The field.
+        field: &'static str,
+        /// The known version.
+        expected: &'static str,
+        /// What stands there.
+        found: String,
+    },
+    /// A document that holds both layers and manifests: readers differ on what it is.
+    #[error("holds `{first}` and `{second}`, thus could be taken for an index or for a manifest")]
+    Ambiguous {
+        /// A key of the one.
+        first: &'static str,
+        /// A key of the other.
+        second: &'static str,
+    },
+    /// The media type of a document is not that of its descriptor.
+    #[error("the descriptor says media type `{}`, but the document `{}`", escape(.expected), escape(.found))]
+    MediaType {
+        /// By the descriptor.
+        expected: String,
+        /// By the document.
+        found: String,
+    },
+    /// A media type that cannot stand here.
+    #[error("media type `{}` is not that of {expected}", escape(.found))]
+    WrongKind {
+        /// What could stand here.
+        expected: &'static str,
+        /// What stands here.
+        found: String,
+    },
+    /// A layer that is compressed in another way than its media type says.
+    #[error("the media type says compression {}, but the bytes have {}", .expected.name(), .found.name())]
+    Compression {
+        /// By the media type.
+        expected: Compression,
+        /// By the bytes.
+        found: Compression,
+    },
+    /// A blob that should be a layer and is none.
+    #[error("the blob is neither a tar nor compressed")]
+    NotALayer,
+    /// A layer that cannot be read.
+    #[error("{0}")]
+    Layer(Arc<LayerError>),
+    /// The uncompressed layer has another digest than the config says.
+    #[error("the config says diff ID `{expected}`, but the layer has `{found}`")]
+    DiffId {
+        /// By the config.
+        expected: Digest,
+        /// By the bytes.
+        found: Digest,
+    },
+    /// The manifest and the config do not agree on how many layers there are.
+    #[error("the config has {expected} diff IDs, but the manifest {found} layers")]
+    LayerCount {
+        /// By the config.
+        expected: usize,
+        /// By the manifest.
+        found: usize,
+    },
+    /// The index and the config do not agree on the platform.
+    #[error("the descriptor says platform `{expected}`, but the config `{found}`")]
+    Platform {
+        /// By the descriptor.
+        expected: Platform,
+        /// By the config.
+        found: Platform,
+    },
+    /// Indexes nested too deep.
+    #[error("indexes are nested deeper than {}", limits::INDEX_DEPTH)]
+    IndexDepth,
+    /// There is no image in the archive.
+    #[error("holds no image")]
+    NoImage,
+    /// `manifest.json` names another config or other layers than the manifest does.
+    #[error("{what} is `{}`, but `index.json` leads to `{}`", escape(.found), escape(.expected))]
+    DockerManifest {
+        /// The field.
+        what: &'static str,
+        /// By `index.json`.
+        expected: String,
+        /// By `manifest.json`.
+        found: String,
+    },
+    /// What the builder said about the image is not what is in the archive.
+    #[error("the builder says `{expected}`, but the archive has `{found}`")]
+    Metadata {
+        /// By the builder.
+        expected: Digest,
+        /// By the archive.
+        found: String,
+    },
+    /// There are more faults than anybody reads.
+    #[error("more than {} faults; the rest is left out", limits::FAULTS)]
+    TooMany,
+}
+
+/// Faults as they are found, up to the limit.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Adds one.
+    pub fn add(&mut self, place: impl Into<String>, kind: FaultKind) {
+        match self.0.len() {
+            count if count < limits::FAULTS => self.0.push(Fault { place: place.into(), kind }),
+            limits::FAULTS => self.0.push(Fault { place: "archive".to_owned(), kind: FaultKind::TooMany }),
+            _ => {}
+        }
+    }
+
+    /// All of them.
+    pub fn into_vec(self) -> Vec<Fault> {
+        self.0
+    }
+}

@@ -1,0 +1,316 @@
+//! One layer blob: inflated, hashed and walked, on two threads beside the one that reads the archive.
+//!
+//! Inflating is the slow part (530 MB/s against 1,200 MB/s for hashing), therefore it has a thread of its own: 1.7 times as
+//! fast as one after the other. Memory is bounded by the channels, whatever the layer's size.
+
+use std::io::{BufRead, Read};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::thread::{Scope, ScopedJoinHandle};
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::chunk::{Chunk, ChunkReader, Pool, Sent, channel};
+use super::escape::escape_bytes;
+use super::media_type::Compression;
+use super::tar::{BLOCK, Entry, TarError, TarReader, Time};
+use crate::digest::{Algorithm, Digest, Hasher};
+use crate::limits;
+
+/// What the entries of a layer say, as far as reproducibility is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerFacts {
+    /// How many entries there are, whiteouts included, header extensions not.
+    pub entries: u64,
+    /// The latest modification time, in seconds since 1970.
+    pub newest_mtime: Option<i64>,
+    /// The earliest modification time, in seconds since 1970.
+    pub oldest_mtime: Option<i64>,
+    /// The latest of all times (modification, access, change) with its fraction: what BuildKit's clamp looks at.
+    pub newest: Option<Time>,
+    /// The path of the entry that [`Self::newest`] is of, escaped.
+    pub newest_path: Option<String>,
+    /// Entries against the epoch that was asked for, if one was.
+    pub epoch: Option<EpochFacts>,
+    /// Whether there is an entry `sys` at the top: the mount point that a rootful BuildKit leaves behind and a rootless one
+    /// does not (moby/buildkit#6686).
+    pub has_sys_dir: bool,
+}
+
+/// Entries of a layer against an epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpochFacts {
+    /// The epoch, in seconds since 1970.
+    pub epoch: i64,
+    /// Entries of which some time is after it.
+    pub later: u64,
+    /// Entries modified before it: these keep their times in a rewrite.
+    pub older: u64,
+    /// The first entry that is later, escaped.
+    pub first_later_path: Option<String>,
+}
+
+impl LayerFacts {
+    fn new(epoch: Option<i64>) -> Self {
+        Self {
+            entries: 0,
+            newest_mtime: None,
+            oldest_mtime: None,
+            newest: None,
+            newest_path: None,
+            epoch: epoch.map(|epoch| EpochFacts { epoch, later: 0, older: 0, first_later_path: None }),
+            has_sys_dir: false,
+        }
+    }
+
+    fn count(&mut self, entry: &Entry) {
+        let mtime = entry.mtime.seconds;
+        let newest = entry.newest();
+        self.entries += 1;
+        self.newest_mtime = Some(self.newest_mtime.map_or(mtime, |other| other.max(mtime)));
+        self.oldest_mtime = Some(self.oldest_mtime.map_or(mtime, |other| other.min(mtime)));
+        if self.newest.is_none_or(|other| newest > other) {
+            self.newest = Some(newest);
+            self.newest_path = Some(escape_bytes(&entry.path));
+        }
+        if let Some(facts) = &mut self.epoch {
+            if newest.is_after(facts.epoch) {
+                facts.later += 1;
+                facts.first_later_path.get_or_insert_with(|| escape_bytes(&entry.path));
+            }
+            facts.older += u64::from(mtime < facts.epoch);
+        }
+        self.has_sys_dir |= top_level_name(&entry.path) == b"sys";
+    }
+}
+
+/// The path without what does not change its meaning: `./` and `/` in front, `/` behind.
+fn top_level_name(mut path: &[u8]) -> &[u8] {
+    while let Some(rest) = path.strip_prefix(b"./").or_else(|| path.strip_prefix(b"/")) {
+        path = rest;
+    }
+    while let Some(rest) = path.strip_suffix(b"/") {
+        path = rest;
+    }
+    path
+}
+
+/// What a layer blob holds.
+#[derive(Debug, Clone)]
+pub struct LayerContent {
+    /// How it is compressed.
+    pub compression: Compression,
+    /// The digest of the tar inside.
+    pub diff_id: Digest,
+    /// The size of the tar inside, in bytes.
+    pub uncompressed_size: u64,
+    /// What its entries say.
+    pub facts: Arc<LayerFacts>,
+}
+
+/// Why a blob is not a layer.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {
+    /// The compressed bytes are damaged or cut off.
+    #[error("{} data is damaged: {reason}", .compression.name())]
+    Compressed {
+        /// What it should be.
+        compression: Compression,
+        /// What the decoder says.
+        reason: String,
+    },
+    /// It inflates to more than [`limits::LAYER_BYTES`].
+    #[error("inflates to more than {} bytes", limits::LAYER_BYTES)]
+    TooLarge,
+    /// What is inside is not a tar.
+    #[error("the tar inside is broken: {0}")]
+    Tar(#[from] TarError),
+}
+
+/// Takes the compressed bytes of one layer, chunk by chunk.
+pub struct LayerSink<'scope> {
+    sender: SyncSender<Sent<LayerError>>,
+    walker: ScopedJoinHandle<'scope, Result<LayerContent, LayerError>>,
+}
+
+impl<'scope> LayerSink<'scope> {
+    /// Starts the threads.
+    pub fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        pool: &'env Pool,
+        compression: Compression,
+        epoch: Option<i64>,
+    ) -> Self {
+        let (sender, blob) = channel();
+        let inflated = if compression == Compression::None {
+            blob
+        } else {
+            let (sender, inflated) = channel();
+            scope.spawn(move || {
+                if let Err(error) = inflate(compression, blob, &sender, pool) {
+                    // Nobody listens any more where the walker has failed first.
+                    let _ = sender.send(Err(error));
+                }
+            });
+            inflated
+        };
+        let walker = scope.spawn(move || walk(compression, inflated, pool, epoch));
+        Self { sender, walker }
+    }
+
+    /// Hands over a chunk. Gives it back to the pool where the layer has already turned out to be broken.
+    pub fn push(&self, chunk: Chunk, pool: &Pool) {
+        if let Err(returned) = self.sender.send(Ok(chunk))
+            && let Ok(chunk) = returned.0
+        {
+            pool.put(chunk);
+        }
+    }
+
+    /// No more bytes follow: what was it?
+    pub fn finish(self) -> Result<LayerContent, LayerError> {
+        drop(self.sender);
+        match self.walker.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// Inflates what `blob` brings into `sender`.
+fn inflate(
+    compression: Compression,
+    blob: Receiver<Sent<LayerError>>,
+    sender: &SyncSender<Sent<LayerError>>,
+    pool: &Pool,
+) -> Result<(), LayerError> {
+    let damaged = |error: std::io::Error| LayerError::Compressed { compression, reason: error.to_string() };
+    let blob = ChunkReader::new(blob, pool, |_| Ok(()));
+    let mut decoder: Box<dyn Read + '_> = match compression {
+        Compression::Zstd => Box::new(zstd_decoder(blob).map_err(damaged)?),
+        // Several members are one stream, as engines have it.
+        _ => Box::new(MultiGzDecoder::new(blob)),
+    };
+    loop {
+        let mut chunk = pool.take();
+        let filled = chunk.fill(|buffer| decoder.read(buffer)).map_err(damaged);
+        if chunk.bytes().is_empty() || filled.is_err() {
+            pool.put(chunk);
+            return filled;
+        }
+        if sender.send(Ok(chunk)).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn zstd_decoder<R: BufRead>(blob: R) -> std::io::Result<zstd::Decoder<'static, R>> {
+    let mut decoder = zstd::Decoder::with_buffer(blob)?;
+    decoder.window_log_max(limits::ZSTD_WINDOW_LOG)?;
+    Ok(decoder)
+}
+
+/// Hashes the tar and walks its entries.
+fn walk(
+    compression: Compression,
+    inflated: Receiver<Sent<LayerError>>,
+    pool: &Pool,
+    epoch: Option<i64>,
+) -> Result<LayerContent, LayerError> {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut size = 0_u64;
+    let mut reader = ChunkReader::new(inflated, pool, |bytes: &[u8]| {
+        hasher.update(bytes);
+        size += bytes.len() as u64;
+        if size > limits::LAYER_BYTES { Err(LayerError::TooLarge) } else { Ok(()) }
+    });
+    let mut facts = LayerFacts::new(epoch);
+    let walked = walk_entries(&mut reader, &mut facts);
+    // A broken stream shows as a broken tar as well; the stream is the cause.
+    if let Some(error) = reader.into_failure() {
+        return Err(error);
+    }
+    walked?;
+    Ok(LayerContent { compression, diff_id: hasher.finish(), uncompressed_size: size, facts: Arc::new(facts) })
+}
+
+fn walk_entries(reader: &mut impl BufRead, facts: &mut LayerFacts) -> Result<(), TarError> {
+    let mut tar = TarReader::of_layer(reader);
+    while let Some(entry) = tar.next_entry()? {
+        facts.count(&entry);
+    }
+    // What follows the end counts for the diff ID only.
+    tar.drain().map(drop)
+}
+
+/// What the first bytes of a blob are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sniffed {
+    /// A layer, compressed as said.
+    Layer(Compression),
+    /// JSON, perhaps.
+    Json,
+    /// Neither.
+    Other,
+}
+
+/// Tells a blob by its first bytes (all of them where there are fewer than a block).
+pub fn sniff(start: &[u8]) -> Sniffed {
+    if start.starts_with(&[0x1f, 0x8b]) {
+        return Sniffed::Layer(Compression::Gzip);
+    }
+    // A zstd frame, or one of the sixteen skippable ones that may come first.
+    let is_skippable = start.len() >= 4 && start[0] & 0xf0 == 0x50 && start[1..4] == [0x2a, 0x4d, 0x18];
+    if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || is_skippable {
+        return Sniffed::Layer(Compression::Zstd);
+    }
+    if start.is_empty() || start.first_chunk::<BLOCK>().is_some_and(super::tar::is_header_or_end) {
+        return Sniffed::Layer(Compression::None);
+    }
+    match start.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{' | b'[') => Sniffed::Json,
+        _ => Sniffed::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blobs_are_told_by_their_first_bytes() {
+        let mut named_like_json = tar::Header::new_ustar();
+        named_like_json.set_path("{\"a\"}").unwrap();
+        named_like_json.set_size(0);
+        named_like_json.set_cksum();
+        for (start, sniffed) in [
+            (&b"\x1f\x8b\x08"[..], Sniffed::Layer(Compression::Gzip)),
+            (b"\x28\xb5\x2f\xfd", Sniffed::Layer(Compression::Zstd)),
+            (b"\x50\x2a\x4d\x18\x04", Sniffed::Layer(Compression::Zstd)),
+            (b"", Sniffed::Layer(Compression::None)),
+            (&[0; 1024], Sniffed::Layer(Compression::None)),
+            (named_like_json.as_bytes(), Sniffed::Layer(Compression::None)),
+            (b" \n{}", Sniffed::Json),
+            (b"[]", Sniffed::Json),
+            (b"hello", Sniffed::Other),
+            (&[0; 511], Sniffed::Other),
+        ] {
+            assert_eq!(sniff(start), sniffed, "{start:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_top_level_sys_counts() {
+        for (path, is_sys) in [
+            ("sys", true),
+            ("sys/", true),
+            ("./sys/", true),
+            ("/sys", true),
+            ("sys/fs", false),
+            ("usr/sys", false),
+            ("syst", false),
+        ] {
+            assert_eq!(top_level_name(path.as_bytes()) == b"sys", is_sys, "{path}");
+        }
+    }
+}

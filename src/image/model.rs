@@ -1,0 +1,263 @@
+//! What an archive holds, after every byte of it was checked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::escape::escape;
+use super::layer::LayerFacts;
+use super::media_type::{Compression, Family};
+use crate::digest::Digest;
+
+/// A JSON document. The bytes are the truth; nothing here is ever written anew.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// The digest of the bytes.
+    pub digest: Digest,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Document {
+    /// Its size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// The parsed form. Documents of an [`Image`] have been parsed before, therefore this gives `null` for no one of them.
+    #[must_use]
+    pub fn value(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+}
+
+/// A reference to a blob.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What the blob is; empty where an old writer left it out.
+    #[serde(default)]
+    pub media_type: String,
+    /// The digest of the blob.
+    pub digest: Digest,
+    /// The size of the blob in bytes.
+    pub size: u64,
+    /// The platform of what the blob describes.
+    pub platform: Option<Platform>,
+    /// Free words.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// An operating system and a processor.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+pub struct Platform {
+    /// The operating system, in Go's words.
+    #[serde(default)]
+    pub os: String,
+    /// The processor, in Go's words.
+    #[serde(default)]
+    pub architecture: String,
+    /// The variant of the processor, such as `v7`.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub variant: String,
+    /// The version of the operating system; Windows needs it.
+    #[serde(
+        rename = "os.version",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub os_version: String,
+    /// Features that the operating system must have.
+    #[serde(
+        rename = "os.features",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub os_features: Vec<String>,
+}
+
+impl Platform {
+    /// The variant as containerd's `platforms.Normalize` writes it: empty where it is what the architecture implies.
+    fn normal_variant(&self) -> &str {
+        match (self.architecture.as_str(), self.variant.as_str()) {
+            ("arm64", "8" | "v8") | ("amd64", "v1") => "",
+            ("arm", "" | "7") => "v7",
+            ("arm", "5") => "v5",
+            ("arm", "6") => "v6",
+            ("arm", "8") => "v8",
+            (_, variant) => variant,
+        }
+    }
+
+    /// Whether a descriptor of this platform may lead to a config of that one. A descriptor may say less than the config
+    /// about version and features, never something else.
+    #[must_use]
+    pub fn agrees_with(&self, config: &Self) -> bool {
+        self.os == config.os
+            && self.architecture == config.architecture
+            && self.normal_variant() == config.normal_variant()
+            && (self.os_version.is_empty() || self.os_version == config.os_version)
+            && (self.os_features.is_empty() || self.os_features == config.os_features)
+    }
+
+    /// BuildKit's platform for manifests that are no images.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.os == "unknown" && self.architecture == "unknown"
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&escape(&self.os))?;
+        if !self.os_version.is_empty() {
+            write!(f, "({})", escape(&self.os_version))?;
+        }
+        write!(f, "/{}", escape(&self.architecture))?;
+        if !self.variant.is_empty() {
+            write!(f, "/{}", escape(&self.variant))?;
+        }
+        Ok(())
+    }
+}
+
+/// One step in the history of an image.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct History {
+    /// When, in RFC 3339.
+    pub created: Option<String>,
+    /// The instruction.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub created_by: String,
+    /// Whether it made no layer.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub empty_layer: bool,
+}
+
+/// The configuration of an image. Its digest is the image ID that engines show.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How the manifest refers to it.
+    pub descriptor: Descriptor,
+    /// The document.
+    pub document: Document,
+    /// The platform it is for.
+    pub platform: Platform,
+    /// When the image was made, in RFC 3339.
+    pub created: Option<String>,
+    /// What made the layers.
+    pub history: Vec<History>,
+}
+
+/// One layer.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// How the manifest refers to it.
+    pub descriptor: Descriptor,
+    /// The digest of the tar inside, as computed and as the config says.
+    pub diff_id: Digest,
+    /// How the blob is compressed.
+    pub compression: Compression,
+    /// The size of the tar inside, in bytes.
+    pub uncompressed_size: u64,
+    /// What its entries say.
+    pub facts: Arc<LayerFacts>,
+}
+
+/// An image for one platform.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// How the index refers to it (the first time, where it has several names).
+    pub descriptor: Descriptor,
+    /// The document.
+    pub document: Document,
+    /// Its media type: that of the descriptor, else its own, else by its form.
+    pub media_type: String,
+    /// Whose media types it uses.
+    pub family: Family,
+    /// Annotations of the document.
+    pub annotations: BTreeMap<String, String>,
+    /// The configuration.
+    pub config: Config,
+    /// The layers, lowest first.
+    pub layers: Vec<Layer>,
+}
+
+/// An index below `index.json`: an image for several platforms, or one with attestations.
+#[derive(Debug, Clone)]
+pub struct Index {
+    /// How it is referred to.
+    pub descriptor: Descriptor,
+    /// The document.
+    pub document: Document,
+    /// Its media type: that of the descriptor, else its own, else by its form.
+    pub media_type: String,
+    /// Annotations of the document.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A manifest that holds statements about an image, and is none.
+#[derive(Debug, Clone)]
+pub struct Attestation {
+    /// How the index refers to it.
+    pub descriptor: Descriptor,
+    /// The document.
+    pub document: Document,
+    /// The digest of the manifest that it is about.
+    pub subject: Option<String>,
+}
+
+/// The content of an archive.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Size of the archive, in bytes.
+    pub archive_bytes: u64,
+    /// `index.json`. Its bytes hold names and a date, thus its digest is not that of the image.
+    pub index: Document,
+    /// `manifest.json`, where the archive is one for `docker load`.
+    pub docker_manifest: Option<Document>,
+    /// What `index.json` refers to: each digest once, in its order, with the names it is given.
+    pub roots: Vec<Root>,
+    /// Indexes below `index.json`, each once, outer ones first.
+    pub indexes: Vec<Index>,
+    /// Images, each once, in the order of the indexes.
+    pub manifests: Vec<Manifest>,
+    /// Attestations, each once, in the order of the indexes.
+    pub attestations: Vec<Attestation>,
+}
+
+/// What `index.json` refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// The digest of a manifest or of an index.
+    pub digest: Digest,
+    /// The names that its descriptors give it, sorted.
+    pub names: Vec<String>,
+}
+
+impl Image {
+    /// The digest that a registry shows after a push: of the manifest, or of the index where there are several. None where the
+    /// archive holds several images side by side.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        match self.roots.as_slice() {
+            [root] => Some(&root.digest),
+            _ => None,
+        }
+    }
+}
+
+/// Go writes `null` for an empty list or map, and reads it so.
+pub(super) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}

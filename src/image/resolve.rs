@@ -1,0 +1,478 @@
+//! Members of an archive put together: every descriptor followed, every promise in a document held against the blobs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Deserialize;
+
+use super::archive::{Blob, Content, Members};
+use super::escape::escape;
+use super::fault::{FaultKind, Faults, ImageError};
+use super::json;
+use super::media_type::{DOCKER_CONFIG, Family, Kind, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, kind_of};
+use super::model::{
+    Attestation, Config, Descriptor, Document, History, Image, Index, Layer, Manifest, Platform, Root, null_is_default,
+};
+use crate::digest::Digest;
+use crate::limits;
+
+const NAME_ANNOTATIONS: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
+const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+
+/// An index or a manifest: which of them, its fields tell.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope {
+    schema_version: Option<u64>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    media_type: String,
+    manifests: Option<Vec<Descriptor>>,
+    config: Option<Descriptor>,
+    // Without layers, BuildKit writes `null` here.
+    layers: Option<Vec<Descriptor>>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct ConfigFields {
+    #[serde(flatten)]
+    platform: Platform,
+    created: Option<String>,
+    rootfs: RootFs,
+    #[serde(default, deserialize_with = "null_is_default")]
+    history: Vec<History>,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    #[serde(default, deserialize_with = "null_is_default")]
+    diff_ids: Vec<Digest>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LayoutFields {
+    image_layout_version: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerEntry {
+    config: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    layers: Vec<String>,
+}
+
+/// Makes the image, or tells all that is wrong.
+pub fn resolve(members: Members) -> Result<Image, ImageError> {
+    let Members { blobs, mut documents, faults, bytes } = members;
+    let mut resolver = Resolver {
+        blobs,
+        faults,
+        reached: BTreeSet::new(),
+        visited: HashMap::new(),
+        is_complete: true,
+        document_bytes: 0,
+        indexes: Vec::new(),
+        manifests: Vec::new(),
+        attestations: Vec::new(),
+    };
+    resolver.layout(documents.get("oci-layout"));
+    let mut roots = Vec::new();
+    let index = documents.remove("index.json");
+    match &index {
+        Some(index) => roots = resolver.top_index(index)?,
+        None => resolver.missing("index.json"),
+    }
+    let docker_manifest = documents.remove("manifest.json");
+    if let Some(document) = &docker_manifest {
+        resolver.docker_manifest(document);
+    }
+    resolver.unreferenced();
+    let faults = resolver.faults.into_vec();
+    match index {
+        Some(index) if faults.is_empty() => Ok(Image {
+            archive_bytes: bytes,
+            index,
+            docker_manifest,
+            roots,
+            indexes: resolver.indexes,
+            manifests: resolver.manifests,
+            attestations: resolver.attestations,
+        }),
+        _ => Err(ImageError::Faults(faults)),
+    }
+}
+
+struct Resolver {
+    blobs: BTreeMap<Digest, Blob>,
+    faults: Faults,
+    reached: BTreeSet<Digest>,
+    /// Documents that were followed: their media type, and the platform where they are images.
+    visited: HashMap<(Digest, bool), (String, Option<Platform>)>,
+    /// Whether every document could be read. Otherwise a blob that nothing refers to proves nothing.
+    is_complete: bool,
+    document_bytes: u64,
+    indexes: Vec<Index>,
+    manifests: Vec<Manifest>,
+    attestations: Vec<Attestation>,
+}
+
+impl Resolver {
+    fn missing(&mut self, name: &str) {
+        self.is_complete = false;
+        self.faults.add(format!("`{name}`"), FaultKind::MissingMember);
+    }
+
+    fn layout(&mut self, document: Option<&Document>) {
+        let Some(document) = document else {
+            self.faults.add("`oci-layout`", FaultKind::MissingMember);
+            return;
+        };
+        match json::parse::<LayoutFields>(&document.bytes) {
+            Ok(fields) if fields.image_layout_version == "1.0.0" => {}
+            Ok(fields) => {
+                let found = escape(&fields.image_layout_version).into_owned();
+                let kind = FaultKind::Version { field: "`imageLayoutVersion`", expected: "1.0.0", found };
+                self.faults.add("`oci-layout`", kind);
+            }
+            Err(reason) => self.faults.add("`oci-layout`", FaultKind::Json(reason)),
+        }
+    }
+
+    fn top_index(&mut self, document: &Document) -> Result<Vec<Root>, ImageError> {
+        let place = "`index.json`";
+        let Some(envelope) = self.envelope(place, document) else { return Ok(Vec::new()) };
+        self.media_type(place, OCI_INDEX, &envelope);
+        let Some(descriptors) = envelope.manifests else {
+            self.unusable(place, FaultKind::Json("there is no `manifests`".to_owned()));
+            return Ok(Vec::new());
+        };
+        let mut roots: Vec<Root> = Vec::new();
+        for (at, descriptor) in descriptors.into_iter().enumerate() {
+            let name = NAME_ANNOTATIONS.iter().find_map(|key| descriptor.annotations.get(*key)).cloned();
+            match roots.iter_mut().find(|root| root.digest == descriptor.digest) {
+                Some(root) => root.names.extend(name),
+                None => roots.push(Root { digest: descriptor.digest.clone(), names: name.into_iter().collect() }),
+            }
+            self.follow(&format!("{place} manifests[{at}]"), descriptor, 1)?;
+        }
+        for root in &mut roots {
+            root.names.sort();
+            root.names.dedup();
+        }
+        if self.manifests.is_empty() && self.is_complete {
+            self.faults.add(place, FaultKind::NoImage);
+        }
+        Ok(roots)
+    }
+
+    /// Follows a descriptor of an index to what it describes.
+    fn follow(&mut self, place: &str, descriptor: Descriptor, depth: u32) -> Result<(), ImageError> {
+        let is_attestation = descriptor.annotations.get(REFERENCE_TYPE).is_some_and(|kind| kind == "attestation-manifest")
+            // Engines choose by platform: with a real one, the words of an annotation do not make it less of an image.
+            && descriptor.platform.as_ref().is_some_and(Platform::is_unknown);
+        let key = (descriptor.digest.clone(), is_attestation);
+        if let Some((media_type, platform)) = self.visited.get(&key).cloned() {
+            self.check_again(place, &descriptor, media_type, platform);
+            return Ok(());
+        }
+        let Some(document) = self.document(place, &descriptor)? else { return Ok(()) };
+        let inside = format!("`{}`", descriptor.digest);
+        let Some(envelope) = self.envelope(&inside, &document) else { return Ok(()) };
+        let media_type = self.media_type(place, &descriptor.media_type, &envelope);
+        self.visited.insert(key.clone(), (media_type.clone(), None));
+        match kind_of(&media_type) {
+            Kind::Index(_) => self.index(descriptor, document, media_type, envelope, depth)?,
+            Kind::Manifest(_) if is_attestation => self.attestation(&inside, descriptor, document, &envelope),
+            Kind::Manifest(family) => {
+                let draft = Draft { descriptor, document, media_type: media_type.clone(), family };
+                if let Some(manifest) = self.manifest(place, &inside, draft, envelope)? {
+                    self.visited.insert(key, (media_type, Some(manifest.config.platform.clone())));
+                    self.manifests.push(manifest);
+                }
+            }
+            _ => {
+                let expected = "an index or a manifest";
+                self.unusable(place, FaultKind::WrongKind { expected, found: media_type });
+            }
+        }
+        Ok(())
+    }
+
+    /// A second descriptor of the same document must say the same: BuildKit writes one for each name.
+    fn check_again(&mut self, place: &str, descriptor: &Descriptor, media_type: String, platform: Option<Platform>) {
+        if let Some(size) = self.blobs.get(&descriptor.digest).map(|blob| blob.size) {
+            self.check_size(place, descriptor, size);
+        }
+        if !descriptor.media_type.is_empty() && descriptor.media_type != media_type {
+            let kind = FaultKind::MediaType { expected: descriptor.media_type.clone(), found: media_type };
+            self.faults.add(place, kind);
+        }
+        if let Some(platform) = platform {
+            self.check_platform(place, descriptor, &platform);
+        }
+    }
+
+    fn index(
+        &mut self,
+        descriptor: Descriptor,
+        document: Document,
+        media_type: String,
+        envelope: Envelope,
+        depth: u32,
+    ) -> Result<(), ImageError> {
+        let inside = format!("`{}`", descriptor.digest);
+        if depth >= limits::INDEX_DEPTH {
+            self.unusable(&inside, FaultKind::IndexDepth);
+            return Ok(());
+        }
+        let Some(descriptors) = envelope.manifests else {
+            self.unusable(&inside, FaultKind::Json("there is no `manifests`".to_owned()));
+            return Ok(());
+        };
+        self.indexes.push(Index { descriptor, document, media_type, annotations: envelope.annotations });
+        for (at, descriptor) in descriptors.into_iter().enumerate() {
+            self.follow(&format!("{inside} manifests[{at}]"), descriptor, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn attestation(&mut self, inside: &str, descriptor: Descriptor, document: Document, envelope: &Envelope) {
+        // Statements are no file trees: that their bytes are the ones named is all there is to check.
+        for (name, blob) in envelope
+            .config
+            .iter()
+            .map(|config| ("config", config))
+            .chain(envelope.layers.iter().flatten().map(|layer| ("layers", layer)))
+        {
+            self.size_of(&format!("{inside} {name}"), blob);
+        }
+        let subject = descriptor.annotations.get(REFERENCE_DIGEST).cloned();
+        self.attestations.push(Attestation { descriptor, document, subject });
+    }
+
+    fn manifest(
+        &mut self,
+        place: &str,
+        inside: &str,
+        draft: Draft,
+        envelope: Envelope,
+    ) -> Result<Option<Manifest>, ImageError> {
+        let Some(config) = envelope.config else {
+            self.unusable(inside, FaultKind::Json("there is no `config`".to_owned()));
+            return Ok(None);
+        };
+        let descriptors = envelope.layers.unwrap_or_default();
+        let config = self.config(&format!("{inside} config"), config)?;
+        let diff_ids = config.as_ref().map(|(_, diff_ids)| diff_ids.as_slice());
+        if let Some(diff_ids) = diff_ids.filter(|diff_ids| diff_ids.len() != descriptors.len()) {
+            let kind = FaultKind::LayerCount { expected: diff_ids.len(), found: descriptors.len() };
+            self.faults.add(inside, kind);
+        }
+        let mut layers = Vec::new();
+        for (at, descriptor) in descriptors.into_iter().enumerate() {
+            let diff_id = diff_ids.and_then(|diff_ids| diff_ids.get(at));
+            layers.extend(self.layer(&format!("{inside} layers[{at}]"), descriptor, diff_id));
+        }
+        let Some((config, _)) = config else { return Ok(None) };
+        self.check_platform(place, &draft.descriptor, &config.platform);
+        let Draft { descriptor, document, media_type, family } = draft;
+        let annotations = envelope.annotations;
+        Ok(Some(Manifest { descriptor, document, media_type, family, annotations, config, layers }))
+    }
+
+    fn config(&mut self, place: &str, descriptor: Descriptor) -> Result<Option<(Config, Vec<Digest>)>, ImageError> {
+        if !matches!(descriptor.media_type.as_str(), OCI_CONFIG | DOCKER_CONFIG) {
+            let kind =
+                FaultKind::WrongKind { expected: "the config of an image", found: descriptor.media_type.clone() };
+            self.faults.add(place, kind);
+        }
+        let Some(document) = self.document(place, &descriptor)? else { return Ok(None) };
+        match json::parse::<ConfigFields>(&document.bytes) {
+            Ok(ConfigFields { platform, created, rootfs, history }) => {
+                Ok(Some((Config { descriptor, document, platform, created, history }, rootfs.diff_ids)))
+            }
+            Err(reason) => {
+                self.unusable(&format!("`{}`", descriptor.digest), FaultKind::Json(reason));
+                Ok(None)
+            }
+        }
+    }
+
+    fn layer(&mut self, place: &str, descriptor: Descriptor, diff_id: Option<&Digest>) -> Option<Layer> {
+        let declared = if let Kind::Layer(_, compression) = kind_of(&descriptor.media_type) {
+            Some(compression)
+        } else {
+            let kind = FaultKind::WrongKind { expected: "a layer", found: descriptor.media_type.clone() };
+            self.faults.add(place, kind);
+            None
+        };
+        self.size_of(place, &descriptor)?;
+        let content = match &self.blobs.get(&descriptor.digest)?.content {
+            Content::Layer(Ok(content)) => content.clone(),
+            Content::Layer(Err(error)) => {
+                let error = error.clone();
+                self.faults.add(place, FaultKind::Layer(error));
+                return None;
+            }
+            _ => {
+                self.faults.add(place, FaultKind::NotALayer);
+                return None;
+            }
+        };
+        if let Some(expected) = declared.filter(|declared| *declared != content.compression) {
+            self.faults.add(place, FaultKind::Compression { expected, found: content.compression });
+        }
+        if let Some(expected) = diff_id.filter(|diff_id| **diff_id != content.diff_id) {
+            let kind = FaultKind::DiffId { expected: expected.clone(), found: content.diff_id.clone() };
+            self.faults.add(place, kind);
+        }
+        Some(Layer {
+            descriptor,
+            diff_id: content.diff_id,
+            compression: content.compression,
+            uncompressed_size: content.uncompressed_size,
+            facts: content.facts,
+        })
+    }
+
+    /// `manifest.json`, which `docker load` goes by, must lead to the same image as `index.json`, which all others go by.
+    fn docker_manifest(&mut self, document: &Document) {
+        let place = "`manifest.json`";
+        let entries: Vec<DockerEntry> = match json::parse(&document.bytes) {
+            Ok(entries) => entries,
+            Err(reason) => return self.unusable(place, FaultKind::Json(reason)),
+        };
+        if !self.is_complete {
+            return;
+        }
+        if entries.is_empty() {
+            self.faults.add(place, FaultKind::NoImage);
+        }
+        for (at, entry) in entries.into_iter().enumerate() {
+            let place = format!("{place} [{at}]");
+            let configs: Vec<_> =
+                self.manifests.iter().map(|manifest| blob_path(&manifest.config.descriptor)).collect();
+            let Some(found) = configs.iter().position(|config| *config == entry.config) else {
+                let kind =
+                    FaultKind::DockerManifest { what: "Config", expected: configs.join(", "), found: entry.config };
+                self.faults.add(place, kind);
+                continue;
+            };
+            let expected: Vec<_> =
+                self.manifests[found].layers.iter().map(|layer| blob_path(&layer.descriptor)).collect();
+            if expected != entry.layers {
+                let (expected, found) = (expected.join(", "), entry.layers.join(", "));
+                self.faults.add(place, FaultKind::DockerManifest { what: "Layers", expected, found });
+            }
+        }
+    }
+
+    fn unreferenced(&mut self) {
+        if !self.is_complete {
+            return;
+        }
+        for digest in self.blobs.keys().filter(|digest| !self.reached.contains(*digest)) {
+            self.faults.add(format!("`{}`", path_of(digest)), FaultKind::Unreferenced);
+        }
+    }
+
+    /// The size of the blob that `descriptor` names, having checked that it is there and of that size.
+    fn size_of(&mut self, place: &str, descriptor: &Descriptor) -> Option<u64> {
+        self.reached.insert(descriptor.digest.clone());
+        let Some(size) = self.blobs.get(&descriptor.digest).map(|blob| blob.size) else {
+            self.faults.add(place, FaultKind::MissingBlob(descriptor.digest.clone()));
+            return None;
+        };
+        self.check_size(place, descriptor, size);
+        Some(size)
+    }
+
+    fn check_size(&mut self, place: &str, descriptor: &Descriptor, found: u64) {
+        if descriptor.size != found {
+            self.faults.add(place, FaultKind::Size { expected: descriptor.size, found });
+        }
+    }
+
+    fn check_platform(&mut self, place: &str, descriptor: &Descriptor, found: &Platform) {
+        if let Some(expected) = descriptor.platform.as_ref().filter(|platform| !platform.agrees_with(found)) {
+            self.faults.add(place, FaultKind::Platform { expected: expected.clone(), found: found.clone() });
+        }
+    }
+
+    /// The document that `descriptor` names.
+    fn document(&mut self, place: &str, descriptor: &Descriptor) -> Result<Option<Document>, ImageError> {
+        let Some(size) = self.size_of(place, descriptor) else {
+            self.is_complete = false;
+            return Ok(None);
+        };
+        match self.blobs.get(&descriptor.digest).map(|blob| &blob.content) {
+            Some(Content::Document(document)) => {
+                // A small document may be named a thousand times: what counts is how often it is kept.
+                self.document_bytes += document.size();
+                if self.document_bytes > limits::DOCUMENTS_TOTAL_BYTES {
+                    return Err(ImageError::Limit { limit: limits::DOCUMENTS_TOTAL_BYTES, what: "bytes of JSON" });
+                }
+                return Ok(Some(document.clone()));
+            }
+            Some(Content::LargeDocument) => self.unusable(place, FaultKind::DocumentSize { size }),
+            _ => self.unusable(place, FaultKind::Json(format!("blob `{}` holds something else", descriptor.digest))),
+        }
+        Ok(None)
+    }
+
+    fn envelope(&mut self, place: &str, document: &Document) -> Option<Envelope> {
+        let envelope: Envelope = match json::parse(&document.bytes) {
+            Ok(envelope) => envelope,
+            Err(reason) => {
+                self.unusable(place, FaultKind::Json(reason));
+                return None;
+            }
+        };
+        let second =
+            if envelope.config.is_some() { Some("config") } else { envelope.layers.as_ref().map(|_| "layers") };
+        if let (Some(_), Some(second)) = (&envelope.manifests, second) {
+            self.unusable(place, FaultKind::Ambiguous { first: "manifests", second });
+            return None;
+        }
+        if envelope.schema_version != Some(2) {
+            let found = envelope.schema_version.map_or_else(|| "missing".to_owned(), |version| version.to_string());
+            self.faults.add(place, FaultKind::Version { field: "`schemaVersion`", expected: "2", found });
+        }
+        Some(envelope)
+    }
+
+    /// The media type of a document: by its descriptor, by itself, by its form. Where two are given they must agree.
+    fn media_type(&mut self, place: &str, expected: &str, envelope: &Envelope) -> String {
+        let own = &envelope.media_type;
+        if !expected.is_empty() && !own.is_empty() && expected != own {
+            let kind = FaultKind::MediaType { expected: expected.to_owned(), found: own.clone() };
+            self.faults.add(place, kind);
+        }
+        let form = if envelope.manifests.is_some() { OCI_INDEX } else { OCI_MANIFEST };
+        [expected, own, form].into_iter().find(|media_type| !media_type.is_empty()).unwrap_or(form).to_owned()
+    }
+
+    fn unusable(&mut self, place: &str, kind: FaultKind) {
+        self.is_complete = false;
+        self.faults.add(place, kind);
+    }
+}
+
+/// What is known of a manifest before its config and layers.
+struct Draft {
+    descriptor: Descriptor,
+    document: Document,
+    media_type: String,
+    family: Family,
+}
+
+fn path_of(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
+}
+
+fn blob_path(descriptor: &Descriptor) -> String {
+    path_of(&descriptor.digest)
+}

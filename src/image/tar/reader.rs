@@ -1,0 +1,369 @@
+//! The blocks of a tar as entries.
+
+use std::io::{self, BufRead};
+
+use tar::Header;
+
+use super::header::{has_checksum, number, pax_time, text};
+use super::{BLOCK, Malformed, PaxError, Record, TarError, Time, parse_records};
+use crate::limits;
+
+/// An entry: its header block merged with the extensions before it. Its data is read from the [`TarReader`].
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Where its first block starts, in bytes from the start of the tar.
+    pub offset: u64,
+    /// The path as stored, not normalised.
+    pub path: Vec<u8>,
+    /// Where a link points to.
+    pub link: Vec<u8>,
+    /// The type flag of the header.
+    pub flag: u8,
+    /// Bytes of data that follow in the tar.
+    pub size: u64,
+    /// When the content was changed.
+    pub mtime: Time,
+    /// When it was read, where the writer said so.
+    pub atime: Option<Time>,
+    /// When the inode was changed, where the writer said so.
+    pub ctime: Option<Time>,
+    /// The PAX records before the header.
+    pub records: Vec<Record>,
+}
+
+impl Entry {
+    /// Whether this is a regular file.
+    #[must_use]
+    pub const fn is_file(&self) -> bool {
+        matches!(self.flag, b'0' | 0)
+    }
+
+    /// Whether this is a directory.
+    #[must_use]
+    pub const fn is_directory(&self) -> bool {
+        self.flag == b'5'
+    }
+
+    /// The latest of all its times.
+    #[must_use]
+    pub fn newest(&self) -> Time {
+        self.mtime.max(self.atime.unwrap_or(self.mtime)).max(self.ctime.unwrap_or(self.mtime))
+    }
+}
+
+/// Extensions that wait for their entry.
+#[derive(Default)]
+struct Pending {
+    offset: Option<u64>,
+    records: Vec<Record>,
+    long_path: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+}
+
+/// Reads entries, one after the other, never seeking.
+pub struct TarReader<R> {
+    inner: R,
+    offset: u64,
+    /// Data of the current entry not read yet, in bytes.
+    left: u64,
+    /// Zero bytes after that data up to the next block.
+    padding: u64,
+    /// Whether the end of the bytes may stand for the end of the tar, as Go allows.
+    may_lack_end: bool,
+}
+
+impl<R: BufRead> TarReader<R> {
+    /// Reads a tar that must end with its two zero blocks, as POSIX demands: without them nobody knows that it is whole.
+    pub const fn new(inner: R) -> Self {
+        Self { inner, offset: 0, left: 0, padding: 0, may_lack_end: false }
+    }
+
+    /// Reads the tar of a layer, whose length its digest proves: engines take one without an end, so do we.
+    pub const fn of_layer(inner: R) -> Self {
+        Self { inner, offset: 0, left: 0, padding: 0, may_lack_end: true }
+    }
+
+    /// Bytes read so far.
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next entry, or none at the end. Data of the one before that has not been read is skipped.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
+        self.skip_data()?;
+        let mut pending = Pending::default();
+        loop {
+            let start = self.offset;
+            let Some(block) = self.header_block(pending.offset.is_some())? else { return Ok(None) };
+            let header = Header::from_byte_slice(&block);
+            let at = |reason| TarError::Malformed { offset: start, reason };
+            let size = number(&header.as_old().size, "size").map_err(at)?;
+            let size = u64::try_from(size).map_err(|_| at(Malformed::Number("size")))?;
+            match header.as_old().linkflag[0] {
+                // The records of a global header are not applied: no engine does.
+                b'g' => {
+                    let data = self.extension(start, size)?;
+                    parse_records(&data).map_err(|error| at(error.into()))?;
+                    continue;
+                }
+                b'x' => {
+                    let data = self.extension(start, size)?;
+                    pending.records = parse_records(&data).map_err(|error| at(error.into()))?;
+                }
+                b'L' => pending.long_path = Some(text(&self.extension(start, size)?).to_vec()),
+                b'K' => pending.long_link = Some(text(&self.extension(start, size)?).to_vec()),
+                _ => {
+                    let entry = merge(header, size, start, pending).map_err(at)?;
+                    self.skip_sparse_blocks(header, &entry)?;
+                    self.set_data(entry.size);
+                    return Ok(Some(entry));
+                }
+            }
+            pending.offset.get_or_insert(start);
+        }
+    }
+
+    /// Reads data of the current entry; 0 at its end.
+    pub fn read_data(&mut self, buffer: &mut [u8]) -> Result<usize, TarError> {
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let count = loop {
+            match self.inner.read(&mut buffer[..wanted]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        let count = count.map_err(|source| TarError::Read { offset: self.offset, source })?;
+        if count == 0 {
+            return Err(self.truncated("the data of an entry goes on"));
+        }
+        self.offset += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+
+    /// Reads on to the end of the bytes, after the last entry. Says where the first byte that is not zero stands, if any.
+    pub fn drain(&mut self) -> Result<Option<u64>, TarError> {
+        let mut foreign = None;
+        loop {
+            let offset = self.offset;
+            let buffer = self.fill()?;
+            if buffer.is_empty() {
+                return Ok(foreign);
+            }
+            if foreign.is_none() {
+                foreign = buffer.iter().position(|byte| *byte != 0).map(|at| offset + at as u64);
+            }
+            let count = buffer.len();
+            self.consume(count);
+        }
+    }
+
+    fn fill(&mut self) -> Result<&[u8], TarError> {
+        // Asked twice because a loop cannot return what it borrows; the second call finds the buffer filled.
+        loop {
+            match self.inner.fill_buf() {
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(TarError::Read { offset: self.offset, source }),
+            }
+        }
+        let offset = self.offset;
+        self.inner.fill_buf().map_err(|source| TarError::Read { offset, source })
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.inner.consume(count);
+        self.offset += count as u64;
+    }
+
+    const fn truncated(&self, missing: &'static str) -> TarError {
+        TarError::Truncated { offset: self.offset, missing }
+    }
+
+    const fn set_data(&mut self, size: u64) {
+        self.left = size;
+        self.padding = size.wrapping_neg() % BLOCK as u64;
+    }
+
+    fn skip_data(&mut self) -> Result<(), TarError> {
+        // Go forgives a layer that ends inside the padding; the digest of the layer proves that nothing is missing.
+        let mut left = self.left.saturating_add(self.padding);
+        while left > 0 {
+            let may_end = self.may_lack_end && left <= self.padding;
+            let buffer = self.fill()?;
+            let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            if count == 0 {
+                if may_end {
+                    break;
+                }
+                return Err(self.truncated("the data of an entry goes on"));
+            }
+            self.consume(count);
+            left -= count as u64;
+        }
+        (self.left, self.padding) = (0, 0);
+        Ok(())
+    }
+
+    /// Fills `block`; false when the bytes end before its first one.
+    fn read_block(&mut self, block: &mut [u8; BLOCK]) -> Result<bool, TarError> {
+        let mut filled = 0;
+        while filled < BLOCK {
+            let buffer = self.fill()?;
+            let count = buffer.len().min(BLOCK - filled);
+            if count == 0 {
+                return if filled == 0 { Ok(false) } else { Err(self.truncated("a block is not complete")) };
+            }
+            block[filled..filled + count].copy_from_slice(&buffer[..count]);
+            self.consume(count);
+            filled += count;
+        }
+        Ok(true)
+    }
+
+    /// The next header block, with a right checksum; none at the end of the tar.
+    fn header_block(&mut self, inside_entry: bool) -> Result<Option<[u8; BLOCK]>, TarError> {
+        let start = self.offset;
+        let mut block = [0; BLOCK];
+        if !self.read_block(&mut block)? {
+            return match (inside_entry, self.may_lack_end) {
+                (true, _) => Err(self.truncated("an entry should follow its header extension")),
+                (false, true) => Ok(None),
+                (false, false) => Err(self.truncated("an entry or the two zero blocks of the end should follow")),
+            };
+        }
+        if block.iter().all(|byte| *byte == 0) {
+            if inside_entry {
+                return Err(TarError::Malformed { offset: start, reason: Malformed::LoneExtension });
+            }
+            if !self.read_block(&mut block)? && !self.may_lack_end {
+                return Err(self.truncated("the second zero block of the end should follow"));
+            }
+            if block.iter().any(|byte| *byte != 0) {
+                return Err(TarError::Malformed { offset: start, reason: Malformed::LoneZeroBlock });
+            }
+            return Ok(None);
+        }
+        if has_checksum(&block) {
+            Ok(Some(block))
+        } else {
+            Err(TarError::Malformed { offset: start, reason: Malformed::Checksum })
+        }
+    }
+
+    /// The data of a header extension.
+    fn extension(&mut self, start: u64, size: u64) -> Result<Vec<u8>, TarError> {
+        let limit = limits::TAR_EXTENSION_BYTES;
+        if size > limit {
+            return Err(TarError::Malformed { offset: start, reason: Malformed::ExtensionSize { size, limit } });
+        }
+        self.set_data(size);
+        let mut data = Vec::new();
+        let mut piece = [0; 4 * BLOCK];
+        loop {
+            match self.read_data(&mut piece)? {
+                0 => break,
+                count => data.extend_from_slice(&piece[..count]),
+            }
+        }
+        self.skip_data()?;
+        Ok(data)
+    }
+
+    /// An old GNU sparse file has blocks of holes between its header and its data.
+    fn skip_sparse_blocks(&mut self, header: &Header, entry: &Entry) -> Result<(), TarError> {
+        let Some(gnu) = header.as_gnu().filter(|_| entry.flag == b'S') else { return Ok(()) };
+        let mut goes_on = gnu.is_extended();
+        let mut block = [0; BLOCK];
+        while goes_on {
+            if !self.read_block(&mut block)? {
+                return Err(self.truncated("the map of a sparse file goes on"));
+            }
+            goes_on = block[504] == 1;
+        }
+        Ok(())
+    }
+}
+
+/// A header block with what its extensions change, in the order of precedence of Go's reader.
+fn merge(header: &Header, size: u64, start: u64, pending: Pending) -> Result<Entry, Malformed> {
+    let old = header.as_old();
+    let mut entry = Entry {
+        offset: pending.offset.unwrap_or(start),
+        path: text(&old.name).to_vec(),
+        link: text(&old.linkname).to_vec(),
+        flag: old.linkflag[0],
+        size,
+        mtime: Time::from_seconds(number(&old.mtime, "mtime")?),
+        atime: None,
+        ctime: None,
+        records: pending.records,
+    };
+    if let Some(ustar) = header.as_ustar() {
+        let prefix = text(&ustar.prefix);
+        if !prefix.is_empty() {
+            entry.path = [prefix, b"/", &entry.path].concat();
+        }
+    } else if let Some(gnu) = header.as_gnu() {
+        let time = |field: &[u8], name| match field[0] {
+            0 => Ok(None),
+            _ => number(field, name).map(|seconds| Some(Time::from_seconds(seconds))),
+        };
+        entry.atime = time(&gnu.atime, "atime")?;
+        entry.ctime = time(&gnu.ctime, "ctime")?;
+    }
+    apply_records(&mut entry)?;
+    if let Some(path) = pending.long_path {
+        entry.path = path;
+    }
+    if let Some(link) = pending.long_link {
+        entry.link = link;
+    }
+    if entry.flag == 0 && entry.path.ends_with(b"/") {
+        entry.flag = b'5';
+    }
+    // Links, devices, directories and pipes have no data, whatever their size says.
+    if (b'1'..=b'6').contains(&entry.flag) {
+        entry.size = 0;
+    }
+    Ok(entry)
+}
+
+fn apply_records(entry: &mut Entry) -> Result<(), Malformed> {
+    let records = std::mem::take(&mut entry.records);
+    let mut sparse_path = None;
+    for Record { key, value } in &records {
+        // An empty value takes back what an earlier record said; there are none but the header's then.
+        if value.is_empty() {
+            continue;
+        }
+        match key.as_slice() {
+            b"path" => entry.path.clone_from(value),
+            b"GNU.sparse.name" => sparse_path = Some(value.clone()),
+            b"linkpath" => entry.link.clone_from(value),
+            b"mtime" => entry.mtime = pax_time(value, "mtime")?,
+            b"atime" => entry.atime = Some(pax_time(value, "atime")?),
+            b"ctime" => entry.ctime = Some(pax_time(value, "ctime")?),
+            b"size" => entry.size = decimal(value).ok_or(Malformed::Number("size"))?,
+            _ => {}
+        }
+    }
+    if let Some(path) = sparse_path {
+        if path.contains(&0) {
+            return Err(PaxError::ZeroByte.into());
+        }
+        entry.path = path;
+    }
+    entry.records = records;
+    Ok(())
+}
+
+fn decimal(value: &[u8]) -> Option<u64> {
+    let value = std::str::from_utf8(value).ok()?;
+    let is_plain = value.bytes().all(|byte| byte.is_ascii_digit());
+    let number: i64 = value.parse().ok().filter(|_| is_plain)?;
+    u64::try_from(number).ok()
+}

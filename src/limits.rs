@@ -1,0 +1,38 @@
+//! Every ceiling on what is read from outside, with its reason.
+//!
+//! Images come from strangers. Each limit is far above what real images need and far below what would hurt the machine.
+
+/// One JSON document (index, manifest, config), in bytes: 4 MiB. The distribution specification asks registries to take
+/// manifests of at least this size, and says that larger ones are not portable.
+pub const DOCUMENT_BYTES: u64 = 4 << 20;
+
+/// All JSON kept from one archive, in bytes. An archive of many platforms with attestations holds well below a tenth of it.
+pub const DOCUMENTS_TOTAL_BYTES: u64 = 24 << 20;
+
+/// How deep JSON may nest. The deepest path that the image specification knows has six levels
+/// (`index.manifests[].platform.os.features[]`); fields that it does not know are allowed, thus the room above.
+pub const JSON_DEPTH: u32 = 32;
+
+/// How deep an index may hold an index. BuildKit writes one below `index.json`; the specification names no end.
+pub const INDEX_DEPTH: u32 = 8;
+
+/// One extension of a tar header (PAX records, GNU long name), in bytes: what Go's `archive/tar`, and with it every engine, takes.
+pub const TAR_EXTENSION_BYTES: u64 = 1 << 20;
+
+/// Members of one archive. An image of 127 layers, the most that overlayfs mounts, on ten platforms needs 1,300.
+pub const ARCHIVE_MEMBERS: u64 = 65_536;
+
+/// One layer after inflating, in bytes: 256 GiB. Stops a bomb, in minutes rather than days: nothing of it is ever kept.
+pub const LAYER_BYTES: u64 = 256 << 30;
+
+/// The window of a zstd frame, as a power of two: 128 MiB, what libzstd itself takes without being asked for more.
+pub const ZSTD_WINDOW_LOG: u32 = 27;
+
+/// Faults told of one archive. Who broke an archive in a thousand places knows it by then.
+pub const FAULTS: usize = 1_000;
+
+/// One piece of a blob on its way between threads, in bytes. Larger gains nothing (measured), smaller costs.
+pub const CHUNK_BYTES: usize = 128 << 10;
+
+/// Pieces that wait between two threads: 2 MiB, enough to even out reading and inflating.
+pub const CHUNKS_IN_FLIGHT: usize = 16;

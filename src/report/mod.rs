@@ -1,0 +1,4 @@
+//! Reports as bytes: pure functions, one file a form.
+
+pub mod json;
+pub mod text;

@@ -1,0 +1,128 @@
+//! Sound archives are read, and what they hold is what was put in.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
+mod support;
+
+use repro::image::media_type::{Compression, Family};
+use repro::image::{Image, ReadOptions, metadata_agrees, read_archive};
+use support::image_builder::{ImageBuilder, Layout, dir, file, gzip, plain, platforms, symlink, tar, zstd};
+
+fn read(layout: &Layout) -> Image {
+    read_archive(layout.tar().as_slice(), &ReadOptions { epoch: Some(100) }).unwrap()
+}
+
+#[test]
+fn reads_what_buildkit_writes_for_docker() {
+    let first = gzip(tar([dir("bin/").at(50), file("bin/sh", "#!").at(150), symlink("sh", "bin/sh").at(100)]));
+    let second = zstd(tar([dir("sys/"), file(".wh.gone", "")]));
+    let layout = ImageBuilder::docker().layer(first.clone()).layer(second).named("docker.io/library/a:1").build();
+    let image = read(&layout);
+
+    assert_eq!(image.digest(), layout.image.as_ref());
+    assert_eq!(image.roots[0].names, ["docker.io/library/a:1"]);
+    assert!(image.docker_manifest.is_some() && image.indexes.is_empty() && image.attestations.is_empty());
+    assert_eq!(image.archive_bytes, layout.tar().len() as u64);
+    let [manifest] = image.manifests.as_slice() else { panic!("one manifest") };
+    assert_eq!(Some(&manifest.document.digest), layout.manifest.as_ref());
+    assert_eq!(Some(&manifest.config.document.digest), layout.config.as_ref());
+    assert_eq!(manifest.family, Family::Docker);
+    assert_eq!(manifest.config.platform.to_string(), "linux/amd64");
+
+    let [bin, sys] = manifest.layers.as_slice() else { panic!("two layers") };
+    assert_eq!((bin.compression, sys.compression), (Compression::Gzip, Compression::Zstd));
+    assert_eq!(bin.diff_id, first.diff_id());
+    assert_eq!(bin.descriptor.digest, first.digest());
+    assert_eq!(bin.uncompressed_size, first.tar.len() as u64);
+    assert_eq!((bin.facts.entries, bin.facts.oldest_mtime, bin.facts.newest_mtime), (3, Some(50), Some(150)));
+    let epoch = bin.facts.epoch.as_ref().unwrap();
+    assert_eq!((epoch.later, epoch.older, epoch.first_later_path.as_deref()), (1, 1, Some("bin/sh")));
+    assert!(!bin.facts.has_sys_dir && sys.facts.has_sys_dir);
+    assert_eq!(sys.facts.entries, 2);
+}
+
+#[test]
+fn the_order_of_members_does_not_matter() {
+    let layout = ImageBuilder::oci().layer(plain(tar([file("a", "a")]))).build();
+    assert_eq!(read(&layout).digest(), read(&layout.clone().reversed()).digest());
+}
+
+#[test]
+fn several_names_are_one_image() {
+    let layout = ImageBuilder::docker().layer(gzip(tar([]))).named("b:2").named("a:1").named("a:1").build();
+    let image = read(&layout);
+    assert_eq!(image.manifests.len(), 1);
+    assert_eq!(image.digest(), layout.manifest.as_ref());
+    assert_eq!(image.roots[0].names, ["a:1", "b:2"]);
+}
+
+#[test]
+fn several_platforms_have_the_digest_of_their_index() {
+    let layout = platforms([
+        ImageBuilder::oci().layer(gzip(tar([file("a", "")]))),
+        ImageBuilder::oci().platform("linux", "arm", "v7").layer(gzip(tar([file("a", "")]))),
+    ]);
+    let image = read(&layout);
+    assert_eq!(image.digest(), layout.image.as_ref());
+    assert_eq!(image.digest(), Some(&image.indexes[0].document.digest));
+    let platforms: Vec<_> = image.manifests.iter().map(|manifest| manifest.config.platform.to_string()).collect();
+    assert_eq!(platforms, ["linux/amd64", "linux/arm/v7"]);
+}
+
+#[test]
+fn an_attestation_is_no_image() {
+    let layout = ImageBuilder::oci().layer(gzip(tar([]))).attested().build();
+    let image = read(&layout);
+    assert_eq!((image.manifests.len(), image.attestations.len(), image.indexes.len()), (1, 1, 1));
+    assert_eq!(image.attestations[0].subject, layout.manifest.as_ref().map(ToString::to_string));
+    assert_eq!(image.digest(), layout.image.as_ref());
+}
+
+#[test]
+fn an_image_without_layers_has_null_for_them() {
+    let layout = ImageBuilder::docker()
+        .config(|config| {
+            config["rootfs"]["diff_ids"] = serde_json::Value::Null;
+            config["history"] = serde_json::Value::Null;
+        })
+        .manifest(|manifest| manifest["layers"] = serde_json::Value::Null)
+        .build();
+    assert_eq!(read(&layout).manifests[0].layers.len(), 0);
+}
+
+#[test]
+fn a_layer_larger_than_all_buffers_is_hashed_whole() {
+    let mut seed = 1_u32;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 24) as u8
+    })
+    .take(9 << 20)
+    .collect();
+    for layer in [gzip, zstd, plain] {
+        let layer = layer(tar([file("noise", &noise), file("last", "").at(77)]));
+        let image = read(&ImageBuilder::oci().layer(layer.clone()).build());
+        assert_eq!(image.manifests[0].layers[0].diff_id, layer.diff_id());
+        assert_eq!(image.manifests[0].layers[0].facts.newest_mtime, Some(77));
+    }
+}
+
+#[test]
+fn a_builder_that_lies_is_found_out() {
+    let layout = ImageBuilder::docker().layer(gzip(tar([]))).build();
+    let image = read(&layout);
+    let (manifest, config) = (layout.manifest.unwrap(), layout.config.unwrap());
+    assert!(metadata_agrees(&image, &manifest, Some(&config)).is_ok());
+    assert!(metadata_agrees(&image, &manifest, None).is_ok());
+    let told = |digest, config| {
+        let faults = metadata_agrees(&image, digest, config).unwrap_err();
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(&config, Some(&manifest)),
+        [
+            format!("`containerimage.digest`: the builder says `{config}`, but the archive has `{manifest}`"),
+            format!("`containerimage.config.digest`: the builder says `{manifest}`, but the archive has `{config}`"),
+        ]
+    );
+}
