@@ -88,10 +88,10 @@ up_binaries() {
         publish_buildkit_binaries "$version"
     done
     place=$(buildx_binary)
-    install -D -m 755 "$place/buildx" "$LAB_STATE/docker-config/cli-plugins/docker-buildx"
+    publish "$place/buildx" "$LAB_STATE/docker-config/cli-plugins/docker-buildx"
     if shim_needed; then
         place=$(shim_binary)
-        install -D -m 755 "$place/shim" "$LAB_STATE/libexec/oci-runtime"
+        publish "$place/shim" "$LAB_STATE/libexec/oci-runtime"
     fi
     mkdir -p "$LAB_STATE/bin"
     ln -sfn "$LAB_DIR/lab" "$LAB_STATE/bin/lab"
@@ -100,12 +100,15 @@ up_binaries() {
 # The cache may be in root's home: what the plain user runs is beside the state. Not on PATH: there it would hide from
 # the tests that `repro` finds its BuildKit by itself.
 publish_buildkit_binaries() {
-    local version=$1 place bin=$LAB_STATE/buildkit/$1 source
-    for source in "$(buildkit_binaries "$version")"/{buildkitd,buildctl} "$(rootlesskit_binary)/rootlesskit" "$(runc_binary)/runc"; do
-        case $source in
-            */runc) place=$bin/buildkit-runc ;;
-            *) place=$bin/${source##*/} ;;
-        esac
-        cmp -s "$source" "$place" || install -D -m 755 "$source" "$place"
-    done
+    local version=$1 buildkit runc rootlesskit
+    buildkit=$(buildkit_binaries "$version")
+    runc=$(runc_binary)
+    rootlesskit=$(rootlesskit_binary)
+    publish "$buildkit/buildkitd" "$LAB_STATE/buildkit/$version/buildkitd"
+    publish "$buildkit/buildctl" "$LAB_STATE/buildkit/$version/buildctl"
+    publish "$runc/runc" "$LAB_STATE/buildkit/$version/buildkit-runc"
+    publish "$rootlesskit/rootlesskit" "$LAB_STATE/buildkit/$version/rootlesskit"
 }
+
+# Never over a program that runs: install makes a new file.
+publish() { cmp -s "$1" "$2" || install -D -m 755 "$1" "$2"; }
