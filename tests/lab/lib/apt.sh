@@ -64,7 +64,7 @@ POSTINST
     make_package "$place" lab-service 0.3 "lab-hello, lab-data (>= 2.0), passwd"
     rm -r "$work"
     (
-        cd "$place"
+        cd "$place" || exit
         for deb in *.deb; do
             dpkg-deb --field "$deb"
             echo "Filename: ./$deb"

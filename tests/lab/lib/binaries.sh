@@ -34,7 +34,7 @@ go_build() {
     local module=$1 cgo=$2 tags=$3 ldflags=$4 place=${!#}
     shift 4
     (
-        cd "$module"
+        cd "$module" || exit
         CGO_ENABLED=$cgo GOFLAGS='' GOOS=linux GOARCH=amd64 go build -mod=readonly -trimpath -buildvcs=false -tags "$tags" -ldflags "-s -w $ldflags" -o "$place/" "${@:1:$#-1}"
     )
 }
@@ -89,6 +89,8 @@ up_binaries() {
     done
     place=$(buildx_binary)
     publish "$place/buildx" "$LAB_STATE/docker-config/cli-plugins/docker-buildx"
+    # Podman reads DOCKER_CONFIG too, and fails where the file is missing.
+    [[ -e $LAB_STATE/docker-config/config.json ]] || echo '{}' >"$LAB_STATE/docker-config/config.json"
     if shim_needed; then
         place=$(shim_binary)
         publish "$place/shim" "$LAB_STATE/libexec/oci-runtime"

@@ -72,7 +72,7 @@ key_of() {
 
 # cached NAME KEY COMMAND...: runs COMMAND DIR once for this key, prints the cache's directory. A half-made directory never counts.
 cached() {
-    local name=$1 key=$2 place=$LAB_CACHE/$1-$2
+    local name=$1 place=$LAB_CACHE/$1-$2
     shift 2
     if [[ ! -d $place ]]; then
         rm -rf "$place.part"

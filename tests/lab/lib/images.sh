@@ -5,11 +5,11 @@
 up_images() {
     local base version place
     base=$(base_rootfs)
-    place=$(cached image-debian "$(key_of "$base" "$(image_code)" debian_image)" debian_image "$base/rootfs.tar" gzip)
+    place=$(cached image-debian "$(key_of "${base##*/}" "$(image_code)")" debian_image "$base/rootfs.tar" gzip)
     push_layout "$place" debian bookworm
-    place=$(cached image-debian-zstd "$(key_of "$base" "$(image_code)")" debian_image "$base/rootfs.tar" zstd)
+    place=$(cached image-debian-zstd "$(key_of "${base##*/}" "$(image_code)")" debian_image "$base/rootfs.tar" zstd)
     push_layout "$place" debian zstd
-    place=$(cached image-debian-unrewritten "$(key_of "$base" "$(image_code)" "$(declare -f unrewritten_image)")" unrewritten_image "$base/rootfs.tar")
+    place=$(cached image-debian-unrewritten "$(key_of "${base##*/}" "$(image_code)" "$(declare -f unrewritten_image)")" unrewritten_image "$base/rootfs.tar")
     push_layout "$place" debian unrewritten
     for version in "${LAB_BUILDKIT_VERSIONS[@]}"; do
         publish_buildkit_images "$version"
@@ -17,7 +17,7 @@ up_images() {
 }
 
 up_buildkit_version() {
-    [[ $(daemon_runs registry && echo yes) ]] || fail "the laboratory is not up: tests/lab/lab up"
+    daemon_runs registry || fail "the laboratory is not up: tests/lab/lab up"
     publish_buildkit_binaries "$1"
     publish_buildkit_images "$1"
 }
@@ -33,11 +33,12 @@ publish_buildkit_images() {
     buildkit=$(buildkit_binaries "$version")
     runc=$(runc_binary)
     rootlesskit=$(rootlesskit_binary)
-    code="$(image_code)$(declare -f buildkit_image plain_files rootless_files)$(cat "$LAB_DIR/lib/buildctl-daemonless.sh")"
-    place=$(cached "image-buildkit-$version" "$(key_of "$tools" "$buildkit" "$runc" "$code")" \
+    # What comes from the cache is named by its own key: its bytes need no second hash.
+    code="${tools##*/} ${buildkit##*/} ${runc##*/} $(image_code)$(declare -f buildkit_image plain_files rootless_files)$(cat "$LAB_DIR/lib/buildctl-daemonless.sh")"
+    place=$(cached "image-buildkit-$version" "$(key_of "$code")" \
         buildkit_image plain "$tools" "$buildkit" "$runc" "$rootlesskit")
     push_layout "$place" moby/buildkit "$version"
-    place=$(cached "image-buildkit-$version-rootless" "$(key_of "$tools" "$buildkit" "$runc" "$rootlesskit" "$code")" \
+    place=$(cached "image-buildkit-$version-rootless" "$(key_of "${rootlesskit##*/}" "$code")" \
         buildkit_image rootless "$tools" "$buildkit" "$runc" "$rootlesskit")
     push_layout "$place" moby/buildkit "$version-rootless"
 }
@@ -57,7 +58,7 @@ debootstrap() {
 tools_layer() {
     local rootfs
     rootfs=$(tools_rootfs)
-    cached layer-tools "$(key_of "$rootfs" "$(image_code)")" pack_tools "$rootfs"
+    cached layer-tools "$(key_of "${rootfs##*/}" "$(image_code)")" pack_tools "$rootfs"
 }
 pack_tools() {
     oci_layer "$2" "$1/rootfs.tar" gzip

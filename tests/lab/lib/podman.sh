@@ -14,7 +14,6 @@ up_podman() {
 }
 
 down_podman() {
-    local pause
     if [[ -d $LAB_STATE/fast/podman/storage ]]; then with_podman_config podman rm --all --force --time 2; fi
     if [[ -d $LAB_STATE/fast/home/.local/share/containers/storage ]]; then
         "$LAB_DIR/lab" as-user podman rm --all --force --time 2

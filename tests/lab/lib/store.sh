@@ -14,7 +14,7 @@ up_store() {
     fi
     mkdir -p "$LAB_STATE/fast/tmp"
     # Contexts and state of tests, also for the plain user.
-    mkdir -p -m 1777 "$LAB_STATE/fast/share"
+    mkdir -p "$LAB_STATE/fast/share"
     chmod 1777 "$LAB_STATE/fast/share"
     ln -sfn fast/share "$LAB_STATE/share"
 }

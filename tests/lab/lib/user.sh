@@ -55,7 +55,7 @@ cmd_as_user() {
     [[ $# -gt 0 ]] || fail "as-user wants a command"
     local home=$LAB_STATE/fast/home
     [[ -d $home ]] || fail "the laboratory is not up: tests/lab/lab up"
-    setpriv --reuid "$LAB_USER" --regid "$LAB_USER" --clear-groups test -x . || cd "$home"
+    setpriv --reuid "$LAB_USER" --regid "$LAB_USER" --clear-groups test -x . || cd "$home" || exit
     exec setpriv --reuid "$LAB_USER" --regid "$LAB_USER" --init-groups -- \
         env -i HOME="$home" USER="$LAB_USER" LOGNAME="$LAB_USER" LANG=C.UTF-8 XDG_RUNTIME_DIR="$(user_runtime_dir)" \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
