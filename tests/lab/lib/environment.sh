@@ -1,0 +1,43 @@
+# shellcheck shell=bash
+# What tests and shells need to know.
+
+# v0.19.0 → V0_19_0
+variable_of() { echo "${1^^}" | tr .- __; }
+
+cmd_env() {
+    local image reference version
+    [[ -r $LAB_STATE/images ]] || fail "the laboratory is not up: tests/lab/lab up"
+    print_variable PATH "$LAB_STATE/bin:$PATH"
+    print_variable DOCKER_HOST "unix://$(docker_socket)"
+    print_variable DOCKER_CONFIG "$LAB_STATE/docker-config"
+    print_variable CONTAINERS_CONF "$LAB_STATE/etc/containers.conf"
+    print_variable CONTAINERS_STORAGE_CONF "$LAB_STATE/etc/storage.conf"
+    print_variable CONTAINERS_REGISTRIES_CONF "$LAB_STATE/etc/registries.conf"
+    print_variable REPRO_BUILDKIT_IMAGE "$(image_reference moby/buildkit:v0.19.0)"
+    print_variable LAB_REGISTRY "$LAB_REGISTRY"
+    print_variable LAB_BASE "$(image_reference debian:bookworm)"
+    print_variable LAB_BASE_ZSTD "$(image_reference debian:zstd)"
+    print_variable LAB_BASE_UNREWRITTEN "$(image_reference debian:unrewritten)"
+    print_variable LAB_APT "http://127.0.0.1:$LAB_APT_PORT"
+    print_variable LAB_BUILDKITD_TOML "$LAB_STATE/etc/buildkitd.toml"
+    print_variable LAB_STATE "$LAB_STATE"
+    print_variable LAB_SHARE "$LAB_STATE/fast/share"
+    print_variable LAB_USER "$LAB_USER"
+    print_variable LAB_USER_HOME "$LAB_STATE/fast/home"
+    print_variable LAB_USER_ENV "$LAB_DIR/lab as-user"
+    print_variable LAB_BUSYBOX /usr/bin/busybox
+    while read -r image reference; do
+        case $image in
+            moby/buildkit:*)
+                version=${image#*:}
+                print_variable "LAB_BUILDKIT_$(variable_of "$version")" "$reference"
+                [[ $version == *-rootless ]] || print_variable "LAB_BUILDKIT_$(variable_of "$version")_BIN" "$LAB_STATE/buildkit/$version"
+                ;;
+        esac
+    done <"$LAB_STATE/images"
+}
+
+print_variable() {
+    local quote="'\\''"
+    printf "export %s='%s'\n" "$1" "${2//\'/$quote}"
+}

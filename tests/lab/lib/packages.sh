@@ -1,0 +1,64 @@
+# shellcheck shell=bash
+# Debian packages: only those whose command is missing, and no service of theirs is started or enabled.
+
+# command or file : package
+LAB_PACKAGES=(
+    dockerd:docker.io containerd:containerd docker:docker.io
+    podman:podman conmon:conmon skopeo:skopeo docker-registry:docker-registry runc:runc
+    rootlesskit:rootlesskit newuidmap:uidmap fuse-overlayfs:fuse-overlayfs slirp4netns:slirp4netns
+    jq:jq mmdebstrap:mmdebstrap curl:curl zstd:zstd xz:xz-utils ip:iproute2 setpriv:util-linux dpkg-deb:dpkg
+    /usr/bin/busybox:busybox-static git:git gcc:gcc /usr/include/seccomp.h:libseccomp-dev
+    /etc/containers/policy.json:golang-github-containers-image
+)
+
+up_packages() {
+    [[ $(uname -m) == x86_64 ]] || fail "only amd64 has been tried"
+    local entry missing=() enabled_before enabled_after unit
+    for entry in "${LAB_PACKAGES[@]}"; do
+        case $entry in
+            /*) [[ -e ${entry%%:*} ]] || missing+=("${entry##*:}") ;;
+            *) command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}") ;;
+        esac
+    done
+    # busybox goes into images from scratch: a dynamic one would not run there.
+    if [[ -e /usr/bin/busybox ]] && ldd /usr/bin/busybox >/dev/null 2>&1; then missing+=(busybox-static); fi
+    if [[ ${#missing[@]} -gt 0 ]]; then
+        command -v apt-get >/dev/null || fail "missing: ${missing[*]}; and this is no Debian to install them on"
+        enabled_before=$(enabled_units)
+        forbid_service_starts
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get update
+        apt-get install -y --no-install-recommends "${missing[@]}"
+        allow_service_starts
+        # Debian enables the services it installs: at the next boot the machine would have daemons nobody asked for.
+        enabled_after=$(enabled_units)
+        for unit in $(comm -13 <(echo "$enabled_before") <(echo "$enabled_after")); do
+            systemctl disable "$unit" || true
+        done
+    fi
+    command -v go >/dev/null || fail "Go is missing: BuildKit, buildx and the shim are built from Go modules (go 1.25 or later)"
+}
+
+enabled_units() {
+    command -v systemctl >/dev/null || return 0
+    { systemctl list-unit-files --state=enabled --no-legend 2>/dev/null || true; } | awk '{ print $1 }' | LC_ALL=C sort
+}
+
+# invoke-rc.d asks /usr/sbin/policy-rc.d before it starts anything; 101 is "not allowed".
+forbid_service_starts() {
+    local policy=/usr/sbin/policy-rc.d
+    if [[ -e $policy ]]; then
+        # One that forbids already (as in containers) does our work; another belongs to the administrator.
+        local status=0
+        "$policy" docker start || status=$?
+        [[ $status == 101 ]] || fail "$policy is there and allows services to start; move it away or install by hand: apt-get install ${missing[*]}"
+        return 0
+    fi
+    printf '#!/bin/sh\n# Made by the laboratory of repro while it installs packages.\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    trap allow_service_starts EXIT
+}
+
+allow_service_starts() {
+    if grep -qs "laboratory of repro" /usr/sbin/policy-rc.d; then rm -f /usr/sbin/policy-rc.d; fi
+}

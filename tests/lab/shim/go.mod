@@ -1,0 +1,3 @@
+module repro.test/lab/shim
+
+go 1.25.0
