@@ -36,3 +36,6 @@ pub const CHUNK_BYTES: usize = 128 << 10;
 
 /// Pieces that wait between two threads: 2 MiB, enough to even out reading and inflating.
 pub const CHUNKS_IN_FLIGHT: usize = 16;
+
+/// Metadata and provenance that a runtime leaves behind, in bytes: 64 MiB. Provenance grows with the steps of a build.
+pub const FINDINGS_LIMIT: u64 = 64 << 20;

@@ -61,7 +61,8 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, BuildError> {
 
 /// The version in `BuildKit version: v0.19.0` (buildx) or `BuildKit: github.com/moby/buildkit v0.19.0 …` (buildctl).
 fn parse_version(text: &str) -> Option<Version> {
-    let line = text.lines().find(|line| line.trim_start().starts_with("BuildKit"))?;
+    let is_version = |line: &&str| ["BuildKit version:", "BuildKit:"].iter().any(|name| line.starts_with(name));
+    let line = text.lines().find(is_version)?;
     line.split_whitespace().filter(|word| word.starts_with('v')).find_map(Version::parse)
 }
 
@@ -195,7 +196,7 @@ mod tests {
     #[test]
     fn the_version_is_read_from_both_clients() {
         let buildctl = "BuildKit: github.com/moby/buildkit v0.19.0 ";
-        let buildx = "Name:   repro\nDriver: docker-container\n\nNodes:\nName:                  repro0\nBuildKit version:      v0.31.1\n";
+        let buildx = "Name:   repro\nDriver: docker-container\n\nNodes:\nName:                  repro0\nBuildKit daemon flags: --x\nBuildKit version:      v0.31.1\n";
         assert_eq!(parse_version(buildctl), Some(Version::new(0, 19, 0)));
         assert_eq!(parse_version(buildx), Some(Version::new(0, 31, 1)));
         assert_eq!(parse_version(""), None);

@@ -1,20 +1,21 @@
 //! `repro analyze`: check every byte of an archive, and tell what it is.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use super::print;
 use clap::{Args, ValueEnum};
 
 use crate::analyze::{AnalyzeReport, Status, analyze, analyze_faults};
 use crate::digest::Digest;
+use crate::failure::{ExitStatus, Failure};
 use crate::image::{Image, ImageError, ReadOptions, load_archive, read_archive};
 use crate::report::json::render_json;
 use crate::report::text::render_analyze;
 
 /// Arguments of `repro analyze`.
 #[derive(Debug, Clone, Args)]
-pub struct AnalyzeArgs {
+pub struct AnalyzeCommand {
     /// The archive to read; `-` for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
@@ -42,63 +43,47 @@ pub enum Format {
     Json,
 }
 
-/// How `repro analyze` ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AnalyzeExit {
-    /// Sound, and of the digest that was expected, if one was: exit status 0.
-    Ok,
-    /// Sound, but another image than expected: exit status 1.
-    Differs,
-    /// The archive cannot be opened or read: exit status 4.
-    Unreadable,
-    /// Not an archive of an image, or a broken one: exit status 5.
-    Corrupt,
-}
-
-impl AnalyzeExit {
-    /// The exit status of the process.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Ok => 0,
-            Self::Differs => 1,
-            Self::Unreadable => 4,
-            Self::Corrupt => 5,
+impl AnalyzeCommand {
+    /// Reads the archive and prints the report.
+    pub fn run(&self) -> Result<ExitStatus, Failure> {
+        let expected = self.expected_image_digest.as_ref();
+        let file = self.file.display();
+        let report = match load(self) {
+            Ok(image) => analyze(&image, expected, self.show_contents),
+            Err(error @ (ImageError::Open(_) | ImageError::Read { .. })) => {
+                let message = format!("`{file}`: {:#}", anyhow::Error::new(error));
+                let hint = "look whether the path is spelt right and may be read".to_owned();
+                return Err(Failure { status: ExitStatus::Unknown, message, hint: Some(hint) });
+            }
+            Err(error) => analyze_error(&error, expected),
+        };
+        print(&render(&report, self.format)?)?;
+        match report.status {
+            Status::Ok => Ok(ExitStatus::Success),
+            Status::Mismatch => {
+                let found = report.image.and_then(|image| image.digest);
+                let found = found.map_or_else(|| "no single image".to_owned(), |digest| format!("`{digest}`"));
+                let expected = expected.map(Digest::to_string).unwrap_or_default();
+                Err(Failure {
+                    status: ExitStatus::Different,
+                    message: format!("`{file}`: expected `{expected}`, found {found}"),
+                    hint: Some("`repro analyze` without the flag shows all digests of the archive".to_owned()),
+                })
+            }
+            Status::Corrupt => {
+                let count = report.faults.len();
+                let faults = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
+                Err(Failure {
+                    status: ExitStatus::Corrupt,
+                    message: format!("`{file}`: not a sound image archive: {faults}"),
+                    hint: Some("get the archive again from where it came, and compare its checksum".to_owned()),
+                })
+            }
         }
     }
 }
 
-/// Reads the archive and prints the report on `stdout`, and what is wrong on `stderr`.
-pub fn run(args: &AnalyzeArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) -> anyhow::Result<AnalyzeExit> {
-    let expected = args.expected_image_digest.as_ref();
-    let report = match load(args) {
-        Ok(image) => analyze(&image, expected, args.show_contents),
-        Err(error @ (ImageError::Open(_) | ImageError::Read { .. })) => {
-            writeln!(stderr, "error: `{}`: {:#}", args.file.display(), anyhow::Error::new(error))?;
-            return Ok(AnalyzeExit::Unreadable);
-        }
-        Err(error) => analyze_error(&error, expected),
-    };
-    print(&report, args.format, stdout)?;
-    match report.status {
-        Status::Ok => Ok(AnalyzeExit::Ok),
-        Status::Mismatch => {
-            let found = report.image.and_then(|image| image.digest);
-            let found = found.map_or_else(|| "no single image".to_owned(), |digest| format!("`{digest}`"));
-            let expected = expected.map(Digest::to_string).unwrap_or_default();
-            writeln!(stderr, "error: `{}`: expected `{expected}`, found {found}", args.file.display())?;
-            Ok(AnalyzeExit::Differs)
-        }
-        Status::Corrupt => {
-            let count = report.faults.len();
-            let faults = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
-            writeln!(stderr, "error: `{}`: not a sound image archive: {faults}", args.file.display())?;
-            Ok(AnalyzeExit::Corrupt)
-        }
-    }
-}
-
-fn load(args: &AnalyzeArgs) -> Result<Image, ImageError> {
+fn load(args: &AnalyzeCommand) -> Result<Image, ImageError> {
     let options = ReadOptions::default();
     if args.file.as_os_str() == "-" {
         return read_archive(io::stdin().lock(), &options);
@@ -116,12 +101,12 @@ fn analyze_error(error: &ImageError, expected: Option<&Digest>) -> AnalyzeReport
     report
 }
 
-fn print(report: &AnalyzeReport, format: Format, stdout: &mut dyn Write) -> anyhow::Result<()> {
-    let bytes = match format {
-        Format::Text => render_analyze(report).into_bytes(),
-        Format::Json => render_json(report).context("cannot render the report")?,
-    };
-    stdout.write_all(&bytes).and_then(|()| stdout.flush()).context("cannot print the report")
+fn render(report: &AnalyzeReport, format: Format) -> Result<Vec<u8>, Failure> {
+    match format {
+        Format::Text => Ok(render_analyze(report).into_bytes()),
+        Format::Json => render_json(report)
+            .map_err(|error| Failure { status: ExitStatus::Unknown, message: format!("cannot render the report: {error}"), hint: None }),
+    }
 }
 
 /// An empty digest is refused here: a variable that is not set must never verify anything.

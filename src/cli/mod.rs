@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The command line: one file a subcommand, each from arguments to a library call to rendering.
 
 mod analyze;
@@ -78,8 +77,3 @@ fn print(data: &[u8]) -> Result<(), Failure> {
         _ => Ok(()),
     }
 }
-=======
-//! The command line: one file a subcommand, each from arguments over a library call to what is printed.
-
-pub mod analyze;
->>>>>>> image

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! Where BuildKit runs. A runtime turns a plan into steps, a pure function; the steps are rendered either to processes
 //! ([`execute`]) or to the dry run's script ([`script`]).
 
@@ -78,8 +77,3 @@ impl Diagnose for binaries::BinariesError {
         Some(Self::hint(self).to_owned())
     }
 }
-=======
-//! Where BuildKit runs.
-
-pub mod binaries;
->>>>>>> registry
