@@ -1,5 +1,7 @@
 //! Reading from a registry that is honest, and from many that are not.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+
 #[path = "support/registry.rs"]
 mod support;
 

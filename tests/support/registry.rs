@@ -165,13 +165,13 @@ fn serve(mut connection: TcpStream, state: &Mutex<State>, stop: &AtomicBool) -> 
     match (fault, answer) {
         (Some(fault), _) => misbehave(&mut connection, fault, document, stop),
         (None, Some((status, header, body))) => reply(&mut connection, status, header.as_ref(), body.as_bytes()),
-        (None, None) => match document {
-            Some((media_type, bytes)) => reply(&mut connection, 200, Some(&("Content-Type", media_type)), &bytes),
-            None => {
+        (None, None) => {
+            let Some((media_type, bytes)) = document else {
                 let body = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository\u001b[31m name not known"}]}"#;
-                reply(&mut connection, 404, None, body.as_bytes())
-            }
-        },
+                return reply(&mut connection, 404, None, body.as_bytes());
+            };
+            reply(&mut connection, 200, Some(&("Content-Type", media_type)), &bytes)
+        }
     }
 }
 
@@ -232,10 +232,10 @@ fn read_request(connection: &TcpStream) -> std::io::Result<Request> {
 fn head(status: u16, length: Option<usize>, header: Option<&(&'static str, String)>) -> String {
     let mut head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n");
     if let Some(length) = length {
-        head.push_str(&format!("Content-Length: {length}\r\n"));
+        head = format!("{head}Content-Length: {length}\r\n");
     }
     if let Some((name, value)) = header {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head = format!("{head}{name}: {value}\r\n");
     }
     head + "\r\n"
 }
@@ -282,7 +282,7 @@ fn misbehave(
         Fault::Endless => {
             connection.write_all(head(200, None, None).as_bytes())?;
             while !stop.load(Ordering::SeqCst) {
-                connection.write_all(&[b' '; 64 << 10])?;
+                connection.write_all(&[b' '; 8 << 10])?;
             }
         }
     }

@@ -1,5 +1,3 @@
-use std::os::unix::fs::PermissionsExt as _;
-
 use super::*;
 
 const AUTH: &str = "dXNlcjpzZWNyZXQ="; // user:secret
@@ -124,8 +122,10 @@ fn a_broken_file_is_told_without_its_content() {
 fn helper(name: &str, script: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(format!("docker-credential-{name}"));
-    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // Written by a child: a file that another test's child inherits open for writing cannot be executed (ETXTBSY).
+    let write = r#"printf '%s\n' '#!/bin/sh' "$1" >"$2" && chmod 755 "$2""#;
+    let status = std::process::Command::new("sh").args(["-c", write, "sh", script]).arg(&path).status();
+    assert!(status.unwrap().success());
     directory
 }
 

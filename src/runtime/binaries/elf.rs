@@ -56,7 +56,12 @@ pub(super) fn fault(file: &File, architecture: &str) -> io::Result<Option<String
 }
 
 fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    // The offset comes from the file itself: beyond what the system takes it is an error, beyond the end nothing.
+    let length = file.metadata()?.len();
     let mut filled = 0;
+    if offset >= length {
+        return Ok(0);
+    }
     while filled < buffer.len() {
         match file.read_at(&mut buffer[filled..], offset.saturating_add(filled as u64))? {
             0 => break,

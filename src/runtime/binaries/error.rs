@@ -181,7 +181,9 @@ impl BinariesError {
             Self::Missing { .. } | Self::Link { .. } | Self::Foreign { .. } => {
                 "use an official `moby/buildkit` image, which holds static binaries in `/usr/bin`"
             }
-            Self::Untrusted { .. } => "set `XDG_CACHE_HOME` to a directory that only this user can write",
+            Self::Untrusted { .. } => {
+                "take the right to write from others (`chmod go-w`), or set `XDG_CACHE_HOME` to a directory of this user's own"
+            }
             Self::Locked { .. } => "wait for the other `repro`, or end it",
             Self::Io { .. } => "check permissions and free space",
         }

@@ -65,7 +65,8 @@ pub(super) struct Stack {
     scratch: PathBuf,
     nodes: [Option<Node>; WANTED.len()],
     layers: usize,
-    unpacked: u64,
+    /// How many bytes layers may still unpack to.
+    budget: u64,
 }
 
 /// What one layer changes at the wanted paths.
@@ -85,7 +86,12 @@ enum Added {
 impl Stack {
     /// Nothing yet; files are written into `scratch`.
     pub(super) fn new(scratch: &Path) -> Self {
-        Self { scratch: scratch.to_owned(), nodes: [const { None }; WANTED.len()], layers: 0, unpacked: 0 }
+        Self {
+            scratch: scratch.to_owned(),
+            nodes: [const { None }; WANTED.len()],
+            layers: 0,
+            budget: limits::UNPACKED_BYTES,
+        }
     }
 
     /// Puts a layer on top. Its stored bytes and its unpacked bytes are both hashed to their end.
@@ -118,7 +124,7 @@ impl Stack {
             Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(stored)),
             Compression::Zstd => Box::new(zstd::Decoder::with_buffer(stored).map_err(unreadable)?),
         };
-        let budget = limits::UNPACKED_BYTES.saturating_sub(self.unpacked);
+        let budget = self.budget;
         let plain = BufReader::with_capacity(128 << 10, plain.take(budget + 1));
         let mut plain = HashingReader::new(plain, layer.diff_id.algorithm());
         let mut change = Change::default();
@@ -135,7 +141,7 @@ impl Stack {
             Err(WalkError::Visit(error)) => return Err(error),
         }
         drained.map_err(unreadable)?;
-        self.unpacked += size;
+        self.budget -= size;
         if actual == layer.diff_id {
             Ok(change)
         } else {
@@ -274,4 +280,46 @@ fn malformed(layer: &Layer, reason: String) -> BinariesError {
 
 fn refused_link(index: usize, target: &[u8]) -> BinariesError {
     BinariesError::Link { path: WANTED[index].path, target: show(target) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(media_type: &str, plain: &[u8], stored: &[u8]) -> Layer {
+        let text = serde_json::json!({"mediaType": media_type, "digest": Digest::of(stored), "size": stored.len()});
+        let descriptor: Descriptor = serde_json::from_value(text).unwrap();
+        let compression = super::super::document::compression(&descriptor).unwrap();
+        Layer { compression, descriptor, diff_id: Digest::of(plain) }
+    }
+
+    #[test]
+    fn what_unpacks_to_too_much_is_refused() {
+        let plain = vec![0; 1 << 20];
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&plain).unwrap();
+        let stored = encoder.finish().unwrap();
+        let layer = layer("application/vnd.oci.image.layer.v1.tar+gzip", &plain, &stored);
+        let directory = tempfile::tempdir().unwrap();
+        let mut stack = Stack { budget: 5 << 19, ..Stack::new(directory.path()) };
+        for _ in 0..2 {
+            stack.push(&layer, Box::new(io::Cursor::new(stored.clone()))).unwrap();
+        }
+        let error = stack.push(&layer, Box::new(io::Cursor::new(stored))).unwrap_err();
+        assert!(matches!(error, BinariesError::TooLarge { .. }), "all layers count together: {error}");
+    }
+
+    #[test]
+    fn a_binary_that_claims_to_be_too_large_is_refused_unread() {
+        let mut header = tar::Header::new_ustar();
+        header.set_path("usr/bin/buildkitd").unwrap();
+        header.set_size(limits::BINARY_BYTES + 1);
+        header.set_cksum();
+        let plain = header.as_bytes().to_vec();
+        let layer = layer("application/vnd.oci.image.layer.v1.tar", &plain, &plain);
+        let directory = tempfile::tempdir().unwrap();
+        let error = Stack::new(directory.path()).push(&layer, Box::new(io::Cursor::new(plain))).unwrap_err();
+        assert!(matches!(error, BinariesError::TooLarge { .. }), "{error}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
 }
