@@ -77,6 +77,7 @@ pub fn resolve(members: Members) -> Result<Image, ImageError> {
         indexes: Vec::new(),
         manifests: Vec::new(),
         attestations: Vec::new(),
+        paths: Vec::new(),
     };
     resolver.layout(documents.get("oci-layout"));
     let mut roots = Vec::new();
@@ -117,6 +118,8 @@ struct Resolver {
     indexes: Vec<Index>,
     manifests: Vec<Manifest>,
     attestations: Vec<Attestation>,
+    /// Where config and layers of each image are in the archive: what `manifest.json` goes by.
+    paths: Vec<(String, Vec<String>)>,
 }
 
 impl Resolver {
@@ -265,6 +268,8 @@ impl Resolver {
             return Ok(None);
         };
         let descriptors = envelope.layers.unwrap_or_default();
+        let layer_paths = descriptors.iter().map(|layer| path_of(&layer.digest)).collect();
+        self.paths.push((path_of(&config.digest), layer_paths));
         let config = self.config(&format!("{inside} config"), config)?;
         let diff_ids = config.as_ref().map(|(_, diff_ids)| diff_ids.as_slice());
         if let Some(diff_ids) = diff_ids.filter(|diff_ids| diff_ids.len() != descriptors.len()) {
@@ -353,17 +358,13 @@ impl Resolver {
         }
         for (at, entry) in entries.into_iter().enumerate() {
             let place = format!("{place} [{at}]");
-            let configs: Vec<_> =
-                self.manifests.iter().map(|manifest| blob_path(&manifest.config.descriptor)).collect();
-            let Some(found) = configs.iter().position(|config| *config == entry.config) else {
-                let kind =
-                    FaultKind::DockerManifest { what: "Config", expected: configs.join(", "), found: entry.config };
+            let Some((_, expected)) = self.paths.iter().find(|(config, _)| *config == entry.config) else {
+                let expected = self.paths.iter().map(|(config, _)| config.as_str()).collect::<Vec<_>>().join(", ");
+                let kind = FaultKind::DockerManifest { what: "Config", expected, found: entry.config };
                 self.faults.add(place, kind);
                 continue;
             };
-            let expected: Vec<_> =
-                self.manifests[found].layers.iter().map(|layer| blob_path(&layer.descriptor)).collect();
-            if expected != entry.layers {
+            if *expected != entry.layers {
                 let (expected, found) = (expected.join(", "), entry.layers.join(", "));
                 self.faults.add(place, FaultKind::DockerManifest { what: "Layers", expected, found });
             }
@@ -471,8 +472,4 @@ struct Draft {
 
 fn path_of(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
-}
-
-fn blob_path(descriptor: &Descriptor) -> String {
-    path_of(&descriptor.digest)
 }

@@ -162,15 +162,17 @@ impl<R: BufRead> TarReader<R> {
     }
 
     fn fill(&mut self) -> Result<&[u8], TarError> {
-        // Asked twice because a loop cannot return what it borrows; the second call finds the buffer filled.
+        let offset = self.offset;
+        // Asked twice because a loop cannot return what it borrows. The second call finds the buffer filled; at the end of the
+        // bytes there is none, for a source must not be asked again then.
         loop {
             match self.inner.fill_buf() {
+                Ok([]) => return Ok(&[]),
                 Ok(_) => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(TarError::Read { offset: self.offset, source }),
+                Err(source) => return Err(TarError::Read { offset, source }),
             }
         }
-        let offset = self.offset;
         self.inner.fill_buf().map_err(|source| TarError::Read { offset, source })
     }
 
