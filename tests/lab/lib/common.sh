@@ -86,8 +86,8 @@ cached() {
     echo "$place"
 }
 
-# The start time in clock ticks since boot: with the pid, it names one process for ever.
-start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+# The start time in clock ticks since boot: with the pid, it names one process for ever. A zombie runs no more.
+start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk '$1 != "Z" { print $20 }'; }
 
 daemon_pid() { cut -d' ' -f1 "$LAB_STATE/run/$1.daemon" 2>/dev/null; }
 
