@@ -14,7 +14,7 @@ pub fn violations(schema: &Value, value: &Value) -> Vec<String> {
 fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
     for (word, rule) in schema.as_object().unwrap() {
         let is_right = match word.as_str() {
-            "$schema" | "$defs" | "title" | "description" | "additionalProperties" => true,
+            "$schema" | "$defs" | "title" | "description" | "properties" | "additionalProperties" => true,
             "$ref" => {
                 let pointer = rule.as_str().unwrap().strip_prefix('#').unwrap();
                 check(root, root.pointer(pointer).unwrap(), value, at, found);
@@ -43,7 +43,6 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
                 }
                 true
             }
-            "properties" => true,
             word => panic!("the schema uses `{word}`, which is not checked here"),
         };
         if !is_right {
