@@ -33,14 +33,15 @@ run_part() {
     local name=$1 log=$LAB_STATE/log/$1.log why=$LAB_STATE/run/why status start=$EPOCHREALTIME took
     shift
     rm -f "$why"
-    # `set -e` has no effect inside a condition, so the status is taken in the open.
+    # `set -e` has no effect inside a condition, so the status is taken in the open. The locks stay with us: what a part
+    # leaves running must not hold them.
     set +e
     (
         set -eE
         LAB_WHY=$why
         trap '[[ -s $LAB_WHY ]] || echo "\`$BASH_COMMAND\` failed" >"$LAB_WHY"' ERR
         "$@"
-    ) >"$log" 2>&1 </dev/null
+    ) >"$log" 2>&1 </dev/null 8>&- 9>&-
     status=$?
     set -e
     if [[ $status != 0 ]]; then
@@ -97,11 +98,11 @@ daemon_runs() {
     [[ $(start_time "$pid") == "$started" ]]
 }
 
-# start_daemon NAME COMMAND...: in a session of its own, without our locks, its log beside the others.
+# start_daemon NAME COMMAND...: in a session of its own, its log beside the others.
 start_daemon() {
     local name=$1 pid
     shift
-    setsid "$@" >"$LAB_STATE/log/$name.daemon.log" 2>&1 </dev/null 8>&- 9>&- &
+    setsid "$@" >"$LAB_STATE/log/$name.daemon.log" 2>&1 </dev/null &
     pid=$!
     echo "$pid $(start_time "$pid")" >"$LAB_STATE/run/$name.daemon"
 }
