@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what is set here is read in other files
 # What every part uses: messages, running a part with its log, daemons known by pid and start time.
 
 say() { echo "lab: $*" >&2; }
@@ -50,8 +50,9 @@ run_part() {
             echo "lab: the end of $log:"
             tail -n 25 "$log" | sed 's/^/    /'
         } >&2
+        # One part that cannot be stopped must not keep the others up.
         [[ $1 == down_* ]] || exit 1
-        return 1
+        LAB_FAILED=1
     fi
     took=$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
     [[ ${took%.*} -lt 1 ]] || say "$name (${took} s)"
@@ -149,12 +150,17 @@ require_free_port() {
     fi
 }
 
+# The newest mount first. A loop device lets go of its file a moment after its file system is unmounted.
 unmount_below() {
-    local point
-    # The newest mount first. Paths with spaces are octal in mountinfo; ours have none.
+    local point i
+    # Paths with spaces are octal in mountinfo; ours have none.
     awk '{ print $5 }' /proc/self/mountinfo | tac | while read -r point; do
-        case $point in
-            "$1" | "$1"/*) umount "$point" || { fuser -vm "$point" 2>&1 || true; fail "cannot unmount $point: something that the laboratory did not start uses it"; } ;;
-        esac
+        [[ $point == "$1" || $point == "$1"/* ]] || continue
+        for ((i = 0; i < 50; i++)); do
+            if umount "$point" 2>/dev/null; then continue 2; fi
+            sleep 0.1
+        done
+        fuser -vm "$point" 2>&1 | grep -v '^Cannot stat' || true
+        fail "cannot unmount $point: something that the laboratory did not start uses it"
     done
 }
