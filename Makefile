@@ -10,7 +10,7 @@ demo: ## build examples/hello and analyse it: needs Rust (and Go where no contai
 	@examples/demo
 
 test: lab-up ## all tests, on real engines; leaves the laboratory up for the next run
-	@eval "$$(tests/lab/lab env)" && cargo test --locked
+	@eval "$$(tests/lab/lab env)" && cargo test --locked --no-fail-fast
 	@echo "the laboratory is still up; \`make lab-down\` stops it"
 
 lint: ## format, clippy, rustdoc, shell scripts, workflows, dependencies
