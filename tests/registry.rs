@@ -421,3 +421,12 @@ fn an_unknown_kind_of_authentication_is_told() {
     let error = pull_manifest(&registry, quick(), &manifest).unwrap_err();
     assert!(error.to_string().ends_with("not known here: `Negotiate`"), "{error}");
 }
+
+#[test]
+fn a_ca_file_without_a_certificate_is_told() {
+    let reference: ImageReference = "ghcr.io/moby/buildkit".parse().unwrap();
+    for pem in [&b""[..], b"not a certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let error = Repository::open(&reference, Options { extra_roots: vec![pem.to_vec()], ..quick() }).unwrap_err();
+        assert!(matches!(error, RegistryError::Client(_)), "{error}");
+    }
+}

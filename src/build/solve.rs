@@ -26,7 +26,7 @@ pub async fn build(prepared: &Prepared, grounds: &Grounds, executor: &mut Execut
     for step in &prepared.steps.finish {
         executor.step(step).await?;
     }
-    let findings = Findings::load(&prepared.steps.findings)?;
+    let findings = Findings::load(&prepared.steps.findings, executor.engine.as_ref()).await?;
     let mut outcome = check(prepared, &image, &findings)?;
     match &grounds.archive {
         Some(place) => {

@@ -48,7 +48,11 @@ impl Http {
             builder = builder.no_proxy();
         }
         for pem in &options.extra_roots {
-            builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem).map_err(client_error)?);
+            let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(client_error)?;
+            if roots.is_empty() {
+                return Err(RegistryError::Client("a given CA file holds no certificate".to_owned()));
+            }
+            builder = builder.tls_certs_merge(roots);
         }
         let client = builder.build().map_err(client_error)?;
         let (connect_timeout, stall_timeout) = (options.connect_timeout, options.stall_timeout);

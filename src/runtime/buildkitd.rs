@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::binaries::Binaries;
 use super::buildctl::{
-    CONFIG, ClientPaths, DaemonScript, METADATA, PROVENANCE, SCRIPT, VERSION, build_arguments, render_daemon_script,
+    BLOBS, CONFIG, ClientPaths, DaemonScript, METADATA, PROVENANCE, SCRIPT, VERSION, build_arguments, render_daemon_script,
 };
 use super::command::ToolCommand;
 use super::script::quote;
-use super::steps::{Findings, Step, Steps, joined};
+use super::steps::{Documents, Findings, Step, Steps, joined};
 use super::{Site, configuration_slug};
 use crate::plan::{BuildPlan, SecretSource};
 
@@ -45,6 +45,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: b
             metadata: work.join(METADATA),
             version: work.join(VERSION),
             provenance: Some(work.join(PROVENANCE)),
+            documents: Documents::Directory(work.join(BLOBS)),
         },
         lock: (!plan.no_cache).then(|| (site.state.join("locks").join(&name), "the cache of this BuildKit")),
     }
@@ -91,6 +92,6 @@ fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool
     let discard: Vec<OsString> =
         prefix.into_iter().chain(["rm", "-rf", "--"].map(OsString::from)).chain([state.as_os_str().to_owned()]).collect();
     let discard = plan.no_cache.then_some(discard.as_slice());
-    let script = DaemonScript { daemon: &daemon, client: &client, build: &build, work: &work, discard };
+    let script = DaemonScript { daemon: &daemon, client: &client, build: &build, work: &work, state, discard };
     render_daemon_script(&script, &|word: &OsStr| quote(word))
 }

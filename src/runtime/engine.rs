@@ -1,8 +1,11 @@
 //! The Docker Engine API: whether the daemon answers, and what the container of a builder really runs.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
+use futures_util::StreamExt as _;
 
 use super::docker_config::DockerConfig;
 use crate::digest::Digest;
@@ -105,6 +108,25 @@ impl Engine {
             version: info.server_version.unwrap_or_default(),
             rootless: options.iter().any(|option| option.contains("rootless")),
         })
+    }
+
+    /// Reads one small file of a container; `None` where there is no such file, or it is larger than `limit` bytes.
+    pub async fn read_file(&self, container: &str, path: &str, limit: u64) -> Option<Vec<u8>> {
+        let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+        let mut stream = self.docker.download_from_container(container, Some(options));
+        let mut archive = Vec::new();
+        // The answer is a tar with one member: a header, the file, and padding.
+        while let Some(chunk) = stream.next().await {
+            archive.extend_from_slice(&chunk.ok()?);
+            if archive.len() as u64 > limit + 10_240 {
+                return None;
+            }
+        }
+        let mut archive = tar::Archive::new(archive.as_slice());
+        let mut entry = archive.entries().ok()?.next()?.ok()?;
+        let mut contents = Vec::new();
+        entry.read_to_end(&mut contents).ok()?;
+        Some(contents)
     }
 
     /// Proves that a container runs an image that was pulled by this digest, and says which start of it that was.
