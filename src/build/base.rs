@@ -26,7 +26,11 @@ pub struct BaseImage {
 }
 
 /// Every base image; `None` where a document is out of reach.
-pub async fn load_bases(provenance: &Provenance, documents: &Documents, engine: Option<&Engine>) -> Option<Vec<BaseImage>> {
+pub async fn load_bases(
+    provenance: &Provenance,
+    documents: &Documents,
+    engine: Option<&Engine>,
+) -> Option<Vec<BaseImage>> {
     let mut bases = Vec::new();
     for digest in provenance.materials.iter().filter_map(image_digest) {
         let document = load(&digest, documents, engine).await?;
@@ -36,7 +40,8 @@ pub async fn load_bases(provenance: &Provenance, documents: &Documents, engine: 
         };
         let before = bases.len();
         // BuildKit fetched only the manifests of the platforms that it built for.
-        let names: BTreeSet<Digest> = manifests.iter().filter_map(|entry| entry.get("digest")?.as_str()?.parse().ok()).collect();
+        let names: BTreeSet<Digest> =
+            manifests.iter().filter_map(|entry| entry.get("digest")?.as_str()?.parse().ok()).collect();
         for name in names {
             if let Some(manifest) = load(&name, documents, engine).await {
                 bases.push(load_base(&manifest, documents, engine).await?);
@@ -79,7 +84,8 @@ pub struct Substitution {
 /// diff ID, lowest first.
 pub fn check_base(layers: &[(&Digest, &Digest)], bases: &[BaseImage]) -> Result<(), Substitution> {
     let is_prefix = |base: &&BaseImage| {
-        base.diff_ids.len() <= layers.len() && base.diff_ids.iter().zip(layers).all(|(base, (_, diff_id))| base == *diff_id)
+        base.diff_ids.len() <= layers.len()
+            && base.diff_ids.iter().zip(layers).all(|(base, (_, diff_id))| base == *diff_id)
     };
     let longest = bases.iter().filter(is_prefix).map(|base| base.diff_ids.len()).max().unwrap_or_default();
     let mut first = None;
@@ -144,6 +150,10 @@ mod tests {
         let right = [(&right_digests[0], &digests[3]), (&right_digests[1], &digests[4])];
         assert_eq!(check_base(&right, &[zstd, gzip]), Ok(()), "a build may use both");
         assert_eq!(check_base(&right, &[]), Ok(()));
-        assert_eq!(check_base(&right[..1], &[base(&["1.gz", "2.gz"], &["1", "2"])]), Ok(()), "a part of a base is none");
+        assert_eq!(
+            check_base(&right[..1], &[base(&["1.gz", "2.gz"], &["1", "2"])]),
+            Ok(()),
+            "a part of a base is none"
+        );
     }
 }

@@ -38,7 +38,12 @@ impl Findings {
         let wrong = |why: String| BuildError::Metadata(why);
         let metadata = read_bounded(&findings.metadata)?;
         let metadata: Value = serde_json::from_slice(&metadata).map_err(|error| wrong(error.to_string()))?;
-        let digest = |key: &str| metadata.get(key).and_then(Value::as_str).map(|text| text.parse::<Digest>().map_err(|error| wrong(error.to_string())));
+        let digest = |key: &str| {
+            metadata
+                .get(key)
+                .and_then(Value::as_str)
+                .map(|text| text.parse::<Digest>().map_err(|error| wrong(error.to_string())))
+        };
         let provenance = match &findings.provenance {
             Some(path) => Provenance::parse(&read_bounded(path)?),
             None => Provenance::from_buildx_metadata(&metadata),

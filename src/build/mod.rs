@@ -25,7 +25,11 @@ use crate::settings::{BuildSettings, Output};
 ///
 /// Where the builder's cache holds a base layer in another compression, the build is made once more on throw-away state:
 /// the digest must not depend on what a builder did before.
-pub async fn run(settings: &BuildSettings, environment: &Environment, interrupt: &Interrupt) -> Result<BuildOutcome, BuildError> {
+pub async fn run(
+    settings: &BuildSettings,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Result<BuildOutcome, BuildError> {
     match run_once(settings, environment, interrupt).await {
         Err(error @ BuildError::BaseSubstituted(_)) if !settings.no_cache.value => {
             tracing::warn!("{error}; building again without the builder's cache");
@@ -37,7 +41,11 @@ pub async fn run(settings: &BuildSettings, environment: &Environment, interrupt:
     }
 }
 
-async fn run_once(settings: &BuildSettings, environment: &Environment, interrupt: &Interrupt) -> Result<BuildOutcome, BuildError> {
+async fn run_once(
+    settings: &BuildSettings,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Result<BuildOutcome, BuildError> {
     let runtime = prepare::choose_runtime(settings, environment, interrupt).await?;
     let site = prepare::Grounds::make(settings, environment)?;
     let mut prepared = Prepared::new(settings, environment, interrupt, runtime, &site.names()).await?;
@@ -69,7 +77,12 @@ pub async fn dry_run(
     };
     let comments = [
         format!("repro {}: what `repro build` would run.", env!("CARGO_PKG_VERSION")),
-        format!("BuildKit {} through {}, epoch {}.", prepared.plan.pin.source, prepared.runtime_name.name(), prepared.plan.epoch),
+        format!(
+            "BuildKit {} through {}, epoch {}.",
+            prepared.plan.pin.source,
+            prepared.runtime_name.name(),
+            prepared.plan.epoch
+        ),
     ];
     Ok(render_script(&prepared.steps, &placeholder, &Destination { archive, comments: &comments, program }))
 }

@@ -15,7 +15,11 @@ use crate::runtime::command::{ToolCommand, stop};
 use crate::runtime::execute::{ExecuteError, Executor};
 
 /// Builds, checks, and puts what is right into its place.
-pub async fn build(prepared: &Prepared, grounds: &Grounds, executor: &mut Executor<'_>) -> Result<BuildOutcome, BuildError> {
+pub async fn build(
+    prepared: &Prepared,
+    grounds: &Grounds,
+    executor: &mut Executor<'_>,
+) -> Result<BuildOutcome, BuildError> {
     for step in &prepared.steps.prepare {
         executor.step(step).await?;
     }

@@ -129,7 +129,8 @@ fn create_builder(docker: &ToolCommand, name: &str, image: &str, site: &Site<'_>
 }
 
 fn build_arguments(plan: &BuildPlan, site: &Site<'_>, builder: &str) -> Vec<OsString> {
-    let mut args: Vec<OsString> = vec![joined("--builder", builder), "--provenance=false".into(), "--sbom=false".into()];
+    let mut args: Vec<OsString> =
+        vec![joined("--builder", builder), "--provenance=false".into(), "--sbom=false".into()];
     args.push(joined("--progress", site.progress));
     let platforms: Vec<String> = plan.platforms.iter().map(ToString::to_string).collect();
     args.push(joined("--platform", platforms.join(",")));
@@ -150,7 +151,8 @@ fn build_arguments(plan: &BuildPlan, site: &Site<'_>, builder: &str) -> Vec<OsSt
     }
     for annotation in &plan.annotations {
         let platform = annotation.platform.as_ref().map(|platform| format!("[{platform}]")).unwrap_or_default();
-        let plain = annotation.target == AnnotationTarget::Manifest && platform.is_empty() && !annotation.key.contains(':');
+        let plain =
+            annotation.target == AnnotationTarget::Manifest && platform.is_empty() && !annotation.key.contains(':');
         let target = if plain { String::new() } else { format!("{}{platform}:", annotation.target.name()) };
         flag("--annotation", format!("{target}{}={}", annotation.key, annotation.value));
     }

@@ -85,7 +85,8 @@ pub struct EngineFacts {
 impl Engine {
     /// Connects to the daemon that the configuration names, and settles on the API version that both sides speak.
     pub async fn connect(config: &DockerConfig) -> Result<Self, EngineError> {
-        let address = config.endpoint_address().ok_or_else(|| EngineError::Context(config.endpoint_name().to_owned()))?;
+        let address =
+            config.endpoint_address().ok_or_else(|| EngineError::Context(config.endpoint_name().to_owned()))?;
         let known = ["unix://", "tcp://", "http://"].iter().any(|scheme| address.starts_with(scheme));
         if !known {
             return Err(EngineError::Address(address));
@@ -102,7 +103,9 @@ impl Engine {
     pub async fn facts(&self) -> Result<EngineFacts, EngineError> {
         let info = tokio::time::timeout(TIMEOUT, self.docker.info()).await;
         let hangs = |_| EngineError::Hangs { address: self.address.clone(), seconds: TIMEOUT.as_secs() };
-        let info = info.map_err(hangs)?.map_err(|source| EngineError::Unreachable { address: self.address.clone(), source })?;
+        let info = info
+            .map_err(hangs)?
+            .map_err(|source| EngineError::Unreachable { address: self.address.clone(), source })?;
         let options = info.security_options.unwrap_or_default();
         Ok(EngineFacts {
             version: info.server_version.unwrap_or_default(),
@@ -130,7 +133,12 @@ impl Engine {
     }
 
     /// Proves that a container runs an image that was pulled by this digest, and says which start of it that was.
-    pub async fn prove_container(&self, name: &str, digest: &Digest, host_network: bool) -> Result<ContainerIdentity, EngineError> {
+    pub async fn prove_container(
+        &self,
+        name: &str,
+        digest: &Digest,
+        host_network: bool,
+    ) -> Result<ContainerIdentity, EngineError> {
         let inspect = |source| EngineError::Inspect { name: name.to_owned(), source };
         let container = self.docker.inspect_container(name, None).await.map_err(inspect)?;
         let wrong = |why: String| EngineError::NotThePin { container: name.to_owned(), why };

@@ -4,7 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::buildctl::{
-    BLOBS, CONFIG, ClientPaths, DaemonScript, METADATA, PROVENANCE, SCRIPT, VERSION, build_arguments, render_daemon_script,
+    BLOBS, CONFIG, ClientPaths, DaemonScript, METADATA, PROVENANCE, SCRIPT, VERSION, build_arguments,
+    render_daemon_script,
 };
 use super::command::ToolCommand;
 use super::script::quote;
@@ -64,7 +65,8 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
     let kind = if variant == Variant::Rootless { "-rootless" } else { "" };
     let volume = format!("repro-{}{kind}-{}", plan.pin.slug(), configuration_slug(site, b""));
     let state = state_directory(variant);
-    let run = run_command(&podman, plan, site, variant, &container, (!plan.no_cache).then_some((volume.as_str(), state)));
+    let run =
+        run_command(&podman, plan, site, variant, &container, (!plan.no_cache).then_some((volume.as_str(), state)));
     Steps {
         prepare,
         solve: run,
@@ -77,7 +79,8 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
             provenance: Some(work.join(PROVENANCE)),
             documents: Documents::Directory(work.join(BLOBS)),
         },
-        lock: (!plan.no_cache).then(|| (site.state.join("locks").join(&volume), "the cache of this BuildKit in Podman")),
+        lock: (!plan.no_cache)
+            .then(|| (site.state.join("locks").join(&volume), "the cache of this BuildKit in Podman")),
     }
 }
 
@@ -116,10 +119,11 @@ fn run_command(
         run = run.arg(joined("--mount", format!("type=volume,src={volume},dst={state}")));
     }
     let dockerfile_directory = plan.dockerfile.parent().unwrap_or(Path::new("/"));
-    run = run
-        .arg(bind(&site.private.join("work"), WORK, false))
-        .arg(bind(&plan.context, CONTEXT, true))
-        .arg(bind(dockerfile_directory, DOCKERFILE, true));
+    run = run.arg(bind(&site.private.join("work"), WORK, false)).arg(bind(&plan.context, CONTEXT, true)).arg(bind(
+        dockerfile_directory,
+        DOCKERFILE,
+        true,
+    ));
     for (number, secret) in plan.secrets.iter().enumerate() {
         match &secret.source {
             SecretSource::File(path) => run = run.arg(bind(path, &format!("{SECRETS}/{number}"), true)),
@@ -167,7 +171,8 @@ fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
     daemon.push("--oci-worker-snapshotter=overlayfs".into());
     daemon.push(joined("--config", format!("{WORK}/{CONFIG}")));
     daemon.push(joined("--addr", address));
-    let secrets: Vec<PathBuf> = (0..plan.secrets.len()).map(|number| PathBuf::from(format!("{SECRETS}/{number}"))).collect();
+    let secrets: Vec<PathBuf> =
+        (0..plan.secrets.len()).map(|number| PathBuf::from(format!("{SECRETS}/{number}"))).collect();
     let paths = ClientPaths {
         context: Path::new(CONTEXT),
         dockerfile_directory: Path::new(DOCKERFILE),
