@@ -14,8 +14,19 @@ const ARROWS: [(&str, &[&str]); 21] = [
     (
         "build",
         &[
-            "digest", "environment", "epoch", "failure", "image", "limits", "output", "pin", "plan", "provenance",
-            "reference", "runtime", "settings",
+            "digest",
+            "environment",
+            "epoch",
+            "failure",
+            "image",
+            "limits",
+            "output",
+            "pin",
+            "plan",
+            "provenance",
+            "reference",
+            "runtime",
+            "settings",
         ],
     ),
     ("report", &["analyze", "image"]),
@@ -58,14 +69,20 @@ fn arrows_point_down() {
     let position = |name: &str| ARROWS.iter().position(|(module, _)| *module == name);
     for (at, (module, uses)) in ARROWS.iter().enumerate() {
         for used in *uses {
-            assert!(position(used).is_some_and(|below| below > at), "the table lets `{module}` use `{used}`, which is above it");
+            assert!(
+                position(used).is_some_and(|below| below > at),
+                "the table lets `{module}` use `{used}`, which is above it"
+            );
         }
     }
     let mut wrong = Vec::new();
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in sources() {
         let Some(at) = position(&source.module) else {
-            wrong.push(format!("{}: module `{}` is not in the table of tests/architecture.rs", source.path, source.module));
+            wrong.push(format!(
+                "{}: module `{}` is not in the table of tests/architecture.rs",
+                source.path, source.module
+            ));
             continue;
         };
         for used in modules_used(&source.code) {
@@ -136,9 +153,15 @@ fn this_test_sees_what_it_looks_for() {
     assert_eq!(used("use crate::image::Image;\nlet x = crate::pin::parse();"), ["image", "pin"]);
     assert_eq!(used("use crate::{build::{self, run}, cli, image as i};"), ["build", "cli", "image"]);
     assert_eq!(used("macro!($crate::hidden::x); let mycrate::a = 1;"), Vec::<String>::new());
-    assert_eq!(strip("use crate::a;\n// use crate::b;\n#[cfg(test)]\nmod tests {\n    use crate::c;\n}\n"), "use crate::a;\n");
+    assert_eq!(
+        strip("use crate::a;\n// use crate::b;\n#[cfg(test)]\nmod tests {\n    use crate::c;\n}\n"),
+        "use crate::a;\n"
+    );
     assert_eq!(panics("a.unwrap();\nb.unwrap_or(1);\nc\n    .expect(\"d\");\n"), ["a.unwrap();", ".expect(\"d\");"]);
-    assert_eq!(panics("#[expect(clippy::expect_used, reason = \"r\")]\nSelf::x().expect(\"y\")\n"), Vec::<String>::new());
+    assert_eq!(
+        panics("#[expect(clippy::expect_used, reason = \"r\")]\nSelf::x().expect(\"y\")\n"),
+        Vec::<String>::new()
+    );
     assert!(mentions("use tokio::fs;", "tokio") && !mentions("use my_tokio::fs;", "tokio"));
 }
 

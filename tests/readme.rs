@@ -47,7 +47,8 @@ fn the_readme_with_buildkit() {
     for command in commands {
         command.check(sandbox.path());
         // Every build in it is the same one, and what the other tests read is what it gives.
-        let (built, kept) = (fs::read(sandbox.path().join("image.tar")).unwrap(), fs::read(root().join(HELLO)).unwrap());
+        let (built, kept) =
+            (fs::read(sandbox.path().join("image.tar")).unwrap(), fs::read(root().join(HELLO)).unwrap());
         assert!(built == kept, "`{}` gave another archive than {HELLO}", command.line);
     }
 }
@@ -57,7 +58,8 @@ fn the_example_is_made_from_its_source() {
     let directory = tempfile::tempdir().unwrap();
     let script = "as \"$1\"/hello.s -o hello.o && ld --oformat binary -Ttext=0x400000 hello.o -o hello";
     let example = root().join("examples/hello");
-    let made = Command::new("sh").args(["-c", script, "sh"]).arg(&example).current_dir(directory.path()).status().unwrap();
+    let made =
+        Command::new("sh").args(["-c", script, "sh"]).arg(&example).current_dir(directory.path()).status().unwrap();
     assert!(made.success(), "`as` and `ld` (binutils) are needed");
     assert!(fs::read(directory.path().join("hello")).unwrap() == fs::read(example.join("hello")).unwrap());
 }
@@ -72,7 +74,8 @@ impl Shown {
     fn check(&self, directory: &Path) {
         let program = Path::new(env!("CARGO_BIN_EXE_repro")).parent().unwrap();
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths(std::iter::once(program.to_owned()).chain(std::env::split_paths(&path))).unwrap();
+        let path =
+            std::env::join_paths(std::iter::once(program.to_owned()).chain(std::env::split_paths(&path))).unwrap();
         let run = Command::new("bash")
             .args(["-o", "pipefail", "-c", &self.line])
             .current_dir(directory)
@@ -102,7 +105,9 @@ impl Shown {
 fn as_elsewhere(said: &str, directory: &Path) -> String {
     let said = said.replace(directory.canonicalize().unwrap().to_str().unwrap(), PLACE);
     let official = repro::pin::Pin::default_for(repro::pin::Variant::Plain).digest.to_string();
-    let used = std::env::var("REPRO_BUILDKIT_IMAGE").ok().and_then(|image| image.split_once('@').map(|(_, digest)| digest.to_owned()));
+    let used = std::env::var("REPRO_BUILDKIT_IMAGE")
+        .ok()
+        .and_then(|image| image.split_once('@').map(|(_, digest)| digest.to_owned()));
     used.map_or(said.clone(), |used| said.replace(&used, &official))
 }
 
