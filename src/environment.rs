@@ -30,7 +30,13 @@ impl Environment {
     /// Keeps only the named variables.
     #[must_use]
     pub fn only(&self, names: &[&str]) -> Self {
-        Self(self.0.iter().filter(|(name, _)| names.iter().any(|kept| name == kept)).map(|(n, v)| (n.clone(), v.clone())).collect())
+        Self(
+            self.0
+                .iter()
+                .filter(|(name, _)| names.iter().any(|kept| name == kept))
+                .map(|(n, v)| (n.clone(), v.clone()))
+                .collect(),
+        )
     }
 
     /// The variables in the order of their names.

@@ -29,7 +29,9 @@ pub enum EpochError {
     #[error("`{0}` is not a date: RFC 3339 (2026-04-28T12:00:00Z), 2026-04-28 and 20260428 are understood")]
     NotDate(String),
     /// Later than now.
-    #[error("{epoch} ({date}) is in the future: later times stay in the image as they are, so that it is not reproducible")]
+    #[error(
+        "{epoch} ({date}) is in the future: later times stay in the image as they are, so that it is not reproducible"
+    )]
     Future {
         /// The epoch asked for, in seconds.
         epoch: i64,
@@ -200,9 +202,25 @@ mod tests {
     #[test]
     fn refuses_what_is_not_a_date() {
         for text in [
-            "", "yesterday", "2026", "2026-04", "2026-13-01", "2026-02-30", "2026-04-28T", "2026-04-28T25:00", "2026-04-28x12:00",
-            "2026-04-28T12:30:61", "2026-04-28T12:30:15+24:00", "2026-04-28T1:30", "28.04.2026", "1777334400", "２０２６-04-28",
-            "2026-04-28T12:30:15.", "+2026-04-28", "1969-12-31T23:59:59Z", "0000-01-01",
+            "",
+            "yesterday",
+            "2026",
+            "2026-04",
+            "2026-13-01",
+            "2026-02-30",
+            "2026-04-28T",
+            "2026-04-28T25:00",
+            "2026-04-28x12:00",
+            "2026-04-28T12:30:61",
+            "2026-04-28T12:30:15+24:00",
+            "2026-04-28T1:30",
+            "28.04.2026",
+            "1777334400",
+            "２０２６-04-28",
+            "2026-04-28T12:30:15.",
+            "+2026-04-28",
+            "1969-12-31T23:59:59Z",
+            "0000-01-01",
         ] {
             assert!(SourceDateEpoch::parse_datetime(text).is_err(), "`{text}` was accepted");
         }

@@ -69,8 +69,12 @@ impl Diagnose for OutputError {
         let text = match self {
             Self::WouldChangeContext { .. } => "make the directory first, or choose an output outside of the context",
             Self::NotAFile { .. } => "give the path of a file with `--output`",
-            Self::StateInContext { .. } => "build a smaller directory, or set XDG_STATE_HOME, XDG_CACHE_HOME and TMPDIR to places outside of it",
-            Self::Directory { .. } | Self::Write { .. } => "look at the permissions and the free space there (`df`), or choose another place with `--output`",
+            Self::StateInContext { .. } => {
+                "build a smaller directory, or set XDG_STATE_HOME, XDG_CACHE_HOME and TMPDIR to places outside of it"
+            }
+            Self::Directory { .. } | Self::Write { .. } => {
+                "look at the permissions and the free space there (`df`), or choose another place with `--output`"
+            }
         };
         Some(text.to_owned())
     }
@@ -156,7 +160,8 @@ impl Place {
             Ok(_) => Ok(()),
             // The scratch directory may lie on another file system.
             Err(error) if error.error.kind() == io::ErrorKind::CrossesDevices => {
-                let mut beside = tempfile::Builder::new().prefix(".repro.").suffix(".part").tempfile_in(&self.directory)?;
+                let mut beside =
+                    tempfile::Builder::new().prefix(".repro.").suffix(".part").tempfile_in(&self.directory)?;
                 io::copy(&mut File::open(error.file.path())?, beside.as_file_mut())?;
                 finish(beside.as_file())?;
                 beside.persist(&self.path).map(|_| ()).map_err(|error| error.error)
@@ -248,7 +253,11 @@ mod tests {
         assert_eq!(fs::read_dir(&context).unwrap().count(), 0, "the build reads an empty context");
         place.commit(temporary).unwrap();
         assert!(context.join("image.tar").is_file());
-        assert_eq!(context.metadata().unwrap().modified().unwrap(), old, "the time of the directory is a byte of the image");
+        assert_eq!(
+            context.metadata().unwrap().modified().unwrap(),
+            old,
+            "the time of the directory is a byte of the image"
+        );
     }
 
     #[test]

@@ -124,7 +124,9 @@ pub enum PinError {
         why: &'static str,
     },
     /// Neither the pin table nor the tag tells the version.
-    #[error("the version of BuildKit image `{0}` is not known, so the media types that it would choose are not known either")]
+    #[error(
+        "the version of BuildKit image `{0}` is not known, so the media types that it would choose are not known either"
+    )]
     MediaTypesUnknown(String),
 }
 
@@ -144,9 +146,8 @@ impl Pin {
 
     /// A pin from `NAME[:TAG]@DIGEST`, `oci:DIR@DIGEST` or `oci-archive:FILE@DIGEST`.
     pub fn parse(text: &str) -> Result<Self, PinError> {
-        let source = text
-            .parse::<ImageSource>()
-            .map_err(|source| PinError::Reference { text: text.to_owned(), source })?;
+        let source =
+            text.parse::<ImageSource>().map_err(|source| PinError::Reference { text: text.to_owned(), source })?;
         let digest = source.digest().cloned().ok_or_else(|| PinError::NoDigest(text.to_owned()))?;
         let known = RELEASES.iter().find(|release| [release.plain, release.rootless].contains(&digest.hex()));
         let version = known.map(|release| release.version).or_else(|| tag_of(&source).and_then(Version::parse));

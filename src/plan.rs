@@ -139,7 +139,8 @@ impl FromStr for Platform {
         let lower = text.to_lowercase();
         let parts: Vec<&str> = lower.split('/').collect();
         let valid = |part: &&str| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+            !part.is_empty()
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         };
         if !(2..=3).contains(&parts.len()) || !parts.iter().all(valid) {
             return Err(wrong());
@@ -249,8 +250,9 @@ impl Annotation {
                     }
                     None => (target, None),
                 };
-                let target = AnnotationTarget::parse(target)
-                    .ok_or_else(|| wrong("the part before `:` is manifest, index, manifest-descriptor or index-descriptor"))?;
+                let target = AnnotationTarget::parse(target).ok_or_else(|| {
+                    wrong("the part before `:` is manifest, index, manifest-descriptor or index-descriptor")
+                })?;
                 Ok(Self { target, platform, key: key.to_owned(), value: value.to_owned() })
             })
             .collect()

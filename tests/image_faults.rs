@@ -456,6 +456,9 @@ fn hostile_headers_in_a_layer() {
     // The record's size counts, as for a file over 8 GiB.
     let sized = count(vec![file("a", "x".repeat(600)).pax("size", "600"), file("b", "y")]).unwrap();
     assert_eq!(sized.entries, 2);
+    // A directory has no data, whatever its size says.
+    let sized = count(vec![dir("d/").pax("size", "600"), file("b", "y")]).unwrap();
+    assert_eq!(sized.entries, 2);
     let global = count(vec![special(b'g', "global"), file("b", "y").at(5)]).unwrap();
     assert_eq!((global.entries, global.newest_mtime), (1, Some(5)));
     let large = count(vec![file("a", "").pax("comment", "x".repeat(2 << 20))]).unwrap_err();

@@ -83,6 +83,7 @@ fn the_table_with_oci_types() {
         ("b1 b2", "b1 b2", "proved 2+0"),
         ("b1+ b2", "b1+ 3*", "refuted 0:bare 0:later"),
         ("b1 b2", "b1 3*", "refuted 0:bare"),
+        ("b1 b2", "b1", "refuted 0:bare"),
         ("b1", "b1 2 3*", "refuted 1:bare"),
         ("b1", "b1 2* 3", "refuted 2:bare"),
         ("b1", "b1 2* 3+", "refuted 2:bare 2:later"),
@@ -136,6 +137,7 @@ fn the_table_with_docker_types() {
         ("b1+", "b1+ 2+", "refuted 1:later"),
         ("b1+", "b1+ 2 3+ 4", "refuted 2:later"),
         ("b1+ b2", "b1+ 3", "refuted 0:later"),
+        ("b1+ b2", "b1+", "refuted 0:later"),
         // Its times are as a rewrite would leave them, whatever it is.
         ("b1 b2", "b1 3", "proved 0+2"),
         ("b1+|b1+ b2+", "b1+ b2+ 3", "proved 2+1"),

@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use serde_json::Value;
 
+use super::base::{BaseImage, check_base, load_bases};
 use super::error::BuildError;
 use super::outcome::{BuildOutcome, BuiltManifest, BuiltWith};
 use super::prepare::Prepared;
@@ -17,6 +19,7 @@ use crate::limits::FINDINGS_LIMIT;
 use crate::pin::{Version, check_usable};
 use crate::plan::{ArchiveFormat, BuildPlan, MediaTypes};
 use crate::provenance::Provenance;
+use crate::runtime::engine::Engine;
 use crate::runtime::steps;
 
 /// What the runtime left behind.
@@ -25,24 +28,35 @@ pub struct Findings {
     digest: Digest,
     config_digest: Option<Digest>,
     provenance: Option<Provenance>,
+    bases: Option<Vec<BaseImage>>,
     version: Option<Version>,
 }
 
 impl Findings {
-    /// Reads the files that the steps name.
-    pub fn load(findings: &steps::Findings) -> Result<Self, BuildError> {
+    /// Reads what the steps name, from files and, where it is there, from the container.
+    pub async fn load(findings: &steps::Findings, engine: Option<&Engine>) -> Result<Self, BuildError> {
         let wrong = |why: String| BuildError::Metadata(why);
         let metadata = read_bounded(&findings.metadata)?;
         let metadata: Value = serde_json::from_slice(&metadata).map_err(|error| wrong(error.to_string()))?;
-        let digest = |key: &str| metadata.get(key).and_then(Value::as_str).map(|text| text.parse::<Digest>().map_err(|error| wrong(error.to_string())));
+        let digest = |key: &str| {
+            metadata
+                .get(key)
+                .and_then(Value::as_str)
+                .map(|text| text.parse::<Digest>().map_err(|error| wrong(error.to_string())))
+        };
         let provenance = match &findings.provenance {
             Some(path) => Provenance::parse(&read_bounded(path)?),
             None => Provenance::from_buildx_metadata(&metadata),
+        };
+        let bases = match &provenance {
+            Some(provenance) => load_bases(provenance, &findings.documents, engine).await,
+            None => None,
         };
         Ok(Self {
             digest: digest("containerimage.digest").ok_or_else(|| wrong("no `containerimage.digest`".to_owned()))??,
             config_digest: digest("containerimage.config.digest").transpose()?,
             provenance,
+            bases,
             version: parse_version(&String::from_utf8_lossy(&read_bounded(&findings.version)?)),
         })
     }
@@ -73,11 +87,12 @@ pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<
     metadata_agrees(image, &findings.digest, findings.config_digest.as_ref()).map_err(BuildError::Disagreement)?;
     check_shape(plan, image)?;
     let epoch = plan.epoch.seconds();
-    let candidates = findings.provenance.as_ref().map(|provenance| provenance.image_layers.as_slice());
+    let candidates = candidates(findings);
     let mut manifests = Vec::new();
     let mut older = 0;
     for manifest in &image.manifests {
-        let base = candidates.map_or(Base::Unknown, Base::Known);
+        check_base_layers(manifest, findings)?;
+        let base = candidates.as_deref().map_or(Base::Unknown, Base::Known);
         let base_layers = match check_rewritten(manifest, epoch, base) {
             Verdict::Proved(proof) => proof.base_layers.unwrap_or_default(),
             Verdict::Refuted(faults) => {
@@ -106,9 +121,22 @@ pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<
             version: findings.version,
         },
         materials: findings.provenance.as_ref().map(|provenance| provenance.materials.clone()).unwrap_or_default(),
-        warnings: warnings(prepared, image, older),
+        warnings: warnings(prepared, image, findings, older),
         plan: plan.clone(),
     })
+}
+
+/// The layers of the images that the build read: as their registries describe them, else as the record of the build does.
+fn candidates(findings: &Findings) -> Option<Vec<Vec<Digest>>> {
+    match &findings.bases {
+        Some(bases) => Some(bases.iter().map(|base| base.layers.clone()).collect()),
+        None => findings.provenance.as_ref().map(|provenance| provenance.image_layers.clone()),
+    }
+}
+
+fn check_base_layers(manifest: &Manifest, findings: &Findings) -> Result<(), BuildError> {
+    let layers: Vec<_> = manifest.layers.iter().map(|layer| (&layer.descriptor.digest, &layer.diff_id)).collect();
+    check_base(&layers, findings.bases.as_deref().unwrap_or_default()).map_err(BuildError::BaseSubstituted)
 }
 
 fn check_version(plan: &BuildPlan, findings: &Findings) -> Result<(), BuildError> {
@@ -162,8 +190,15 @@ fn built_manifest(manifest: &Manifest, base_layers: usize) -> BuiltManifest {
     }
 }
 
-fn warnings(prepared: &Prepared, image: &Image, older: u64) -> Vec<String> {
+fn warnings(prepared: &Prepared, image: &Image, findings: &Findings, older: u64) -> Vec<String> {
     let mut warnings = Vec::new();
+    if findings.bases.is_none() {
+        warnings.push(
+            "the manifests of the base images are not kept by this BuildKit, so it is not checked that their layers are in the \
+             image as their registry stores them"
+                .to_owned(),
+        );
+    }
     if older > 0 {
         warnings.push(format!(
             "{older} entries of the layers that this build made are older than the epoch and keep their times: \
@@ -172,6 +207,7 @@ fn warnings(prepared: &Prepared, image: &Image, older: u64) -> Vec<String> {
     }
     if prepared.rootless {
         let affected = image.manifests.iter().filter(|manifest| runs_without_sys(manifest)).map(platform_of);
+        warnings.extend(setuid_warning(&prepared.plan.context));
         warnings.extend(affected.map(|platform| {
             format!(
                 "{platform}: RUN on a base without /sys, without root: a BuildKit that runs as root leaves an empty directory sys/ \
@@ -181,6 +217,32 @@ fn warnings(prepared: &Prepared, image: &Image, older: u64) -> Vec<String> {
         }));
     }
     warnings
+}
+
+/// BuildKit without root writes the data of a file after its mode, and the kernel then drops setuid and setgid: measured, for
+/// files that are not empty and come from the context.
+fn setuid_warning(context: &Path) -> Option<String> {
+    let mut found = Vec::new();
+    find_setuid(context, &mut found);
+    let first = found.first()?;
+    Some(format!(
+        "{} setuid or setgid files in the context, `{}` among them: a BuildKit without root loses these bits in COPY, one that runs \
+         as root keeps them, so the digest differs where they reach the image; `COPY --chmod=4755` gives the same everywhere",
+        found.len(),
+        first.display()
+    ))
+}
+
+fn find_setuid(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_dir() {
+            find_setuid(&entry.path(), found);
+        } else if metadata.is_file() && metadata.len() > 0 && metadata.mode() & 0o6000 != 0 {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
 }
 
 /// Whether the image ran something and holds no `/sys`.

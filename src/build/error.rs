@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::base::Substitution;
 use crate::digest::Digest;
 use crate::failure::{Diagnose, ExitStatus};
 use crate::image::{Fault, ImageError};
@@ -80,6 +81,9 @@ pub enum BuildError {
     /// What the layers are made from is not known, so it cannot be told which of them had to be rewritten.
     #[error("it cannot be told whether BuildKit rewrote all times to the epoch: {0}")]
     Unproved(String),
+    /// The builder's cache gave a base layer in another compression.
+    #[error("layer {} of the base image is {} in the image and {} in the base image: the same contents, compressed otherwise", .0.layer, .0.found, .0.expected)]
+    BaseSubstituted(Substitution),
     /// The image is not what was asked for.
     #[error("the build made something else than was asked for: {0}")]
     NotAsAsked(String),
@@ -124,7 +128,7 @@ impl Diagnose for BuildError {
             Self::Binaries(error) => error.status(),
             Self::Failed { .. } | Self::NotAsAsked(_) => ExitStatus::BuildFailed,
             Self::Archive(_) | Self::Metadata(_) | Self::Disagreement(_) => ExitStatus::Corrupt,
-            Self::NotRewritten(_) => ExitStatus::Different,
+            Self::NotRewritten(_) | Self::BaseSubstituted(_) => ExitStatus::Different,
             Self::Detect(_)
             | Self::Execute(_)
             | Self::NoHome
@@ -146,7 +150,9 @@ impl Diagnose for BuildError {
             Self::Detect(error) => detect_hint(error),
             Self::Execute(ExecuteError::Engine(error)) => engine_hint(error),
             Self::Execute(ExecuteError::Command(error)) => command_hint(error),
-            Self::Pin(_) => "give `--media-types docker` or `--media-types oci`, or name the version in the tag (NAME:v0.19.0@sha256:…)",
+            Self::Pin(_) => {
+                "give `--media-types docker` or `--media-types oci`, or name the version in the tag (NAME:v0.19.0@sha256:…)"
+            }
             Self::NotHere { .. } => "leave it out, or choose the runtime that it is for with `--runtime`",
             Self::NoHome => "set HOME",
             Self::Own { .. } => "look at its permissions and at the free space there (`df`)",
@@ -155,7 +161,12 @@ impl Diagnose for BuildError {
             Self::Archive(_) | Self::Metadata(_) | Self::Disagreement(_) => {
                 "build again with `--no-cache`; if it comes back, the builder or its disk is broken: please report it"
             }
-            Self::NotRewritten(_) => "build again with `--no-cache`; BuildKit's own log says why it left the layer alone",
+            Self::NotRewritten(_) => {
+                "build again with `--no-cache`; BuildKit's own log says why it left the layer alone"
+            }
+            Self::BaseSubstituted(_) => {
+                "use the base image that the registry has; with a cache from before, `--no-cache` builds without it"
+            }
             Self::Unproved(_) => "build again with `--no-cache`, so that BuildKit records what it builds from",
             Self::OtherVersion { .. } => "name the version that the image really is in its tag, or leave the tag out",
             Self::NotAsAsked(_) => "look at the arguments behind --buildx-args or --buildkit-args",
@@ -168,7 +179,9 @@ impl Diagnose for BuildError {
 
 const fn detect_hint(error: &DetectError) -> &'static str {
     match error {
-        DetectError::NoBuildx(_) => "install the plugin (Debian: docker-buildx-plugin from Docker's repository), or use `--runtime buildkitd`",
+        DetectError::NoBuildx(_) => {
+            "install the plugin (Debian: docker-buildx-plugin from Docker's repository), or use `--runtime buildkitd`"
+        }
         DetectError::Engine(error) => engine_hint(error),
         DetectError::Config(_) => "mend the file, or set DOCKER_CONFIG to another directory",
         DetectError::Buildkitd(_) => "install what is missing, or run as root",

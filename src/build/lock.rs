@@ -17,7 +17,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Takes the lock of the daemon's state, and that of the context; held until the files are dropped.
 ///
 /// A build that writes into its own context excludes every other build of that context: what it writes would be read.
-pub async fn take_locks(prepared: &Prepared, grounds: &Grounds, interrupt: &Interrupt) -> Result<Vec<File>, BuildError> {
+pub async fn take_locks(
+    prepared: &Prepared,
+    grounds: &Grounds,
+    interrupt: &Interrupt,
+) -> Result<Vec<File>, BuildError> {
     let key = Digest::of(prepared.plan.context.as_os_str().as_encoded_bytes());
     let path = grounds.state.join("locks").join(format!("context-{}", key.short()));
     let exclusive = grounds.writes_into_context();

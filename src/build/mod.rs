@@ -1,6 +1,7 @@
 //! One build: the plan is made, a runtime runs it, the archive is checked while it streams, and only a right archive gets
 //! its name.
 
+mod base;
 mod check;
 mod error;
 mod lock;
@@ -21,7 +22,30 @@ use crate::runtime::script::{Destination, Placeholder, render_script};
 use crate::settings::{BuildSettings, Output};
 
 /// Builds what the settings say, and returns what was built once its bytes are checked and in their place.
-pub async fn run(settings: &BuildSettings, environment: &Environment, interrupt: &Interrupt) -> Result<BuildOutcome, BuildError> {
+///
+/// Where the builder's cache holds a base layer in another compression, the build is made once more on throw-away state:
+/// the digest must not depend on what a builder did before.
+pub async fn run(
+    settings: &BuildSettings,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Result<BuildOutcome, BuildError> {
+    match run_once(settings, environment, interrupt).await {
+        Err(error @ BuildError::BaseSubstituted(_)) if !settings.no_cache.value => {
+            tracing::warn!("{error}; building again without the builder's cache");
+            let mut cold = settings.clone();
+            cold.no_cache.value = true;
+            run_once(&cold, environment, interrupt).await
+        }
+        result => result,
+    }
+}
+
+async fn run_once(
+    settings: &BuildSettings,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Result<BuildOutcome, BuildError> {
     let runtime = prepare::choose_runtime(settings, environment, interrupt).await?;
     let site = prepare::Grounds::make(settings, environment)?;
     let mut prepared = Prepared::new(settings, environment, interrupt, runtime, &site.names()).await?;
@@ -53,7 +77,12 @@ pub async fn dry_run(
     };
     let comments = [
         format!("repro {}: what `repro build` would run.", env!("CARGO_PKG_VERSION")),
-        format!("BuildKit {} through {}, epoch {}.", prepared.plan.pin.source, prepared.runtime_name.name(), prepared.plan.epoch),
+        format!(
+            "BuildKit {} through {}, epoch {}.",
+            prepared.plan.pin.source,
+            prepared.runtime_name.name(),
+            prepared.plan.epoch
+        ),
     ];
     Ok(render_script(&prepared.steps, &placeholder, &Destination { archive, comments: &comments, program }))
 }

@@ -89,13 +89,18 @@ impl BuildOutcome {
                 rows.push(("manifest digest", manifest.digest.to_string()));
             }
             rows.push(("config digest", manifest.config_digest.to_string()));
-            let base = if manifest.base_layers == 0 { String::new() } else { format!(" ({} of the base)", manifest.base_layers) };
+            let base = if manifest.base_layers == 0 {
+                String::new()
+            } else {
+                format!(" ({} of the base)", manifest.base_layers)
+            };
             rows.push(("layers", format!("{}{base}, {}", manifest.layers, bytes(manifest.layer_bytes))));
         }
         rows.push(("epoch", format!("{} ({})", self.epoch, self.epoch.to_rfc3339())));
         let rootless = if self.built_with.rootless { ", rootless" } else { "" };
         rows.push(("runtime", format!("{}{rootless}", self.built_with.runtime)));
-        let version = self.built_with.version.map_or_else(|| "unknown version".to_owned(), |version| version.to_string());
+        let version =
+            self.built_with.version.map_or_else(|| "unknown version".to_owned(), |version| version.to_string());
         rows.push(("buildkit", format!("{version}, {}", self.built_with.digest)));
         let place = self.archive.as_ref().map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
         rows.push(("archive", format!("{place} ({}, {})", self.archive_format.exporter(), bytes(self.archive_bytes))));

@@ -169,7 +169,8 @@ impl Prepared {
         let variant = if settings.rootless.value || child_rootless { Variant::Rootless } else { Variant::Plain };
         let plan = settings.plan(settings.pin_for(variant))?;
         let image = engine_image(&plan.pin.source, runtime_name)?;
-        let extra_args = if runtime_name == RuntimeName::Docker { &settings.buildx_args } else { &settings.buildkit_args };
+        let extra_args =
+            if runtime_name == RuntimeName::Docker { &settings.buildx_args } else { &settings.buildkit_args };
         let site = Site {
             private: &names.private,
             state: &names.state,
@@ -193,7 +194,11 @@ impl Prepared {
                 };
                 if child_rootless && binaries.rootlesskit.is_none() {
                     let why = "a plain user needs the rootless image of BuildKit, which brings rootlesskit";
-                    return Err(BuildError::NotHere { flag: "--buildkit-image of a plain image", runtime: "buildkitd", why });
+                    return Err(BuildError::NotHere {
+                        flag: "--buildkit-image of a plain image",
+                        runtime: "buildkitd",
+                        why,
+                    });
                 }
                 (buildkitd::steps(&plan, &site, &binaries, child_rootless), None)
             }
@@ -229,6 +234,8 @@ fn engine_image(source: &ImageSource, runtime: RuntimeName) -> Result<String, Bu
 fn on_loopback(source: &ImageSource) -> bool {
     let ImageSource::Registry(reference) = source else { return false };
     let host = reference.registry();
-    let host = host.strip_suffix(|c: char| c.is_ascii_digit()).map_or(host, |_| host.rsplit_once(':').map_or(host, |(host, _)| host));
+    let host = host
+        .strip_suffix(|c: char| c.is_ascii_digit())
+        .map_or(host, |_| host.rsplit_once(':').map_or(host, |(host, _)| host));
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

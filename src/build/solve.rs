@@ -15,7 +15,11 @@ use crate::runtime::command::{ToolCommand, stop};
 use crate::runtime::execute::{ExecuteError, Executor};
 
 /// Builds, checks, and puts what is right into its place.
-pub async fn build(prepared: &Prepared, grounds: &Grounds, executor: &mut Executor<'_>) -> Result<BuildOutcome, BuildError> {
+pub async fn build(
+    prepared: &Prepared,
+    grounds: &Grounds,
+    executor: &mut Executor<'_>,
+) -> Result<BuildOutcome, BuildError> {
     for step in &prepared.steps.prepare {
         executor.step(step).await?;
     }
@@ -26,7 +30,7 @@ pub async fn build(prepared: &Prepared, grounds: &Grounds, executor: &mut Execut
     for step in &prepared.steps.finish {
         executor.step(step).await?;
     }
-    let findings = Findings::load(&prepared.steps.findings)?;
+    let findings = Findings::load(&prepared.steps.findings, executor.engine.as_ref()).await?;
     let mut outcome = check(prepared, &image, &findings)?;
     match &grounds.archive {
         Some(place) => {

@@ -104,8 +104,11 @@ fn analyze_error(error: &ImageError, expected: Option<&Digest>) -> AnalyzeReport
 fn render(report: &AnalyzeReport, format: Format) -> Result<Vec<u8>, Failure> {
     match format {
         Format::Text => Ok(render_analyze(report).into_bytes()),
-        Format::Json => render_json(report)
-            .map_err(|error| Failure { status: ExitStatus::Unknown, message: format!("cannot render the report: {error}"), hint: None }),
+        Format::Json => render_json(report).map_err(|error| Failure {
+            status: ExitStatus::Unknown,
+            message: format!("cannot render the report: {error}"),
+            hint: None,
+        }),
     }
 }
 

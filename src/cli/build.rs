@@ -40,7 +40,9 @@ impl BuildCommand {
             return Ok(ExitStatus::Success);
         }
         if settings.platforms.value.len() > 1 && self.words.archive.is_none() {
-            tracing::warn!("several platforms: the archive is an OCI layout (`--archive oci`), which `docker load` does not read");
+            tracing::warn!(
+                "several platforms: the archive is an OCI layout (`--archive oci`), which `docker load` does not read"
+            );
         }
         let outcome = run(&settings, environment, interrupt).await?;
         for warning in &outcome.warnings {

@@ -6,9 +6,9 @@ use super::print;
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
 use crate::pin::{Pin, Variant};
-use crate::runtime::{binaries, binaries_options};
 use crate::runtime::docker_config::DockerConfig;
 use crate::runtime::interrupt::Interrupt;
+use crate::runtime::{binaries, binaries_options};
 
 /// The arguments of `repro builder`.
 #[derive(Debug, Args)]

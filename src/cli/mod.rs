@@ -15,7 +15,9 @@ use crate::runtime::interrupt::Interrupt;
 /// Container images that are the same bit for bit on every machine and every engine, and the proof.
 #[derive(Debug, Parser)]
 #[command(name = "repro", version, propagate_version = true, disable_help_subcommand = true)]
-#[command(after_help = "Exit status: 0 done and equal, 1 differs or not as expected, 2 wrong usage, 3 the build failed,\n4 could not tell, 5 the input is corrupt or not an image, 130 interrupted, 143 terminated.")]
+#[command(
+    after_help = "Exit status: 0 done and equal, 1 differs or not as expected, 2 wrong usage, 3 the build failed,\n4 could not tell, 5 the input is corrupt or not an image, 130 interrupted, 143 terminated."
+)]
 pub struct Cli {
     /// Say more: where each setting came from, which runtimes were passed over (-v); what is run (-vv)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
@@ -42,7 +44,9 @@ pub fn run(cli: &Cli) -> ExitStatus {
     let result = match &cli.command {
         Command::Analyze(command) => command.run(),
         Command::Build(command) => with_tokio(async |environment, interrupt| command.run(environment, interrupt).await),
-        Command::Builder(command) => with_tokio(async |environment, interrupt| command.run(environment, interrupt).await),
+        Command::Builder(command) => {
+            with_tokio(async |environment, interrupt| command.run(environment, interrupt).await)
+        }
     };
     result.unwrap_or_else(|failure| {
         let _ = io::stderr().write_all(failure.render().as_bytes());

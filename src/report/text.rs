@@ -7,6 +7,7 @@ use chrono::DateTime;
 use crate::analyze::{AnalyzeReport, DocumentReport, Expected, ImageReport, LayerReport, Level, ManifestReport};
 use crate::image::Platform;
 use crate::image::escape::escape;
+use crate::image::media_type::Compression;
 use crate::report::json::render_json;
 
 /// Width of the words on the left.
@@ -55,7 +56,7 @@ fn write_image(out: &mut String, image: &ImageReport) -> fmt::Result {
     for index in &image.indexes {
         writeln!(out)?;
         line(out, 0, "Index", &index.digest)?;
-        document(out, index)?;
+        document(out, 1, index)?;
     }
     for manifest in &image.manifests {
         writeln!(out)?;
@@ -67,7 +68,7 @@ fn write_image(out: &mut String, image: &ImageReport) -> fmt::Result {
         if let Some(subject) = &attestation.subject {
             line(out, 1, "About", escape(subject))?;
         }
-        document(out, &attestation.document)?;
+        document(out, 1, &attestation.document)?;
     }
     Ok(())
 }
@@ -75,10 +76,10 @@ fn write_image(out: &mut String, image: &ImageReport) -> fmt::Result {
 fn write_manifest(out: &mut String, manifest: &ManifestReport) -> fmt::Result {
     line(out, 0, "Manifest", &manifest.document.digest)?;
     line(out, 1, "Platform", &manifest.platform)?;
-    document(out, &manifest.document)?;
+    document(out, 1, &manifest.document)?;
     line(out, 1, "Created", manifest.created.as_deref().map_or("unknown".into(), escape))?;
     line(out, 1, "Config", format_args!("{} (image ID)", manifest.config.digest))?;
-    document(out, &manifest.config)?;
+    document(out, 2, &manifest.config)?;
     for (at, layer) in manifest.layers.iter().enumerate() {
         write_layer(out, at, layer)?;
     }
@@ -92,17 +93,14 @@ fn write_layer(out: &mut String, at: usize, layer: &LayerReport) -> fmt::Result 
     line(out, 1, &format!("Layer {at}"), &layer.digest)?;
     line(out, 2, "Diff ID", &layer.diff_id)?;
     line(out, 2, "Media type", escape(&layer.media_type))?;
-    line(
-        out,
-        2,
-        "Size",
-        format_args!(
-            "{}, {} uncompressed ({})",
-            bytes(layer.size),
-            bytes(layer.uncompressed_size),
-            layer.compression.name()
-        ),
-    )?;
+    let size = bytes(layer.size);
+    match layer.compression {
+        Compression::None => line(out, 2, "Size", format_args!("{size}, not compressed"))?,
+        other => {
+            let uncompressed = bytes(layer.uncompressed_size);
+            line(out, 2, "Size", format_args!("{size}, {} of {uncompressed}", other.name()))?;
+        }
+    }
     line(out, 2, "Entries", layer.entries)?;
     if let (Some(oldest), Some(newest)) = (layer.oldest_mtime, layer.newest_mtime) {
         line(out, 2, "Modified", format_args!("{} to {}", date(oldest), date(newest)))?;
@@ -133,12 +131,12 @@ fn write_expected(out: &mut String, expected: &Expected, report: &AnalyzeReport)
 }
 
 /// What is told of every document, below its digest.
-fn document(out: &mut String, document: &DocumentReport) -> fmt::Result {
+fn document(out: &mut String, depth: usize, document: &DocumentReport) -> fmt::Result {
     if let Some(media_type) = &document.media_type {
-        line(out, 2, "Media type", escape(media_type))?;
+        line(out, depth, "Media type", escape(media_type))?;
     }
-    line(out, 2, "Size", bytes(document.size))?;
-    annotations(out, 2, &document.annotations)?;
+    line(out, depth, "Size", bytes(document.size))?;
+    annotations(out, depth, &document.annotations)?;
     content(out, document)
 }
 

@@ -22,6 +22,8 @@ pub struct ClientPaths<'a> {
 pub const METADATA: &str = "metadata.json";
 /// The provenance of the build.
 pub const PROVENANCE: &str = "provenance.json";
+/// The documents of the images that the build read, each in a file named like the digest's hexadecimal part.
+pub const BLOBS: &str = "blobs";
 /// What the daemon says about itself.
 pub const VERSION: &str = "version";
 /// The script's own name.
@@ -117,6 +119,8 @@ pub struct DaemonScript<'a> {
     pub build: &'a [OsString],
     /// The private directory as the script sees it.
     pub work: &'a Path,
+    /// The daemon's state as the script sees it.
+    pub state: &'a Path,
     /// Removes throw-away state.
     pub discard: Option<&'a [OsString]>,
 }
@@ -132,8 +136,13 @@ pub fn render_daemon_script(script: &DaemonScript<'_>, quote: &dyn Fn(&std::ffi:
     for line in include_str!("daemon.sh").split_inclusive('\n') {
         match line.trim_end() {
             "work=@WORK@" => text.extend([b"work=".as_slice(), &quote(script.work.as_os_str()), b"\n"].concat()),
-            "daemon() { @DAEMON@; }" => text.extend([b"daemon() { exec ".as_slice(), &words(script.daemon), b"; }\n"].concat()),
-            "client() { @CLIENT@; }" => text.extend([b"client() { ".as_slice(), &words(script.client), b" \"$@\"; }\n"].concat()),
+            "state=@STATE@" => text.extend([b"state=".as_slice(), &quote(script.state.as_os_str()), b"\n"].concat()),
+            "daemon() { @DAEMON@; }" => {
+                text.extend([b"daemon() { exec ".as_slice(), &words(script.daemon), b"; }\n"].concat())
+            }
+            "client() { @CLIENT@; }" => {
+                text.extend([b"client() { ".as_slice(), &words(script.client), b" \"$@\"; }\n"].concat())
+            }
             "solve() { @SOLVE@; }" => {
                 let head = [b"solve() { exec ".as_slice(), &words(script.client), b" build "].concat();
                 text.extend([&head, &words(script.build), b"; }\n".as_slice()].concat());

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::binaries::Binaries;
 use super::buildctl::{
-    CONFIG, ClientPaths, DaemonScript, METADATA, PROVENANCE, SCRIPT, VERSION, build_arguments, render_daemon_script,
+    BLOBS, CONFIG, ClientPaths, DaemonScript, METADATA, PROVENANCE, SCRIPT, VERSION, build_arguments,
+    render_daemon_script,
 };
 use super::command::ToolCommand;
 use super::script::quote;
-use super::steps::{Findings, Step, Steps, joined};
+use super::steps::{Documents, Findings, Step, Steps, joined};
 use super::{Site, configuration_slug};
 use crate::plan::{BuildPlan, SecretSource};
 
@@ -22,7 +23,11 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: b
     let work = site.private.join("work");
     let kind = if rootless { "rootless" } else { "root" };
     let name = format!("{}-{kind}-{}", plan.pin.slug(), configuration_slug(site, b""));
-    let state = if plan.no_cache { site.state.join("throw-away").join(site.unique) } else { site.state.join("buildkitd").join(&name) };
+    let state = if plan.no_cache {
+        site.state.join("throw-away").join(site.unique)
+    } else {
+        site.state.join("buildkitd").join(&name)
+    };
     let prepare = vec![
         Step::Directory(work.clone()),
         Step::Directory(state.clone()),
@@ -45,6 +50,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: b
             metadata: work.join(METADATA),
             version: work.join(VERSION),
             provenance: Some(work.join(PROVENANCE)),
+            documents: Documents::Directory(work.join(BLOBS)),
         },
         lock: (!plan.no_cache).then(|| (site.state.join("locks").join(&name), "the cache of this BuildKit")),
     }
@@ -64,7 +70,9 @@ fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool
     daemon.push(joined("--root", state));
     daemon.push(joined("--config", work.join(CONFIG)));
     daemon.push(joined("--oci-worker-binary", &binaries.runc));
-    daemon.extend(["--oci-worker=true", "--containerd-worker=false", "--oci-worker-snapshotter=overlayfs"].map(OsString::from));
+    daemon.extend(
+        ["--oci-worker=true", "--containerd-worker=false", "--oci-worker-snapshotter=overlayfs"].map(OsString::from),
+    );
     if rootless {
         daemon.push("--rootless".into());
     }
@@ -88,9 +96,12 @@ fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool
     let client = [binaries.buildctl.clone().into_os_string(), joined("--addr", &address)];
     let build = build_arguments(plan, &paths, site.extra_args);
     // Files of throw-away state belong to ids that only the user namespace maps: they are removed inside it.
-    let discard: Vec<OsString> =
-        prefix.into_iter().chain(["rm", "-rf", "--"].map(OsString::from)).chain([state.as_os_str().to_owned()]).collect();
+    let discard: Vec<OsString> = prefix
+        .into_iter()
+        .chain(["rm", "-rf", "--"].map(OsString::from))
+        .chain([state.as_os_str().to_owned()])
+        .collect();
     let discard = plan.no_cache.then_some(discard.as_slice());
-    let script = DaemonScript { daemon: &daemon, client: &client, build: &build, work: &work, discard };
+    let script = DaemonScript { daemon: &daemon, client: &client, build: &build, work: &work, state, discard };
     render_daemon_script(&script, &|word: &OsStr| quote(word))
 }

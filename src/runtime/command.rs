@@ -129,7 +129,12 @@ impl ToolCommand {
     }
 
     /// Runs it to its end and returns what it printed, whatever its status.
-    pub async fn run(&self, environment: &Environment, interrupt: &Interrupt, limit: Duration) -> Result<Output, CommandError> {
+    pub async fn run(
+        &self,
+        environment: &Environment,
+        interrupt: &Interrupt,
+        limit: Duration,
+    ) -> Result<Output, CommandError> {
         let mut process = self.to_process(environment);
         process.stdout(Stdio::piped()).stderr(Stdio::piped());
         tracing::debug!("running {}", self.summary());
@@ -149,7 +154,12 @@ impl ToolCommand {
     }
 
     /// Runs it to its end; another status than 0 is an error with the end of what it said.
-    pub async fn run_checked(&self, environment: &Environment, interrupt: &Interrupt, limit: Duration) -> Result<Output, CommandError> {
+    pub async fn run_checked(
+        &self,
+        environment: &Environment,
+        interrupt: &Interrupt,
+        limit: Duration,
+    ) -> Result<Output, CommandError> {
         let output = self.run(environment, interrupt, limit).await?;
         if output.status.success() { Ok(output) } else { Err(self.failed(&output)) }
     }
@@ -206,18 +216,25 @@ mod tests {
 
     #[test]
     fn a_tool_sees_only_what_is_named() {
-        let environment: Environment = [("KEPT", "kept"), ("SECRET", "secret"), ("HTTP_PROXY", "proxy")].into_iter().collect();
+        let environment: Environment =
+            [("KEPT", "kept"), ("SECRET", "secret"), ("HTTP_PROXY", "proxy")].into_iter().collect();
         let command = sh("echo \"$KEPT|${SECRET-unset}|${HTTP_PROXY-unset}|$OURS\"").env("OURS", "ours");
         assert_eq!(run(&command, &environment, LONG).unwrap().stdout, b"kept|unset|unset|ours\n");
     }
 
     #[test]
     fn a_failure_shows_the_end_of_what_the_tool_said() {
-        let error = run(&sh("echo first >&2; echo 'no space left' >&2; exit 7"), &Environment::default(), LONG).unwrap_err();
+        let error =
+            run(&sh("echo first >&2; echo 'no space left' >&2; exit 7"), &Environment::default(), LONG).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("exit status: 7") && text.contains("no space left"), "{text}");
         let missing = ToolCommand::new("/no/such/tool", &[]);
-        assert!(run(&missing, &Environment::default(), LONG).unwrap_err().to_string().contains("cannot run `/no/such/tool`"));
+        assert!(
+            run(&missing, &Environment::default(), LONG)
+                .unwrap_err()
+                .to_string()
+                .contains("cannot run `/no/such/tool`")
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 # stdout is the archive and nothing else; messages go to stderr, findings to files below $work.
 set -u
 work=@WORK@
+state=@STATE@
 daemon() { @DAEMON@; }
 client() { @CLIENT@; }
 solve() { @SOLVE@; }
@@ -24,6 +25,16 @@ leave() {
 }
 trap 'leave 130' INT
 trap 'leave 143' TERM HUP
+
+# Keeps the small blobs that a file names by digest: the documents of base images, as the registry gave them.
+keep_documents() {
+	grep -o '[0-9a-f]\{64\}' "$1" | sort -u | while read -r hex; do
+		blob="$state/runc-overlayfs/content/blobs/sha256/$hex"
+		if [ ! -e "$work/blobs/$hex" ] && [ -n "$(find "$blob" -size -1024k 2>/dev/null)" ]; then
+			cp "$blob" "$work/blobs/$hex"
+		fi
+	done
+}
 
 # Up to 30 seconds: a cold disk and a first start of rootlesskit take their time.
 start() {
@@ -70,5 +81,13 @@ if [ "$status" -eq 0 ]; then
 			echo >>"$work/provenance.json"
 		fi
 	done <"$work/history"
+	# The record names indexes or manifests, an index manifests, a manifest its config.
+	mkdir -p "$work/blobs"
+	keep_documents "$work/provenance.json"
+	for _ in index manifest; do
+		for document in "$work/blobs"/*; do
+			[ ! -e "$document" ] || keep_documents "$document"
+		done
+	done
 fi
 leave "$status"

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::buildctl::{METADATA, VERSION, exporter_options};
 use super::command::ToolCommand;
 use super::docker_config::DockerConfig;
-use super::steps::{ContainerProof, Findings, Replace, Step, Steps, csv_field, joined};
+use super::steps::{ContainerProof, Documents, Findings, Replace, Step, Steps, csv_field, joined};
 use super::{Site, configuration_slug};
 use crate::plan::{AnnotationTarget, BuildPlan, SecretSource};
 
@@ -74,9 +74,10 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
     }
     prepare.push(Step::Run { command: start.clone(), stdout: Some(version.clone()) });
     let replace = Replace { remove: remove.clone(), create, start };
+    let container = format!("buildx_buildkit_{builder}0");
     let proof = ContainerProof {
         docker: docker.clone(),
-        container: format!("buildx_buildkit_{builder}0"),
+        container: container.clone(),
         digest: plan.pin.digest.clone(),
         host_network: site.host_network,
         replace: Some(Box::new(replace)),
@@ -92,7 +93,12 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
         finish: vec![Step::ProveContainer(ContainerProof { replace: None, ..proof })],
         cleanup: if plan.no_cache { vec![remove] } else { Vec::new() },
         abort: Vec::new(),
-        findings: Findings { metadata: site.private.join(METADATA), version, provenance: None },
+        findings: Findings {
+            metadata: site.private.join(METADATA),
+            version,
+            provenance: None,
+            documents: Documents::Container { name: container, state: "/var/lib/buildkit".to_owned() },
+        },
         lock: None,
     }
 }
@@ -123,7 +129,8 @@ fn create_builder(docker: &ToolCommand, name: &str, image: &str, site: &Site<'_>
 }
 
 fn build_arguments(plan: &BuildPlan, site: &Site<'_>, builder: &str) -> Vec<OsString> {
-    let mut args: Vec<OsString> = vec![joined("--builder", builder), "--provenance=false".into(), "--sbom=false".into()];
+    let mut args: Vec<OsString> =
+        vec![joined("--builder", builder), "--provenance=false".into(), "--sbom=false".into()];
     args.push(joined("--progress", site.progress));
     let platforms: Vec<String> = plan.platforms.iter().map(ToString::to_string).collect();
     args.push(joined("--platform", platforms.join(",")));
@@ -144,7 +151,8 @@ fn build_arguments(plan: &BuildPlan, site: &Site<'_>, builder: &str) -> Vec<OsSt
     }
     for annotation in &plan.annotations {
         let platform = annotation.platform.as_ref().map(|platform| format!("[{platform}]")).unwrap_or_default();
-        let plain = annotation.target == AnnotationTarget::Manifest && platform.is_empty() && !annotation.key.contains(':');
+        let plain =
+            annotation.target == AnnotationTarget::Manifest && platform.is_empty() && !annotation.key.contains(':');
         let target = if plain { String::new() } else { format!("{}{platform}:", annotation.target.name()) };
         flag("--annotation", format!("{target}{}={}", annotation.key, annotation.value));
     }

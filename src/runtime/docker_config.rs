@@ -44,12 +44,15 @@ const KEPT: [&str; 4] = ["auths", "credHelpers", "credsStore", "currentContext"]
 impl DockerConfig {
     /// Reads `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`; none is an empty one.
     pub fn load(environment: &Environment) -> Result<Self, DockerConfigError> {
-        let directory = environment.path("DOCKER_CONFIG").or_else(|| environment.path("HOME").map(|home| home.join(".docker")));
+        let directory =
+            environment.path("DOCKER_CONFIG").or_else(|| environment.path("HOME").map(|home| home.join(".docker")));
         let Some(directory) = directory else { return Ok(Self::parse(None, "", environment).unwrap_or_default()) };
         let path = directory.join("config.json");
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => String::new(),
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+                String::new()
+            }
             Err(source) => return Err(DockerConfigError::Read { path, source }),
         };
         Self::parse(Some(&directory), &text, environment).map_err(|source| DockerConfigError::Parse { path, source })
@@ -57,16 +60,22 @@ impl DockerConfig {
 
     fn parse(directory: Option<&Path>, text: &str, environment: &Environment) -> Result<Self, serde_json::Error> {
         let config: Map<String, Value> = if text.trim().is_empty() { Map::new() } else { serde_json::from_str(text)? };
-        let mut kept: Map<String, Value> =
-            config.iter().filter(|(key, _)| KEPT.contains(&key.as_str())).map(|(key, value)| (key.clone(), value.clone())).collect();
+        let mut kept: Map<String, Value> = config
+            .iter()
+            .filter(|(key, _)| KEPT.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
         let mut plugins: Vec<Value> = Vec::new();
         if let Some(directory) = directory {
             plugins.push(Value::from(directory.join("cli-plugins").to_string_lossy()));
         }
         plugins.extend(config.get("cliPluginsExtraDirs").and_then(Value::as_array).into_iter().flatten().cloned());
         kept.insert("cliPluginsExtraDirs".to_owned(), Value::Array(plugins));
-        let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned());
-        let context = variable("DOCKER_CONTEXT").or_else(|| kept.get("currentContext").and_then(Value::as_str).map(str::to_owned));
+        let variable = |name: &str| {
+            environment.get(name).filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned())
+        };
+        let context = variable("DOCKER_CONTEXT")
+            .or_else(|| kept.get("currentContext").and_then(Value::as_str).map(str::to_owned));
         let endpoint = match (variable("DOCKER_HOST"), context) {
             (Some(host), _) => host,
             (None, Some(context)) => format!("context:{context}"),

@@ -1,8 +1,11 @@
 //! The Docker Engine API: whether the daemon answers, and what the container of a builder really runs.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
+use futures_util::StreamExt as _;
 
 use super::docker_config::DockerConfig;
 use crate::digest::Digest;
@@ -82,7 +85,8 @@ pub struct EngineFacts {
 impl Engine {
     /// Connects to the daemon that the configuration names, and settles on the API version that both sides speak.
     pub async fn connect(config: &DockerConfig) -> Result<Self, EngineError> {
-        let address = config.endpoint_address().ok_or_else(|| EngineError::Context(config.endpoint_name().to_owned()))?;
+        let address =
+            config.endpoint_address().ok_or_else(|| EngineError::Context(config.endpoint_name().to_owned()))?;
         let known = ["unix://", "tcp://", "http://"].iter().any(|scheme| address.starts_with(scheme));
         if !known {
             return Err(EngineError::Address(address));
@@ -99,7 +103,9 @@ impl Engine {
     pub async fn facts(&self) -> Result<EngineFacts, EngineError> {
         let info = tokio::time::timeout(TIMEOUT, self.docker.info()).await;
         let hangs = |_| EngineError::Hangs { address: self.address.clone(), seconds: TIMEOUT.as_secs() };
-        let info = info.map_err(hangs)?.map_err(|source| EngineError::Unreachable { address: self.address.clone(), source })?;
+        let info = info
+            .map_err(hangs)?
+            .map_err(|source| EngineError::Unreachable { address: self.address.clone(), source })?;
         let options = info.security_options.unwrap_or_default();
         Ok(EngineFacts {
             version: info.server_version.unwrap_or_default(),
@@ -107,8 +113,32 @@ impl Engine {
         })
     }
 
+    /// Reads one small file of a container; `None` where there is no such file, or it is larger than `limit` bytes.
+    pub async fn read_file(&self, container: &str, path: &str, limit: u64) -> Option<Vec<u8>> {
+        let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+        let mut stream = self.docker.download_from_container(container, Some(options));
+        let mut archive = Vec::new();
+        // The answer is a tar with one member: a header, the file, and padding.
+        while let Some(chunk) = stream.next().await {
+            archive.extend_from_slice(&chunk.ok()?);
+            if archive.len() as u64 > limit + 10_240 {
+                return None;
+            }
+        }
+        let mut archive = tar::Archive::new(archive.as_slice());
+        let mut entry = archive.entries().ok()?.next()?.ok()?;
+        let mut contents = Vec::new();
+        entry.read_to_end(&mut contents).ok()?;
+        Some(contents)
+    }
+
     /// Proves that a container runs an image that was pulled by this digest, and says which start of it that was.
-    pub async fn prove_container(&self, name: &str, digest: &Digest, host_network: bool) -> Result<ContainerIdentity, EngineError> {
+    pub async fn prove_container(
+        &self,
+        name: &str,
+        digest: &Digest,
+        host_network: bool,
+    ) -> Result<ContainerIdentity, EngineError> {
         let inspect = |source| EngineError::Inspect { name: name.to_owned(), source };
         let container = self.docker.inspect_container(name, None).await.map_err(inspect)?;
         let wrong = |why: String| EngineError::NotThePin { container: name.to_owned(), why };

@@ -36,7 +36,9 @@ pub enum ExecuteError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The builder was replaced while it built.
-    #[error("the builder's container `{0}` was replaced or restarted during the build, so what built the image is not proved")]
+    #[error(
+        "the builder's container `{0}` was replaced or restarted during the build, so what built the image is not proved"
+    )]
     Replaced(String),
     /// There is no engine to prove a container with.
     #[error("no Docker daemon is connected")]
@@ -61,7 +63,9 @@ impl Executor<'_> {
         match step {
             Step::Directory(path) => make_directory(path),
             Step::File { path, contents } | Step::DockerConfig { path, contents, .. } => write_private(path, contents),
-            Step::Link { path, target } => symlink(target, path).map_err(|source| ExecuteError::Io { path: path.clone(), source }),
+            Step::Link { path, target } => {
+                symlink(target, path).map_err(|source| ExecuteError::Io { path: path.clone(), source })
+            }
             Step::Run { command, stdout } => {
                 let output = command.run_checked(self.environment, self.interrupt, STEP_LIMIT).await?;
                 stdout.as_ref().map_or(Ok(()), |path| write_private(path, &output.stdout))

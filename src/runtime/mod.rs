@@ -67,8 +67,12 @@ pub fn binaries_options(environment: &Environment) -> binaries::Options {
 impl Diagnose for binaries::BinariesError {
     fn status(&self) -> ExitStatus {
         match self {
-            Self::NotPinned(_) | Self::Ambiguous { .. } | Self::Missing { .. } | Self::Platform { .. } => ExitStatus::Usage,
-            Self::Registry(_) | Self::Locked { .. } | Self::Untrusted { .. } | Self::Foreign { .. } => ExitStatus::Unknown,
+            Self::NotPinned(_) | Self::Ambiguous { .. } | Self::Missing { .. } | Self::Platform { .. } => {
+                ExitStatus::Usage
+            }
+            Self::Registry(_) | Self::Locked { .. } | Self::Untrusted { .. } | Self::Foreign { .. } => {
+                ExitStatus::Unknown
+            }
             _ => ExitStatus::Corrupt,
         }
     }

@@ -4,11 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::buildctl::{
-    CONFIG, ClientPaths, DaemonScript, METADATA, PROVENANCE, SCRIPT, VERSION, build_arguments, render_daemon_script,
+    BLOBS, CONFIG, ClientPaths, DaemonScript, METADATA, PROVENANCE, SCRIPT, VERSION, build_arguments,
+    render_daemon_script,
 };
 use super::command::ToolCommand;
 use super::script::quote;
-use super::steps::{Findings, Step, Steps, csv_field, joined};
+use super::steps::{Documents, Findings, Step, Steps, csv_field, joined};
 use super::{Site, configuration_slug};
 use crate::pin::Variant;
 use crate::plan::{BuildPlan, SecretSource};
@@ -61,12 +62,11 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
         probe: podman.clone().args(["image", "exists", site.image]),
         otherwise: pull.arg(site.image),
     });
-    let (volume, state) = match variant {
-        Variant::Plain => (format!("repro-{}", plan.pin.slug()), "/var/lib/buildkit"),
-        Variant::Rootless => (format!("repro-{}-rootless", plan.pin.slug()), "/home/user/.local/share/buildkit"),
-    };
-    let volume = format!("{volume}-{}", configuration_slug(site, b""));
-    let run = run_command(&podman, plan, site, variant, &container, (!plan.no_cache).then_some((volume.as_str(), state)));
+    let kind = if variant == Variant::Rootless { "-rootless" } else { "" };
+    let volume = format!("repro-{}{kind}-{}", plan.pin.slug(), configuration_slug(site, b""));
+    let state = state_directory(variant);
+    let run =
+        run_command(&podman, plan, site, variant, &container, (!plan.no_cache).then_some((volume.as_str(), state)));
     Steps {
         prepare,
         solve: run,
@@ -77,8 +77,18 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
             metadata: work.join(METADATA),
             version: work.join(VERSION),
             provenance: Some(work.join(PROVENANCE)),
+            documents: Documents::Directory(work.join(BLOBS)),
         },
-        lock: (!plan.no_cache).then(|| (site.state.join("locks").join(&volume), "the cache of this BuildKit in Podman")),
+        lock: (!plan.no_cache)
+            .then(|| (site.state.join("locks").join(&volume), "the cache of this BuildKit in Podman")),
+    }
+}
+
+/// Where the image keeps its state: it declares a volume there.
+const fn state_directory(variant: Variant) -> &'static str {
+    match variant {
+        Variant::Plain => "/var/lib/buildkit",
+        Variant::Rootless => "/home/user/.local/share/buildkit",
     }
 }
 
@@ -109,10 +119,11 @@ fn run_command(
         run = run.arg(joined("--mount", format!("type=volume,src={volume},dst={state}")));
     }
     let dockerfile_directory = plan.dockerfile.parent().unwrap_or(Path::new("/"));
-    run = run
-        .arg(bind(&site.private.join("work"), WORK, false))
-        .arg(bind(&plan.context, CONTEXT, true))
-        .arg(bind(dockerfile_directory, DOCKERFILE, true));
+    run = run.arg(bind(&site.private.join("work"), WORK, false)).arg(bind(&plan.context, CONTEXT, true)).arg(bind(
+        dockerfile_directory,
+        DOCKERFILE,
+        true,
+    ));
     for (number, secret) in plan.secrets.iter().enumerate() {
         match &secret.source {
             SecretSource::File(path) => run = run.arg(bind(path, &format!("{SECRETS}/{number}"), true)),
@@ -149,16 +160,19 @@ fn csv_path(key: &str, path: &Path) -> OsString {
 fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
     let words = |text: &[&str]| text.iter().map(OsString::from).collect::<Vec<_>>();
     let (address, mut daemon) = match variant {
-        Variant::Plain => ("unix:///run/repro-buildkitd.sock", words(&["buildkitd", "--root=/var/lib/buildkit"])),
+        Variant::Plain => ("unix:///run/repro-buildkitd.sock", words(&["buildkitd"])),
         Variant::Rootless => (
             "unix:///run/user/1000/repro-buildkitd.sock",
-            words(&["rootlesskit", "buildkitd", "--root=/home/user/.local/share/buildkit", "--oci-worker-no-process-sandbox"]),
+            words(&["rootlesskit", "buildkitd", "--oci-worker-no-process-sandbox"]),
         ),
     };
-    daemon.extend(words(&["--oci-worker-snapshotter=overlayfs"]));
+    let state = state_directory(variant);
+    daemon.push(joined("--root", state));
+    daemon.push("--oci-worker-snapshotter=overlayfs".into());
     daemon.push(joined("--config", format!("{WORK}/{CONFIG}")));
     daemon.push(joined("--addr", address));
-    let secrets: Vec<PathBuf> = (0..plan.secrets.len()).map(|number| PathBuf::from(format!("{SECRETS}/{number}"))).collect();
+    let secrets: Vec<PathBuf> =
+        (0..plan.secrets.len()).map(|number| PathBuf::from(format!("{SECRETS}/{number}"))).collect();
     let paths = ClientPaths {
         context: Path::new(CONTEXT),
         dockerfile_directory: Path::new(DOCKERFILE),
@@ -167,6 +181,13 @@ fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
     };
     let client = [OsString::from("buildctl"), joined("--addr", address)];
     let build = build_arguments(plan, &paths, site.extra_args);
-    let script = DaemonScript { daemon: &daemon, client: &client, build: &build, work: Path::new(WORK), discard: None };
+    let script = DaemonScript {
+        daemon: &daemon,
+        client: &client,
+        build: &build,
+        work: Path::new(WORK),
+        state: Path::new(state),
+        discard: None,
+    };
     render_daemon_script(&script, &|word: &OsStr| quote(word))
 }

@@ -214,7 +214,8 @@ impl Script<'_> {
         let substituted = self.placeholder.stands_in(contents);
         let reader: Vec<u8> = if substituted {
             let directory = self.placeholder.directory.as_os_str().as_bytes();
-            [b"sed \"s|".as_slice(), directory, b"|$private|g; s|", self.placeholder.unique.as_bytes(), b"|$unique|g\""].concat()
+            [b"sed \"s|".as_slice(), directory, b"|$private|g; s|", self.placeholder.unique.as_bytes(), b"|$unique|g\""]
+                .concat()
         } else {
             b"cat".to_vec()
         };

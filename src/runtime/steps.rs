@@ -87,6 +87,22 @@ pub struct Findings {
     pub version: PathBuf,
     /// The provenance of the build, where the metadata do not hold it.
     pub provenance: Option<PathBuf>,
+    /// The documents of the images that the build read, as the registry gave them.
+    pub documents: Documents,
+}
+
+/// Where the index and manifest of a base image can be read after the build: BuildKit keeps them beside its layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Documents {
+    /// A directory with files named like the hexadecimal part of the digest.
+    Directory(PathBuf),
+    /// BuildKit's content store in a container of Docker.
+    Container {
+        /// The container.
+        name: String,
+        /// BuildKit's state in it.
+        state: String,
+    },
 }
 
 /// Everything that a runtime does for one build.

@@ -139,7 +139,8 @@ impl BuildSettings {
     /// One line a value that has more than one place to come from: its name, the value, the place.
     #[must_use]
     pub fn provenance(&self) -> Vec<String> {
-        let or_auto = |runtime: Option<RuntimeName>| runtime.map_or("the first that works", RuntimeName::name).to_owned();
+        let or_auto =
+            |runtime: Option<RuntimeName>| runtime.map_or("the first that works", RuntimeName::name).to_owned();
         let pin = self.pin.value.as_ref().map_or_else(|| "built in".to_owned(), |pin| pin.source.to_string());
         let platforms: Vec<String> = self.platforms.value.iter().map(ToString::to_string).collect();
         let output = match &self.output.value {

@@ -11,8 +11,8 @@ use crate::environment::Environment;
 use crate::epoch::{EpochError, SourceDateEpoch};
 use crate::failure::{Diagnose, ExitStatus};
 use crate::pin::{Pin, PinError};
-use crate::reference::ImageReference;
 use crate::plan::{Annotation, ArchiveFormat, MediaTypes, PlanError, Platform, Secret};
+use crate::reference::ImageReference;
 
 /// What is wrong with the words of the user.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +109,9 @@ impl Diagnose for SettingsError {
                 "append `@sha256:…`, which `docker buildx imagetools inspect NAME:TAG` or `skopeo inspect` shows"
             }
             Self::Context { .. } => "give a directory; to build from git, check it out first",
-            Self::DockerArchive(_) => "leave `--archive` out, or give `--archive oci`; `docker load` takes one platform at a time",
+            Self::DockerArchive(_) => {
+                "leave `--archive` out, or give `--archive oci`; `docker load` takes one platform at a time"
+            }
             Self::NoIndex(_) => "annotate the manifest, or build several platforms with `--platform`",
             Self::Word { flag: "--build-arg", text, .. } if text.starts_with("SOURCE_DATE_EPOCH") => {
                 "leave the build argument out: `--sde` sets it"
@@ -195,7 +197,11 @@ fn require_file(what: &'static str, path: &Path) -> Result<(), SettingsError> {
 }
 
 fn read_config(path: &Path) -> Result<Vec<u8>, SettingsError> {
-    std::fs::read(path).map_err(|source| SettingsError::Path { what: "buildkitd configuration", path: path.to_owned(), source })
+    std::fs::read(path).map_err(|source| SettingsError::Path {
+        what: "buildkitd configuration",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The value of a variable; empty counts as not set.
@@ -245,7 +251,10 @@ fn resolve_epoch(
     Ok(chosen)
 }
 
-fn resolve_runtime(words: &BuildWords, environment: &Environment) -> Result<Setting<Option<RuntimeName>>, SettingsError> {
+fn resolve_runtime(
+    words: &BuildWords,
+    environment: &Environment,
+) -> Result<Setting<Option<RuntimeName>>, SettingsError> {
     const NAME: &str = "REPRO_RUNTIME";
     if words.runtime.is_some() {
         return Ok(Setting { value: words.runtime, origin: Origin::Flag("--runtime") });
@@ -347,9 +356,13 @@ fn resolve_build_args(
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, value.to_owned()),
             None => match environment.get(text) {
-                Some(value) => (text.as_str(), value.to_str().ok_or_else(|| wrong("its value is not UTF-8"))?.to_owned()),
+                Some(value) => {
+                    (text.as_str(), value.to_str().ok_or_else(|| wrong("its value is not UTF-8"))?.to_owned())
+                }
                 None => {
-                    warnings.push(format!("build argument {text} has no value, and no variable of that name is set: it is left out"));
+                    warnings.push(format!(
+                        "build argument {text} has no value, and no variable of that name is set: it is left out"
+                    ));
                     continue;
                 }
             },
@@ -400,5 +413,9 @@ fn resolve_output(words: &BuildWords, directory: &Path) -> Setting<Output> {
 
 fn split_words(flag: &'static str, text: Option<&str>) -> Result<Vec<String>, SettingsError> {
     let Some(text) = text else { return Ok(Vec::new()) };
-    shlex::split(text).ok_or_else(|| SettingsError::Word { flag, text: text.to_owned(), why: "the quotes are not closed" })
+    shlex::split(text).ok_or_else(|| SettingsError::Word {
+        flag,
+        text: text.to_owned(),
+        why: "the quotes are not closed",
+    })
 }

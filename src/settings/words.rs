@@ -84,7 +84,13 @@ pub struct BuildWords {
     pub no_cache: bool,
 
     /// The epoch in seconds since 1970 [env: REPRO_SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH]
-    #[arg(long, visible_alias = "sde", value_name = "SECONDS", allow_hyphen_values = true, help_heading = "What is built")]
+    #[arg(
+        long,
+        visible_alias = "sde",
+        value_name = "SECONDS",
+        allow_hyphen_values = true,
+        help_heading = "What is built"
+    )]
     pub source_date_epoch: Option<String>,
 
     /// The epoch as a date: RFC 3339 or ISO 8601, UTC where no zone is given [env: REPRO_DATETIME]

@@ -1,0 +1,159 @@
+//! What the base images of a build really are: the manifests that the registry gave to BuildKit.
+//!
+//! BuildKit's cache knows layers by what is in them, not by how they are compressed. Where an image with the same contents
+//! in another compression was used on the same builder before, it puts that image's blobs into the archive, so that the
+//! digest depends on what the builder did earlier (measured: a gzip and a zstd base with equal diff IDs). The record of the
+//! build shows the cache's view; only the manifests themselves tell.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::digest::Digest;
+use crate::limits::DOCUMENT_BYTES;
+use crate::provenance::{Material, Provenance};
+use crate::runtime::engine::Engine;
+use crate::runtime::steps::Documents;
+
+/// An image that a build read, as its registry describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseImage {
+    /// The layers as stored, lowest first.
+    pub layers: Vec<Digest>,
+    /// The layers uncompressed.
+    pub diff_ids: Vec<Digest>,
+}
+
+/// Every base image; `None` where a document is out of reach.
+pub async fn load_bases(
+    provenance: &Provenance,
+    documents: &Documents,
+    engine: Option<&Engine>,
+) -> Option<Vec<BaseImage>> {
+    let mut bases = Vec::new();
+    for digest in provenance.materials.iter().filter_map(image_digest) {
+        let document = load(&digest, documents, engine).await?;
+        let Some(manifests) = document.get("manifests").and_then(Value::as_array) else {
+            bases.push(load_base(&document, documents, engine).await?);
+            continue;
+        };
+        let before = bases.len();
+        // BuildKit fetched only the manifests of the platforms that it built for.
+        let names: BTreeSet<Digest> =
+            manifests.iter().filter_map(|entry| entry.get("digest")?.as_str()?.parse().ok()).collect();
+        for name in names {
+            if let Some(manifest) = load(&name, documents, engine).await {
+                bases.push(load_base(&manifest, documents, engine).await?);
+            }
+        }
+        if bases.len() == before {
+            return None;
+        }
+    }
+    Some(bases)
+}
+
+async fn load_base(manifest: &Value, documents: &Documents, engine: Option<&Engine>) -> Option<BaseImage> {
+    let layers = digests(manifest.get("layers")?, "/digest")?;
+    let config: Digest = manifest.pointer("/config/digest")?.as_str()?.parse().ok()?;
+    let config = load(&config, documents, engine).await?;
+    let diff_ids = digests(config.pointer("/rootfs/diff_ids")?, "")?;
+    (layers.len() == diff_ids.len()).then_some(BaseImage { layers, diff_ids })
+}
+
+/// The digests in a list, each where the pointer leads.
+fn digests(list: &Value, pointer: &str) -> Option<Vec<Digest>> {
+    // Go writes an empty list as null.
+    let Some(list) = list.as_array() else { return list.is_null().then(Vec::new) };
+    list.iter().map(|entry| entry.pointer(pointer)?.as_str()?.parse().ok()).collect()
+}
+
+/// A layer of the image that has the contents of a base's layer, in another compression than the base image has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Substitution {
+    /// Which layer, counted from 0.
+    pub layer: usize,
+    /// Its digest in the image.
+    pub found: Digest,
+    /// Its digest in the base image.
+    pub expected: Digest,
+}
+
+/// Whether the layers of the base in an image are those of the base image, byte for byte. `layers` are pairs of digest and
+/// diff ID, lowest first.
+pub fn check_base(layers: &[(&Digest, &Digest)], bases: &[BaseImage]) -> Result<(), Substitution> {
+    let is_prefix = |base: &&BaseImage| {
+        base.diff_ids.len() <= layers.len()
+            && base.diff_ids.iter().zip(layers).all(|(base, (_, diff_id))| base == *diff_id)
+    };
+    let longest = bases.iter().filter(is_prefix).map(|base| base.diff_ids.len()).max().unwrap_or_default();
+    let mut first = None;
+    for base in bases.iter().filter(is_prefix).filter(|base| base.diff_ids.len() == longest) {
+        let differing = base.layers.iter().zip(layers).position(|(base, (digest, _))| base != *digest);
+        let Some(layer) = differing else { return Ok(()) };
+        let found = layers[layer].0.clone();
+        first.get_or_insert(Substitution { layer, found, expected: base.layers[layer].clone() });
+    }
+    first.map_or(Ok(()), Err)
+}
+
+/// The digest of a material that is an image of a registry or layout.
+fn image_digest(material: &Material) -> Option<Digest> {
+    let is_image = ["pkg:docker/", "pkg:oci/"].iter().any(|kind| material.uri.starts_with(kind));
+    let hex = material.digest.get("sha256").filter(|_| is_image)?;
+    format!("sha256:{hex}").parse().ok()
+}
+
+/// One document; bytes that are not those of the digest are none.
+async fn load(digest: &Digest, documents: &Documents, engine: Option<&Engine>) -> Option<Value> {
+    let bytes = match documents {
+        Documents::Directory(directory) => {
+            let path = directory.join(digest.hex());
+            let small = path.metadata().is_ok_and(|metadata| metadata.len() <= DOCUMENT_BYTES);
+            small.then(|| fs::read(path).ok()).flatten()?
+        }
+        Documents::Container { name, state } => {
+            let path = format!("{state}/runc-overlayfs/content/blobs/sha256/{}", digest.hex());
+            engine?.read_file(name, &path, DOCUMENT_BYTES).await?
+        }
+    };
+    if Digest::of(&bytes) != *digest {
+        return None;
+    }
+    serde_json::from_slice(&bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn d(text: &str) -> Digest {
+        Digest::of(text.as_bytes())
+    }
+
+    fn base(layers: &[&str], diff_ids: &[&str]) -> BaseImage {
+        BaseImage { layers: layers.iter().map(|l| d(l)).collect(), diff_ids: diff_ids.iter().map(|l| d(l)).collect() }
+    }
+
+    #[test]
+    fn a_base_in_another_compression_is_told() {
+        let gzip = base(&["1.gz", "2.gz"], &["1", "2"]);
+        let zstd = base(&["1.zst", "2.zst"], &["1", "2"]);
+        let shorter = base(&["1.zst"], &["1"]);
+        let digests = [d("1.gz"), d("2.zst"), d("own.gz"), d("1"), d("2"), d("own")];
+        let mixed = [(&digests[0], &digests[3]), (&digests[1], &digests[4]), (&digests[2], &digests[5])];
+        let expected = Substitution { layer: 1, found: d("2.zst"), expected: d("2.gz") };
+        assert_eq!(check_base(&mixed, &[gzip.clone()]), Err(expected.clone()));
+        assert_eq!(check_base(&mixed, &[shorter.clone(), gzip.clone()]), Err(expected), "the longest is the base");
+        let right_digests = [d("1.gz"), d("2.gz")];
+        let right = [(&right_digests[0], &digests[3]), (&right_digests[1], &digests[4])];
+        assert_eq!(check_base(&right, &[zstd, gzip]), Ok(()), "a build may use both");
+        assert_eq!(check_base(&right, &[]), Ok(()));
+        assert_eq!(
+            check_base(&right[..1], &[base(&["1.gz", "2.gz"], &["1", "2"])]),
+            Ok(()),
+            "a part of a base is none"
+        );
+    }
+}

@@ -1,0 +1,199 @@
+//! What `repro analyze` prints, and its exit statuses.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
+mod support;
+
+use clap::Parser;
+use repro::cli::analyze::{AnalyzeArgs, AnalyzeExit, run};
+use repro::digest::Digest;
+use serde_json::{Value, json};
+use support::image_builder::{ImageBuilder, Layout, dir, file, plain, platforms, tar};
+use support::schema::violations;
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    args: AnalyzeArgs,
+}
+
+struct Printed {
+    exit: AnalyzeExit,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs the command on an archive, with the path of the archive left out of what it prints.
+fn analyze(archive: &[u8], words: &[&str]) -> Printed {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), archive).unwrap();
+    let path = file.path().to_str().unwrap();
+    let command = Command::try_parse_from(["analyze", path].iter().chain(words)).unwrap();
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let exit = run(&command.args, &mut stdout, &mut stderr).unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(path, "image.tar");
+    Printed { exit, stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// An image whose bytes never change: nothing in it is compressed.
+fn image() -> Layout {
+    ImageBuilder::docker()
+        .layer(plain(tar([dir("bin/").at(0), file("bin/hello", "hello\n").at(1_700_000_000)])))
+        .layer(plain(tar([])))
+        .named("docker.io/library/hello:1")
+        .build()
+}
+
+fn both() -> Layout {
+    platforms([
+        ImageBuilder::oci().layer(plain(tar([file("a", "a")])).rewritten(0)),
+        ImageBuilder::oci().platform("linux", "arm", "v7").layer(plain(tar([file("a", "a")]))),
+    ])
+}
+
+#[test]
+fn the_text_of_an_image() {
+    let printed = analyze(&image().tar(), &[]);
+    assert_eq!((printed.exit, printed.stderr.as_str()), (AnalyzeExit::Ok, ""));
+    insta::assert_snapshot!("image", printed.stdout);
+}
+
+#[test]
+fn the_text_of_two_platforms() {
+    insta::assert_snapshot!("platforms", analyze(&both().tar(), &[]).stdout);
+}
+
+#[test]
+fn the_text_of_the_documents() {
+    let printed = analyze(&image().tar(), &["--show-contents"]);
+    insta::assert_snapshot!("contents", printed.stdout);
+}
+
+#[test]
+fn the_json_is_what_the_schema_says() {
+    let schema: Value = serde_json::from_str(include_str!("../docs/schema/analyze.v1.json")).unwrap();
+    let attested = ImageBuilder::oci().layer(plain(tar([file("a", "a")]))).attested().build();
+    let zero = Digest::of(b"").to_string();
+    let manifest = both().manifest.unwrap().to_string();
+    for (layout, words, status) in [
+        (image(), vec!["--show-contents"], "ok"),
+        (both(), vec!["--expected-image-digest", manifest.as_str()], "ok"),
+        (attested, vec![], "ok"),
+        (image(), vec!["--expected-image-digest", zero.as_str()], "mismatch"),
+        (image().with("x", ""), vec!["--expected-image-digest", zero.as_str()], "corrupt"),
+    ] {
+        let printed = analyze(&layout.tar(), &[&words[..], &["--format", "json"]].concat());
+        let value: Value = serde_json::from_str(&printed.stdout).unwrap();
+        assert_eq!(violations(&schema, &value), Vec::<String>::new());
+        assert_eq!(value["status"], status);
+    }
+    // The check itself finds what is wrong.
+    let printed = analyze(&image().tar(), &["--format", "json"]);
+    let good: Value = serde_json::from_str(&printed.stdout).unwrap();
+    for (pointer, wrong) in [
+        ("/schema", json!("repro.analyze.v2")),
+        ("/image/digest", json!("sha256:00")),
+        ("/image/manifests/0/layers/0/entries", json!(-1)),
+        ("/image/manifests/0/layers/0/compression", json!("lz4")),
+        ("/image/manifests/0/config", json!({})),
+        ("/image/manifests/0/platform/os", json!(null)),
+        ("/faults", json!([{"place": "x", "message": "y", "more": 1}])),
+    ] {
+        let mut bad = good.clone();
+        *bad.pointer_mut(pointer).unwrap() = wrong;
+        assert_ne!(violations(&schema, &bad), Vec::<String>::new(), "{pointer}");
+    }
+}
+
+#[test]
+fn the_expected_digest_is_found_at_each_level() {
+    let layout = both();
+    let index = Digest::of(&layout.members.iter().find(|(name, _)| name == "index.json").unwrap().1);
+    for (digest, level) in [
+        (layout.image.clone().unwrap(), "the image"),
+        (index, "an index"),
+        (layout.manifest.clone().unwrap(), "a manifest for linux/arm/v7"),
+        (layout.config.clone().unwrap(), "a config (image ID) for linux/arm/v7"),
+    ] {
+        let printed = analyze(&layout.tar(), &["--expected-image-digest", &digest.to_string()]);
+        assert_eq!((printed.exit.code(), printed.stderr.as_str()), (0, ""));
+        let line = format!("\nDigest matches: {digest} is that of {level}\n");
+        assert!(printed.stdout.ends_with(&line), "{}", printed.stdout);
+    }
+}
+
+#[test]
+fn another_digest_than_expected() {
+    let layout = image();
+    let found = layout.image.clone().unwrap();
+    // The digest of a layer is none of the image.
+    let layer = Digest::of(&tar([]));
+    let printed = analyze(&layout.tar(), &["--expected-image-digest", &layer.to_string()]);
+    assert_eq!(printed.exit.code(), 1);
+    assert_eq!(printed.stderr, format!("error: `image.tar`: expected `{layer}`, found `{found}`\n"));
+    let lines = format!("\nDigest differs\n  Expected      {layer}\n  Found         {found}\n");
+    assert!(printed.stdout.ends_with(&lines), "{}", printed.stdout);
+}
+
+#[test]
+fn an_expected_digest_that_is_none_is_a_mistake_in_usage() {
+    let sha256 = Digest::of(b"").to_string();
+    for (digest, reason) in [
+        ("", "a digest is empty"),
+        (&sha256.replace("sha256", "sha512"), "sha512 takes 128 lower-case hexadecimal digits"),
+        (&sha256.to_uppercase(), "digest algorithm `SHA256` is not known"),
+        (&sha256[7..], "no `algorithm:` in front"),
+    ] {
+        let error = Command::try_parse_from(["analyze", "image.tar", "--expected-image-digest", digest]).err().unwrap();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn a_broken_archive() {
+    let layout = image();
+    let expected = layout.image.clone().unwrap().to_string();
+    let printed = analyze(&layout.with("\u{1b}[2J", "").tar(), &["--expected-image-digest", &expected]);
+    assert_eq!(printed.exit.code(), 5);
+    assert_eq!(printed.stderr, "error: `image.tar`: not a sound image archive: 1 fault\n");
+    assert!(printed.stdout.starts_with("`\\u{1b}[2J`: does not belong to an image layout\n"), "{}", printed.stdout);
+    assert!(!printed.stdout.contains("matches"));
+    let printed = analyze(b"hello", &[]);
+    assert_eq!(
+        (printed.exit.code(), printed.stdout.as_str()),
+        (5, "archive: not a tar archive: cut off at byte 5: a block is not complete\n")
+    );
+}
+
+#[test]
+fn an_archive_that_is_not_there() {
+    let command = Command::try_parse_from(["analyze", "/nowhere/image.tar"]).unwrap();
+    let mut stderr = Vec::new();
+    assert_eq!(run(&command.args, &mut Vec::new(), &mut stderr).unwrap().code(), 4);
+    assert_eq!(
+        String::from_utf8(stderr).unwrap(),
+        "error: `/nowhere/image.tar`: cannot open the archive: No such file or directory (os error 2)\n"
+    );
+}
+
+#[test]
+fn nothing_from_inside_an_image_reaches_the_terminal() {
+    let evil = "\u{1b}]0;x\u{7}\u{9b}2J\u{202e}";
+    let layout = ImageBuilder::oci()
+        .layer(plain(tar([file(evil, "")])).annotated(evil, evil))
+        .named(evil)
+        .config(move |config| {
+            config["created"] = evil.into();
+            config["os"] = evil.into();
+            config["config"]["Labels"] = json!({evil: evil});
+        })
+        .index(move |index| index["manifests"][0]["platform"]["os"] = evil.into())
+        .build();
+    for words in [&["--show-contents"][..], &["--show-contents", "--format", "json"]] {
+        let printed = analyze(&layout.tar(), words);
+        assert_eq!(printed.exit, AnalyzeExit::Ok, "{}", printed.stdout);
+        let is_bad = |character| repro::image::escape::is_unprintable(character) && character != '\n';
+        assert!(!printed.stdout.contains(is_bad), "{:?}", printed.stdout);
+    }
+}

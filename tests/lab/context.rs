@@ -1,0 +1,93 @@
+//! What reaches the image: the true bytes of this context, and nothing of ours.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::harness::{Bench, Way, ways, words};
+
+/// The same for all: size and time say nothing about what is in a file.
+fn write_like(path: &Path, contents: &str) {
+    fs::write(path, contents).unwrap();
+    File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000))
+        .unwrap();
+}
+
+fn file_in_image(bench: &Bench, way: Way, archive: &Path, member: &str) -> String {
+    // Another reader than ours: the layers are unpacked by tar.
+    let script = "set -e; d=$(mktemp -d); trap 'rm -rf \"$d\"' EXIT; tar -C \"$d\" -xf \"$1\"; for b in \"$d\"/blobs/sha256/*; do \
+                  tar -xOzf \"$b\" \"$2\" 2>/dev/null && exit 0; done; exit 1";
+    let mut command = bench.program(way, Path::new("sh"));
+    let output = command.args(["-c", script, "sh"]).arg(archive).arg(member).output().unwrap();
+    assert!(output.status.success(), "no `{member}` in {}", archive.display());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_changed_file_of_the_same_size_and_time_is_never_served_stale() {
+    for way in ways() {
+        let bench = Bench::new("stale");
+        let context = bench.context("context", &[("Dockerfile", "FROM scratch\nCOPY f /f\n")]);
+        for contents in ["aaaa", "bbbb", "cccc"] {
+            write_like(&context.join("f"), contents);
+            let archive = bench.output(*way, "image.tar");
+            bench.build(*way, &archive, &words(&["--sde", "0"]), &context);
+            assert_eq!(file_in_image(&bench, *way, &archive, "f"), contents, "{}", way.name());
+        }
+    }
+}
+
+#[test]
+fn two_projects_with_files_of_the_same_size_and_time_get_their_own() {
+    for way in ways() {
+        let bench = Bench::new("two-projects");
+        let parents = [bench.directory("one"), bench.directory("two")];
+        for (parent, contents) in parents.iter().zip(["1111", "2222"]) {
+            // The same name as well: buildx takes the base name of the context as its key.
+            let context = parent.join("app");
+            fs::create_dir(&context).unwrap();
+            write_like(&context.join("f"), contents);
+            write_like(&context.join("Dockerfile"), "FROM scratch\nCOPY f /f\n");
+        }
+        for round in 0..2 {
+            for (parent, contents) in parents.iter().zip(["1111", "2222"]) {
+                let archive = bench.output(*way, "image.tar");
+                bench.build(*way, &archive, &words(&["--sde", "0"]), &parent.join("app"));
+                assert_eq!(file_in_image(&bench, *way, &archive, "f"), contents, "{} round {round}", way.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_output_is_never_an_input() {
+    for way in ways() {
+        let bench = Bench::new("output");
+        let dockerfile = "FROM scratch\nCOPY . /\n";
+        let outside = bench.context("outside", &[("f", "x"), ("Dockerfile", dockerfile)]);
+        let inside = bench.context("inside", &[("f", "x"), ("Dockerfile", dockerfile)]);
+        // Older than the epoch: the time of the directory itself is a byte of the image then.
+        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        for context in [&outside, &inside] {
+            for path in [context.join("f"), context.join("Dockerfile"), context.clone()] {
+                File::open(path).unwrap().set_modified(old).unwrap();
+            }
+            crate::harness::open_to_all(context, 0o777);
+        }
+        let sde = words(&["--sde", "1700000000"]);
+        let expected = bench.build(*way, &bench.output(*way, "image.tar"), &sde, &outside);
+        for round in 0..3 {
+            let mut arguments = sde.clone();
+            arguments.extend(["--metadata-file".into(), inside.join("metadata.json").into_os_string()]);
+            let built = bench.build(*way, &inside.join("image.tar"), &arguments, &inside);
+            assert_eq!(built.digest(), expected.digest(), "{} round {round}", way.name());
+            let mut names: Vec<_> = fs::read_dir(&inside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            assert_eq!(names, ["Dockerfile", "f", "image.tar", "metadata.json"], "{}", way.name());
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The dry run: a script that does what a run does, and tells no secret.
+
+use std::fs;
+use std::path::Path;
+
+use crate::harness::{Bench, base, said, ways, words};
+
+#[test]
+fn the_script_gives_the_digest_of_the_run() {
+    for way in ways() {
+        let bench = Bench::new("dry run, odd 'path'");
+        let context = bench.context(
+            "con text",
+            &[
+                ("f", "x"),
+                ("Dockerfile", "ARG BASE\nFROM $BASE\nCOPY f /\nRUN --mount=type=secret,id=s cp /run/secrets/s /s\n"),
+            ],
+        );
+        let secret = bench.context("secrets", &[("s", "swordfish")]).join("s");
+        let mut arguments = base();
+        arguments.extend(words(&["--sde", "1700000000", "--label", "a=b 'c'", "--secret"]));
+        arguments.push(format!("id=s,\"src={}\"", secret.display()).into());
+        let expected = bench.build(*way, &bench.output(*way, "run.tar"), &arguments, &context);
+
+        arguments.push("--dry".into());
+        let output = bench.output(*way, "script.tar");
+        let dry = bench.try_build(*way, &output, &arguments, &context);
+        assert!(dry.status.success(), "{}", said(&dry));
+        assert!(!output.exists(), "a dry run builds nothing");
+        assert!(!String::from_utf8_lossy(&dry.stdout).contains("swordfish"));
+        let script = bench.output(*way, "script.sh");
+        fs::write(&script, &dry.stdout).unwrap();
+        crate::harness::open_to_all(&script, 0o644);
+        // Twice: nothing in it belongs to one run.
+        for _ in 0..2 {
+            let ran = bench.program(*way, Path::new("sh")).arg(&script).output().unwrap();
+            assert!(ran.status.success(), "{}: {}\n{}", way.name(), said(&ran), String::from_utf8_lossy(&dry.stdout));
+            let analyzed = bench
+                .repro(*way)
+                .arg("analyze")
+                .arg(&output)
+                .args(["--expected-image-digest", expected.digest()])
+                .output()
+                .unwrap();
+            assert!(analyzed.status.success(), "{}: {}", way.name(), said(&analyzed));
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_names_secrets_of_the_environment_and_does_not_tell_them() {
+    for way in ways() {
+        let bench = Bench::new("dry-secret");
+        let context = bench.context("context", &[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
+        let mut command = bench.repro(*way);
+        command.env("TOKEN", "swordfish").args(bench.arguments(*way));
+        let dry = command.args(["--sde", "0", "--secret", "id=t,env=TOKEN", "--dry"]).arg(&context).output().unwrap();
+        assert!(dry.status.success(), "{}", said(&dry));
+        let script = String::from_utf8(dry.stdout).unwrap();
+        assert!(script.contains("env=TOKEN") && !script.contains("swordfish"), "{script}");
+    }
+}

@@ -1,0 +1,304 @@
+//! The laboratory as the tests see it: the ways to build, and one run of `repro` with what it left behind.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The ways to build: a runtime, and who runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    Docker,
+    Podman,
+    Buildkitd,
+    PodmanUser,
+    PodmanRootless,
+    BuildkitdUser,
+}
+
+impl Way {
+    pub const ALL: [Self; 6] =
+        [Self::Docker, Self::Podman, Self::Buildkitd, Self::PodmanUser, Self::PodmanRootless, Self::BuildkitdUser];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Buildkitd => "buildkitd",
+            Self::PodmanUser => "podman-user",
+            Self::PodmanRootless => "podman-rootless",
+            Self::BuildkitdUser => "buildkitd-user",
+        }
+    }
+
+    pub const fn runtime(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman | Self::PodmanUser | Self::PodmanRootless => "podman",
+            Self::Buildkitd | Self::BuildkitdUser => "buildkitd",
+        }
+    }
+
+    /// Whether RUN happens in a user namespace.
+    pub const fn is_rootless(self) -> bool {
+        matches!(self, Self::PodmanUser | Self::PodmanRootless | Self::BuildkitdUser)
+    }
+
+    const fn takes_rootless_image(self) -> bool {
+        matches!(self, Self::PodmanRootless | Self::BuildkitdUser)
+    }
+}
+
+/// The ways that this run tests, printed once.
+pub fn ways() -> &'static [Way] {
+    static WAYS: OnceLock<Vec<Way>> = OnceLock::new();
+    WAYS.get_or_init(|| {
+        let asked = std::env::var("REPRO_TEST_ENGINES").unwrap_or_default();
+        let named: Vec<&str> = asked.split([',', ' ']).filter(|name| !name.is_empty()).collect();
+        for name in &named {
+            let known = *name == "none" || Way::ALL.iter().any(|way| way.name() == *name);
+            assert!(known, "REPRO_TEST_ENGINES names `{name}`; the ways are {:?} or none", Way::ALL.map(Way::name));
+        }
+        let tested: Vec<Way> =
+            Way::ALL.into_iter().filter(|way| named.is_empty() || named.contains(&way.name())).collect();
+        let out: Vec<&str> = Way::ALL.iter().filter(|way| !tested.contains(way)).map(|way| way.name()).collect();
+        // Past the capture of the test runner: whoever reads the log must see what was left out.
+        let line = format!(
+            "laboratory: tested are {:?}, left out by REPRO_TEST_ENGINES are {out:?}\n",
+            tested.iter().map(|way| way.name()).collect::<Vec<_>>()
+        );
+        let _ = fs::OpenOptions::new().append(true).open("/dev/stderr").map(|mut err| {
+            use std::io::Write as _;
+            let _ = err.write_all(line.as_bytes());
+        });
+        tested
+    })
+}
+
+/// A variable of `tests/lab/lab env`.
+pub fn lab(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!(
+            "the laboratory is not there: {name} is not set. Run `make test`, or `tests/lab/lab up` and \
+             `eval \"$(tests/lab/lab env)\"`; REPRO_TEST_ENGINES=none leaves these tests out by name"
+        )
+    })
+}
+
+fn lab_script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/lab")
+}
+
+/// A command as root, or as the plain user of the laboratory with variables of its own.
+pub fn as_way(way: Way, variables: &[(&str, &OsStr)], program: &Path) -> Command {
+    if !way.is_rootless() {
+        let mut command = Command::new(program);
+        command.envs(variables.iter().copied());
+        return command;
+    }
+    let mut command = Command::new(lab_script());
+    command.arg("as-user");
+    for (name, value) in variables {
+        let mut assignment = OsString::from(name);
+        assignment.push("=");
+        assignment.push(value);
+        command.arg(assignment);
+    }
+    command.arg(program);
+    command
+}
+
+/// A place of one test, readable by the plain user, with builders and caches that no other test has.
+///
+/// What makes them its own is a line in the buildkitd.toml: builders belong to one configuration. Dropping it removes them.
+pub struct Bench {
+    root: PathBuf,
+    binary: PathBuf,
+    toml: PathBuf,
+}
+
+static COUNTER: AtomicU32 = AtomicU32::new(0);
+
+impl Bench {
+    pub fn new(name: &str) -> Self {
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let root = PathBuf::from(lab("LAB_SHARE")).join(format!("test-{}-{number}-{name}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        open_to_all(&root, 0o755);
+        let binary = root.join("repro");
+        fs::copy(env!("CARGO_BIN_EXE_repro"), &binary).unwrap();
+        let toml = root.join("buildkitd.toml");
+        let base = fs::read_to_string(lab("LAB_BUILDKITD_TOML")).unwrap();
+        fs::write(&toml, format!("# {}\n{base}", root.display())).unwrap();
+        let bench = Self { root, binary, toml };
+        for user in ["root", "user"] {
+            let directory = bench.root.join(user);
+            fs::create_dir_all(&directory).unwrap();
+            open_to_all(&directory, if user == "user" { 0o777 } else { 0o755 });
+        }
+        bench
+    }
+
+    /// A directory that both users can read, and whose name says what it is for.
+    pub fn directory(&self, name: &str) -> PathBuf {
+        let directory = self.root.join(name);
+        fs::create_dir_all(&directory).unwrap();
+        open_to_all(&directory, 0o755);
+        directory
+    }
+
+    /// A context with these files; a name that ends in `/` is a directory.
+    pub fn context(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
+        let context = self.directory(name);
+        for (file, contents) in files {
+            fs::write(context.join(file), contents).unwrap();
+        }
+        context
+    }
+
+    /// Where a way's results go.
+    pub fn output(&self, way: Way, name: &str) -> PathBuf {
+        self.root.join(if way.is_rootless() { "user" } else { "root" }).join(format!("{}-{name}", way.name()))
+    }
+
+    /// `repro` for a way, with a home of this bench.
+    pub fn repro(&self, way: Way) -> Command {
+        self.program(way, &self.binary)
+    }
+
+    /// Another program with the same environment.
+    pub fn program(&self, way: Way, program: &Path) -> Command {
+        let home = self.root.join(if way.is_rootless() { "user" } else { "root" });
+        let (state, cache) = (home.join("state"), self.cache(way));
+        let variables = [("XDG_STATE_HOME", state.as_os_str()), ("XDG_CACHE_HOME", cache.as_os_str())];
+        let mut command = as_way(way, &variables, program);
+        command.env_remove("REPRO_BUILDKIT_IMAGE").env_remove("SOURCE_DATE_EPOCH");
+        command
+    }
+
+    /// The binaries of BuildKit are checked at each use and may be shared between tests.
+    fn cache(&self, way: Way) -> PathBuf {
+        let share = PathBuf::from(lab("LAB_SHARE")).join("test-cache");
+        let cache = share.join(if way.is_rootless() { "user" } else { "root" });
+        if !cache.exists() {
+            fs::create_dir_all(&cache).unwrap();
+            if way.is_rootless() {
+                let user = lab("LAB_USER");
+                assert!(Command::new("chown").arg(&user).arg(&cache).status().unwrap().success());
+            }
+        }
+        cache
+    }
+
+    /// The arguments that every build in the laboratory needs: its registry is on the loopback of the host, over plain http.
+    pub fn arguments(&self, way: Way) -> Vec<OsString> {
+        let variable =
+            if way.takes_rootless_image() { "LAB_BUILDKIT_V0_19_0_ROOTLESS" } else { "LAB_BUILDKIT_V0_19_0" };
+        let mut arguments: Vec<OsString> =
+            ["build", "--runtime", way.runtime(), "--builder-network", "host"].map(OsString::from).to_vec();
+        arguments.extend(["--buildkit-image".into(), lab(variable).into()]);
+        arguments.extend(["--buildkitd-config".into(), self.toml.clone().into_os_string()]);
+        if way == Way::PodmanRootless {
+            arguments.push("--rootless".into());
+        }
+        arguments
+    }
+
+    /// Builds, and returns what was built; panics with everything that was said where it fails.
+    pub fn build(&self, way: Way, output: &Path, more: &[OsString], context: &Path) -> Built {
+        let result = self.try_build(way, output, more, context);
+        assert!(result.status.success(), "{} {}:\n{}", way.name(), context.display(), said(&result));
+        Built::read(&result)
+    }
+
+    pub fn try_build(&self, way: Way, output: &Path, more: &[OsString], context: &Path) -> Output {
+        let mut command = self.repro(way);
+        command.args(self.arguments(way)).arg("-o").arg(output).args(more).arg(context);
+        command.output().unwrap()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let state = self.root.join("root/state/repro");
+        for instance in names(&state.join("buildx/instances")) {
+            let _ = Command::new("docker")
+                .env("BUILDX_CONFIG", state.join("buildx"))
+                .args(["buildx", "rm", "--force", &instance])
+                .output();
+        }
+        for way in [Way::Podman, Way::PodmanUser] {
+            let home = self.root.join(if way.is_rootless() { "user" } else { "root" });
+            for lock in names(&home.join("state/repro/locks")) {
+                if lock.starts_with("repro-") {
+                    let _ = as_way(way, &[], Path::new("podman")).args(["volume", "rm", "--force", &lock]).output();
+                }
+            }
+        }
+        let _ = Command::new("rm").arg("-rf").arg(&self.root).output();
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+pub fn open_to_all(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// stdout and stderr of a run, for messages.
+pub fn said(output: &Output) -> String {
+    format!(
+        "{}\n--- stdout\n{}\n--- stderr\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// What a build printed.
+#[derive(Debug, Clone)]
+pub struct Built {
+    rows: BTreeMap<String, String>,
+    pub warnings: Vec<String>,
+}
+
+impl Built {
+    pub fn read(output: &Output) -> Self {
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let rows = stdout.lines().filter_map(|line| line.split_once("  "));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        Self {
+            rows: rows.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect(),
+            warnings: stderr.lines().filter_map(|line| line.strip_prefix("warning: ")).map(str::to_owned).collect(),
+        }
+    }
+
+    pub fn row(&self, name: &str) -> &str {
+        self.rows.get(name).map_or_else(|| panic!("no `{name}` in {:?}", self.rows), String::as_str)
+    }
+
+    pub fn digest(&self) -> &str {
+        self.row("image digest")
+    }
+
+    pub fn warns_of(&self, text: &str) -> bool {
+        self.warnings.iter().any(|warning| warning.contains(text))
+    }
+}
+
+/// Words as arguments.
+pub fn words(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+/// `BASE=…` of the laboratory's Debian, as build arguments.
+pub fn base() -> Vec<OsString> {
+    vec!["--build-arg".into(), format!("BASE={}", lab("LAB_BASE")).into()]
+}

@@ -1,0 +1,13 @@
+//! Tests on real engines, in the laboratory that `tests/lab/lab up` sets up.
+//!
+//! An engine that is missing makes them fail. What is to be left out is named: `REPRO_TEST_ENGINES` lists the ways to build
+//! that are tested (`none` for no test here), and each run prints which they are.
+
+mod checked;
+mod context;
+mod dry;
+mod harness;
+mod one_digest;
+mod stop;
+mod substitution;
+mod surface;

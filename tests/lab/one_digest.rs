@@ -1,0 +1,147 @@
+//! One digest: every context of the corpus, every way to build, cold and warm, from a copy with other times.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::{Bench, Built, Way, ways};
+
+/// Where rootless builders give another digest than rootful ones, what the build must say about it.
+const EXCEPTIONS: [(&str, &str); 2] = [("scratch-run", "moby/buildkit#6686"), ("setuid-files", "loses these bits")];
+/// The context whose files are older than its epoch: it must keep its times wherever it goes.
+const KEEPS_TIMES: &str = "old-files";
+/// Its base has the same contents as another base, in another compression: it gets a builder of its own.
+const APART: &str = "base-zstd";
+
+struct Corpus {
+    directory: PathBuf,
+    cases: Vec<String>,
+}
+
+impl Corpus {
+    fn make(bench: &Bench, name: &str) -> Self {
+        let directory = bench.directory(name);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/corpus/make");
+        let made = Command::new(script).arg(&directory).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mut cases: Vec<String> = fs::read_dir(&directory)
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().to_string_lossy().strip_suffix(".args").map(str::to_owned))
+            .collect();
+        cases.sort();
+        Self { directory, cases }
+    }
+
+    fn arguments(&self, case: &str) -> Vec<OsString> {
+        let lines = fs::read(self.directory.join(format!("{case}.args"))).unwrap();
+        let lines = lines.strip_suffix(b"\n").unwrap_or(&lines);
+        lines.split(|byte| *byte == b'\n').map(|line| OsString::from_vec(line.to_vec())).collect()
+    }
+
+    /// The same files at other times.
+    fn touch(&self) {
+        for case in self.cases.iter().filter(|case| *case != KEEPS_TIMES) {
+            let mut touch = Command::new("find");
+            touch.arg(self.directory.join(case)).args([
+                "-exec",
+                "touch",
+                "-h",
+                "-d",
+                "2024-06-07T08:09:10.5Z",
+                "{}",
+                "+",
+            ]);
+            assert!(touch.status().unwrap().success());
+        }
+    }
+}
+
+/// What every way made of every case, cold and then warm from the copy.
+fn build_all(
+    bench: &Bench,
+    apart: &Bench,
+    first: &Corpus,
+    copy: &Corpus,
+) -> BTreeMap<(String, Way, &'static str), Built> {
+    let work = |way: Way| {
+        let mut built = Vec::new();
+        for (state, corpus) in [("cold", first), ("warm", copy)] {
+            for case in &corpus.cases {
+                let bench = if case == APART { apart } else { bench };
+                let output = bench.output(way, "image.tar");
+                let outcome = bench.build(way, &output, &corpus.arguments(case), &corpus.directory.join(case));
+                built.push(((case.clone(), way, state), outcome));
+            }
+        }
+        built
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = ways().iter().map(|way| scope.spawn(move || work(*way))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn every_way_gives_one_digest() {
+    if ways().is_empty() {
+        return;
+    }
+    let (bench, apart) = (Bench::new("corpus"), Bench::new("corpus-apart"));
+    let first = Corpus::make(&bench, "corpus");
+    let copy = Corpus::make(&bench, "copy of the corpus");
+    copy.touch();
+    assert!(first.cases.len() >= 15, "{:?}", first.cases);
+    let built = build_all(&bench, &apart, &first, &copy);
+    let mut wrong = Vec::new();
+    for case in &first.cases {
+        let exception = EXCEPTIONS.iter().find(|(name, _)| name == case);
+        let mut groups: BTreeMap<bool, BTreeMap<&str, Vec<String>>> = BTreeMap::new();
+        for ((_, way, state), outcome) in built.iter().filter(|((name, ..), _)| name == case) {
+            let group = exception.is_some() && way.is_rootless();
+            groups
+                .entry(group)
+                .or_default()
+                .entry(outcome.digest())
+                .or_default()
+                .push(format!("{} {state}", way.name()));
+            if let Some((_, said)) = exception {
+                assert_eq!(outcome.warns_of(said), way.is_rootless(), "{case} {}: {:?}", way.name(), outcome.warnings);
+            }
+        }
+        for digests in groups.values().filter(|digests| digests.len() > 1) {
+            wrong.push(format!("{case}: {digests:#?}"));
+        }
+        let all: BTreeSet<&str> = groups.values().flat_map(BTreeMap::keys).copied().collect();
+        let expected = groups.len();
+        if all.len() != expected && groups.values().all(|digests| digests.len() == 1) {
+            wrong.push(format!("{case}: rootless and rootful builders agree, the exception is gone: {all:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let older = built.iter().filter(|((case, ..), _)| case == KEEPS_TIMES);
+    assert!(older.into_iter().all(|(_, outcome)| outcome.warns_of("3 entries")), "the clamp's leavings are told");
+}
+
+#[test]
+fn throw_away_state_gives_the_same_digest_and_keeps_nothing() {
+    for way in ways() {
+        let bench = Bench::new("no-cache");
+        let context = bench.context(
+            "context",
+            &[("f", "x"), ("Dockerfile", "ARG BASE\nFROM $BASE\nCOPY f /\nRUN date > /dev/null; echo made > /made\n")],
+        );
+        let mut arguments = crate::harness::base();
+        arguments.extend(crate::harness::words(&["--sde", "0"]));
+        let kept = bench.build(*way, &bench.output(*way, "kept.tar"), &arguments, &context);
+        arguments.push("--no-cache".into());
+        let cold = bench.build(*way, &bench.output(*way, "cold.tar"), &arguments, &context);
+        assert_eq!(kept.digest(), cold.digest(), "{}", way.name());
+        let state = if way.is_rootless() { "user" } else { "root" };
+        let left = bench.directory(state).join("state/repro/throw-away");
+        let left = fs::read_dir(left).map(Iterator::count).unwrap_or_default();
+        assert_eq!(left, 0, "{} left throw-away state behind", way.name());
+    }
+}

@@ -1,0 +1,116 @@
+//! A clean stop: what a build started ends with it.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::harness::{Bench, Way, as_way, base, ways, words};
+
+/// What may be left behind, counted.
+#[derive(Debug, PartialEq, Eq)]
+struct Traces {
+    containers: Vec<String>,
+    processes: Vec<String>,
+    mounts: usize,
+    temporary: Vec<String>,
+}
+
+fn lines(command: &mut Command) -> Vec<String> {
+    let output = command.output().unwrap();
+    let mut lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+impl Traces {
+    /// Everything of this bench: its root is in each path and command line that belongs to it.
+    fn of(bench: &Bench, way: Way) -> Self {
+        let root = bench.directory(".").canonicalize().unwrap();
+        let root = root.to_string_lossy().into_owned();
+        let engine = if way == Way::Docker { "docker" } else { "podman" };
+        let all = if way.runtime() == "buildkitd" {
+            Vec::new()
+        } else {
+            lines(as_way(way, &[], Path::new(engine)).args(["ps", "--all", "--format", "{{.Names}} {{.Status}}"]))
+        };
+        // A builder of Docker is kept; what is removed is the container of one build.
+        let containers = all.into_iter().filter(|line| line.starts_with("repro-")).collect();
+        let processes = lines(Command::new("ps").args(["-eo", "args"]));
+        let temporary =
+            std::fs::read_dir("/tmp").unwrap().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        Self {
+            containers,
+            processes: processes.into_iter().filter(|line| line.contains(&root)).collect(),
+            mounts: mounts.lines().filter(|line| line.contains(&root)).count(),
+            temporary: temporary.filter(|name| name.starts_with("repro.")).collect(),
+        }
+    }
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(60), "waited a minute for {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_signal_ends_the_build_and_leaves_nothing() {
+    for way in ways() {
+        for (signal, status) in [("INT", 130), ("TERM", 143)] {
+            let bench = Bench::new("stop");
+            let dockerfile = "ARG BASE\nFROM $BASE\nRUN echo the-run-has-begun; tail -f /dev/null\n";
+            let context = bench.context("context", &[("Dockerfile", dockerfile)]);
+            let before = Traces::of(&bench, *way);
+            let output = bench.output(*way, "image.tar");
+            let mut command = bench.repro(*way);
+            command
+                .args(bench.arguments(*way))
+                .args(base())
+                .args(words(&["--sde", "0", "-o"]))
+                .arg(&output)
+                .arg(&context);
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+            let mut stderr = child.stderr.take().unwrap();
+            let mut text = Vec::new();
+            let mut buffer = [0; 4096];
+            while !String::from_utf8_lossy(&text).contains("# the-run-has-begun")
+                && !String::from_utf8_lossy(&text).contains(" the-run-has-begun\n")
+            {
+                let count = stderr.read(&mut buffer).unwrap();
+                assert_ne!(count, 0, "{}: the build ended: {}", way.name(), String::from_utf8_lossy(&text));
+                text.extend_from_slice(&buffer[..count]);
+            }
+            // The plain user's command has a shell in front: the signal is for repro itself.
+            let target = pids_of(&bench);
+            for pid in &target {
+                assert!(Command::new("kill").args(["-s", signal, pid]).status().unwrap().success());
+            }
+            stderr.read_to_end(&mut text).unwrap();
+            let ended = child.wait().unwrap();
+            assert_eq!(ended.code(), Some(status), "{} {signal}: {}", way.name(), String::from_utf8_lossy(&text));
+            wait_for("the processes to end", || Traces::of(&bench, *way).processes == before.processes);
+            let mut after = Traces::of(&bench, *way);
+            after.temporary.retain(|name| !before.temporary.contains(name));
+            assert_eq!(after, Traces { temporary: Vec::new(), ..before }, "{} {signal}", way.name());
+            assert!(!output.exists());
+        }
+    }
+}
+
+/// The processes that are `repro build` of this bench.
+fn pids_of(bench: &Bench) -> Vec<String> {
+    let binary = bench.directory(".").canonicalize().unwrap().join("repro");
+    let mut pids = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let link = std::fs::read_link(entry.path().join("exe"));
+        if link.is_ok_and(|exe| exe == binary) {
+            pids.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    assert_eq!(pids.len(), 1, "repro runs once");
+    pids
+}

@@ -1,0 +1,96 @@
+//! What a build says: the table, the metadata, the refusals that need a runtime.
+
+use std::fs;
+
+use crate::harness::{Bench, Way, said, ways, words};
+
+#[test]
+fn the_metadata_hold_what_the_table_says() {
+    for way in ways() {
+        let bench = Bench::new("metadata");
+        let context = bench.context("context", &[("f", "x"), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
+        let file = bench.output(*way, "metadata.json");
+        let mut arguments = words(&["--sde", "1700000000", "--tag", "example.org/app:1", "--metadata-file"]);
+        arguments.push(file.clone().into_os_string());
+        let built = bench.build(*way, &bench.output(*way, "image.tar"), &arguments, &context);
+        let metadata: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        assert_eq!(metadata["schema"], "repro.build.v1");
+        assert_eq!(metadata["image_digest"], built.digest());
+        assert_eq!(metadata["manifests"][0]["config_digest"], built.row("config digest"));
+        assert_eq!(metadata["epoch"], 1_700_000_000);
+        assert_eq!(metadata["built_with"]["runtime"], way.runtime());
+        assert_eq!(metadata["built_with"]["rootless"], way.is_rootless());
+        assert_eq!(metadata["built_with"]["version"], "v0.19.0");
+        assert!(built.row("buildkit").contains(metadata["built_with"]["digest"].as_str().unwrap()));
+    }
+}
+
+#[test]
+fn words_without_a_meaning_on_a_runtime_are_refused_before_anything_runs() {
+    for way in ways() {
+        let bench = Bench::new("refused");
+        let context = bench.context("context", &[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
+        let foreign = if *way == Way::Docker { "--buildkit-args" } else { "--buildx-args" };
+        let output = bench.output(*way, "image.tar");
+        let mut cases = vec![vec![foreign, "--opt=a=b"]];
+        if *way != Way::Docker {
+            cases.push(vec!["--annotation", "Upper=x"]);
+        }
+        for case in cases {
+            let mut arguments = words(&["--sde", "0"]);
+            arguments.extend(words(&case));
+            let result = bench.try_build(*way, &output, &arguments, &context);
+            assert_eq!(result.status.code(), Some(2), "{} {case:?}: {}", way.name(), said(&result));
+            assert!(!output.exists());
+        }
+    }
+}
+
+#[test]
+fn the_archive_can_go_to_stdout() {
+    for way in ways() {
+        let bench = Bench::new("stdout");
+        let context = bench.context("context", &[("f", "x"), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
+        let file = bench.output(*way, "image.tar");
+        bench.build(*way, &file, &words(&["--sde", "0"]), &context);
+        let piped = bench.try_build(*way, "-".as_ref(), &words(&["--sde", "0"]), &context);
+        assert!(piped.status.success());
+        assert!(piped.stdout == fs::read(file).unwrap(), "{}: another archive on stdout", way.name());
+        assert!(String::from_utf8_lossy(&piped.stderr).contains("image digest"));
+    }
+}
+
+#[test]
+fn two_builds_at_once_are_both_right() {
+    for way in ways() {
+        let bench = Bench::new("two");
+        let contexts: Vec<_> = ["one", "two"]
+            .iter()
+            .map(|name| bench.context(name, &[("f", name), ("Dockerfile", "FROM scratch\nCOPY f /\n")]))
+            .collect();
+        let alone: Vec<String> = contexts
+            .iter()
+            .map(|context| {
+                bench
+                    .build(*way, &bench.output(*way, "alone.tar"), &words(&["--sde", "0"]), context)
+                    .digest()
+                    .to_owned()
+            })
+            .collect();
+        let together: Vec<String> = std::thread::scope(|scope| {
+            let threads: Vec<_> = contexts
+                .iter()
+                .enumerate()
+                .map(|(number, context)| {
+                    let bench = &bench;
+                    let output = bench.output(*way, &format!("together-{number}.tar"));
+                    scope
+                        .spawn(move || bench.build(*way, &output, &words(&["--sde", "0"]), context).digest().to_owned())
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(alone, together, "{}", way.name());
+        assert_ne!(alone[0], alone[1]);
+    }
+}
