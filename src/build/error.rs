@@ -72,6 +72,14 @@ pub enum BuildError {
         /// How it ended.
         status: std::process::ExitStatus,
     },
+    /// The builder did not even start.
+    #[error("the builder did not start: `{command}` ended with {status}")]
+    NotStarted {
+        /// What was run.
+        command: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+    },
     /// The archive could not be written.
     #[error("cannot write the archive")]
     Write(#[source] std::io::Error),
@@ -141,6 +149,7 @@ impl Diagnose for BuildError {
             Self::Archive(_) | Self::Metadata(_) | Self::Disagreement(_) => ExitStatus::Corrupt,
             Self::NotRewritten(_) | Self::BaseSubstituted(_) => ExitStatus::Different,
             Self::Detect(_)
+            | Self::NotStarted { .. }
             | Self::Execute(_)
             | Self::NoHome
             | Self::Own { .. }
@@ -172,6 +181,9 @@ impl Diagnose for BuildError {
             Self::StatePath(_) | Self::StateOnTmpfs(_) => "set XDG_STATE_HOME to another directory",
             Self::Own { .. } => "look at its permissions and at the free space there (`df`)",
             Self::Failed { .. } => "the builder's own words above say what is wrong; `-v` shows what repro ran",
+            Self::NotStarted { .. } => {
+                "the end of the daemon's log above says why; `repro build -v --runtime …` tries another runtime"
+            }
             Self::Write(_) => "look at the free space there (`df`), or choose another place with `--output`",
             Self::Archive(_) | Self::Metadata(_) | Self::Disagreement(_) => {
                 "build again with `--no-cache`; if it comes back, the builder or its disk is broken: please report it"
@@ -185,7 +197,7 @@ impl Diagnose for BuildError {
             Self::Unproved(_) => "build again with `--no-cache`, so that BuildKit records what it builds from",
             Self::OtherVersion { .. } => "name the version that the image really is in its tag, or leave the tag out",
             Self::NotAsAsked(_) => "look at the arguments behind --buildx-args or --buildkit-args",
-            Self::Execute(_) => "build again; if it comes back, remove the builder with `docker buildx rm`",
+            Self::Execute(_) => "build again, and let nobody restart the builder meanwhile",
             Self::Interrupted(_) => return None,
         };
         Some(text.to_owned())

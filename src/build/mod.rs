@@ -47,8 +47,8 @@ async fn run_once(
     environment: &Environment,
     interrupt: &Interrupt,
 ) -> Result<BuildOutcome, BuildError> {
-    let runtime = prepare::choose_runtime(settings, environment, interrupt).await?;
     let site = prepare::Grounds::make(settings, environment)?;
+    let runtime = prepare::choose_runtime(settings, environment, interrupt).await?;
     let mut prepared = Prepared::new(settings, environment, interrupt, runtime, &site.names()).await?;
     let mut locks = Locks::take(&prepared, &site, interrupt).await?;
     let mut executor = Executor { environment, interrupt, engine: prepared.take_engine(), identity: None };
@@ -76,6 +76,8 @@ pub async fn dry_run(
         Output::Stdout => None,
         Output::File(path) => Some(path.as_path()),
     };
+    let parent = archive.and_then(|path| path.parent()?.canonicalize().ok());
+    let in_context = parent.is_some_and(|parent| parent.starts_with(&prepared.plan.context));
     let comments = [
         format!("repro {}: what `repro build` would run.", env!("CARGO_PKG_VERSION")),
         format!(
@@ -85,5 +87,5 @@ pub async fn dry_run(
             prepared.plan.epoch
         ),
     ];
-    Ok(render_script(&prepared.steps, &placeholder, &Destination { archive, comments: &comments, program }))
+    Ok(render_script(&prepared.steps, &placeholder, &Destination { archive, in_context, comments: &comments, program }))
 }

@@ -263,9 +263,10 @@ fn engine_image(source: &ImageSource, runtime: RuntimeName) -> Result<String, Bu
 
 fn on_loopback(source: &ImageSource) -> bool {
     let ImageSource::Registry(reference) = source else { return false };
-    let host = reference.registry();
-    let host = host
-        .strip_suffix(|c: char| c.is_ascii_digit())
-        .map_or(host, |_| host.rsplit_once(':').map_or(host, |(host, _)| host));
+    let registry = reference.registry();
+    let host = match registry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => registry.split_once(':').map_or(registry, |(host, _)| host),
+    };
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -36,7 +36,7 @@ keep_documents() {
 	done
 }
 
-# Up to 30 seconds: a cold disk and a first start of rootlesskit take their time.
+# 600 tries, at least half a minute: a cold disk and a first start of rootlesskit take their time.
 start() {
 	daemon </dev/null >"$work/buildkitd.log" 2>&1 &
 	daemon_pid=$!

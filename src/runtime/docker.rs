@@ -11,7 +11,7 @@ use super::{Site, configuration_slug};
 use crate::plan::{AnnotationTarget, BuildPlan, SecretSource};
 
 /// What `docker` may see of the caller's environment: where its daemon is, and how to reach it.
-const KEEP: [&str; 10] = [
+const KEEP: [&str; 13] = [
     "PATH",
     "HOME",
     "DOCKER_HOST",
@@ -22,6 +22,10 @@ const KEEP: [&str; 10] = [
     "SSH_AUTH_SOCK",
     "XDG_RUNTIME_DIR",
     "TMPDIR",
+    // Credential helpers find their keyrings by these.
+    "DBUS_SESSION_BUS_ADDRESS",
+    "GNUPGHOME",
+    "PASSWORD_STORE_DIR",
 ];
 
 /// `docker` with the private configuration, our own buildx state, and nothing of the caller's environment but the daemon.
