@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
@@ -16,6 +16,9 @@ use crate::environment::Environment;
 const OUTPUT_LIMIT: usize = 1 << 20;
 /// How long a process group has to end after SIGTERM before SIGKILL follows: BuildKit unmounts what it mounted.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether a process group is gone.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A command of another tool, as data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,11 +192,19 @@ async fn read_tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
 }
 
 /// Ends a child and all that it started: SIGTERM to its process group, SIGKILL when that did not help in time.
+///
+/// The group counts, not the child: Podman without root starts itself once more, and the first one may end before the second.
 pub async fn stop(child: &mut Child) {
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let Some(group) = group else { return };
     let _ = kill_process_group(group, Signal::TERM);
-    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+    let ended = async {
+        let _ = child.wait().await;
+        while test_kill_process_group(group).is_ok() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
         let _ = kill_process_group(group, Signal::KILL);
         let _ = child.wait().await;
     }

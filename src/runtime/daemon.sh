@@ -10,10 +10,25 @@ solve() { @SOLVE@; }
 discard() { @DISCARD@; }
 
 daemon_pid='' solve_pid=''
+# A daemon whose RUN has no process namespace of its own (the rootless image in a container) never ends by itself while
+# something that RUN started lives: BuildKit's kill does not find it. Five seconds are for unmounting.
+end() {
+	kill -TERM "$1" 2>/dev/null
+	(
+		patience=100
+		while [ "$patience" -gt 0 ]; do
+			sleep 0.05
+			patience=$((patience - 1))
+		done
+		kill -KILL "$1"
+	) </dev/null >/dev/null 2>&1 &
+	killer=$!
+	wait "$1" 2>/dev/null
+	kill "$killer" 2>/dev/null
+}
 stop() {
 	for pid in $solve_pid $daemon_pid; do
-		kill -TERM "$pid" 2>/dev/null
-		wait "$pid" 2>/dev/null
+		end "$pid"
 	done
 	daemon_pid='' solve_pid=''
 }
