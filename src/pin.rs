@@ -8,7 +8,6 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use crate::digest::Digest;
-use crate::plan::{ArchiveFormat, MediaTypes};
 use crate::reference::{ImageSource, ReferenceError};
 
 /// A version of BuildKit, such as v0.19.0.
@@ -78,6 +77,37 @@ const RELEASES: [Release; 2] = [
 const FIRST_USABLE: Version = Version::new(0, 13, 0);
 /// The first version whose docker exporter writes OCI media types by default (moby/buildkit#6824).
 const OCI_BY_DEFAULT: Version = Version::new(0, 31, 0);
+
+/// The format of the archive that a build writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArchiveFormat {
+    /// What `docker load` reads; one platform.
+    Docker,
+    /// An OCI image layout in a tar; any number of platforms.
+    Oci,
+}
+
+impl ArchiveFormat {
+    /// The exporter's `type=`.
+    #[must_use]
+    pub const fn exporter(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Oci => "oci",
+        }
+    }
+}
+
+/// The family of media types that manifests and layers are described with. It is part of the manifest's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaTypes {
+    /// `application/vnd.docker.*`
+    Docker,
+    /// `application/vnd.oci.*`
+    Oci,
+}
 
 /// Which of the two images of a release: the rootless one brings rootlesskit and an unprivileged user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

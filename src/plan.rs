@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+pub use crate::pin::{ArchiveFormat, MediaTypes};
+
 use crate::digest::Digest;
 use crate::epoch::SourceDateEpoch;
 use crate::pin::Pin;
@@ -48,37 +50,6 @@ pub struct BuildPlan {
     pub no_cache: bool,
     /// Keeps the cache mounts of projects apart.
     pub cache_namespace: String,
-}
-
-/// The format of the archive that a build writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ArchiveFormat {
-    /// What `docker load` reads; one platform.
-    Docker,
-    /// An OCI image layout in a tar; any number of platforms.
-    Oci,
-}
-
-impl ArchiveFormat {
-    /// The exporter's `type=`.
-    #[must_use]
-    pub const fn exporter(self) -> &'static str {
-        match self {
-            Self::Docker => "docker",
-            Self::Oci => "oci",
-        }
-    }
-}
-
-/// The family of media types that manifests and layers are described with. It is part of the manifest's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MediaTypes {
-    /// `application/vnd.docker.*`
-    Docker,
-    /// `application/vnd.oci.*`
-    Oci,
 }
 
 /// Why a word of the user cannot be part of a plan.

@@ -130,7 +130,10 @@ pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<
 fn candidates(findings: &Findings) -> Option<Vec<Vec<Digest>>> {
     match &findings.bases {
         Some(bases) => Some(bases.iter().map(|base| base.layers.clone()).collect()),
-        None => findings.provenance.as_ref().map(|provenance| provenance.image_layers.clone()),
+        None => {
+            let complete = findings.provenance.as_ref().filter(|provenance| !provenance.incomplete);
+            complete.map(|provenance| provenance.image_layers.clone())
+        }
     }
 }
 

@@ -46,6 +46,15 @@ pub enum BuildError {
     /// There is no home directory.
     #[error("neither HOME nor XDG_STATE_HOME and XDG_CACHE_HOME are set, so there is no place for caches and builders")]
     NoHome,
+    /// There is no place for temporary files.
+    #[error("there is no directory for temporary files outside of the context `{path}` with a path short enough for a socket", path = .0.display())]
+    NoTemporary(PathBuf),
+    /// The path of our state has characters that overlayfs cannot mount.
+    #[error("`{path}` holds a comma, colon, quote or backslash, and overlayfs cannot mount layers below such a path", path = .0.display())]
+    StatePath(PathBuf),
+    /// A plain user's state lies on a tmpfs.
+    #[error("`{path}` lies on a tmpfs, where BuildKit without root cannot keep its layers", path = .0.display())]
+    StateOnTmpfs(PathBuf),
     /// A file or directory of our own cannot be made or locked.
     #[error("cannot use `{path}`", path = path.display())]
     Own {
@@ -58,6 +67,14 @@ pub enum BuildError {
     /// The builder ended with another status than 0.
     #[error("the build failed: `{command}` ended with {status}")]
     Failed {
+        /// What was run.
+        command: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+    },
+    /// The builder did not even start.
+    #[error("the builder did not start: `{command}` ended with {status}")]
+    NotStarted {
         /// What was run.
         command: String,
         /// How it ended.
@@ -123,13 +140,16 @@ impl Diagnose for BuildError {
             return interruption.status();
         }
         match self {
-            Self::Pin(_) | Self::NotHere { .. } => ExitStatus::Usage,
+            Self::Pin(_) | Self::NotHere { .. } | Self::NoTemporary(_) | Self::StatePath(_) | Self::StateOnTmpfs(_) => {
+                ExitStatus::Usage
+            }
             Self::Output(error) => error.status(),
             Self::Binaries(error) => error.status(),
             Self::Failed { .. } | Self::NotAsAsked(_) => ExitStatus::BuildFailed,
             Self::Archive(_) | Self::Metadata(_) | Self::Disagreement(_) => ExitStatus::Corrupt,
             Self::NotRewritten(_) | Self::BaseSubstituted(_) => ExitStatus::Different,
             Self::Detect(_)
+            | Self::NotStarted { .. }
             | Self::Execute(_)
             | Self::NoHome
             | Self::Own { .. }
@@ -155,8 +175,15 @@ impl Diagnose for BuildError {
             }
             Self::NotHere { .. } => "leave it out, or choose the runtime that it is for with `--runtime`",
             Self::NoHome => "set HOME",
+            Self::NoTemporary(_) => {
+                "set TMPDIR to a directory outside of the context, with a path of at most 64 characters"
+            }
+            Self::StatePath(_) | Self::StateOnTmpfs(_) => "set XDG_STATE_HOME to another directory",
             Self::Own { .. } => "look at its permissions and at the free space there (`df`)",
             Self::Failed { .. } => "the builder's own words above say what is wrong; `-v` shows what repro ran",
+            Self::NotStarted { .. } => {
+                "the end of the daemon's log above says why; `repro build -v --runtime …` tries another runtime"
+            }
             Self::Write(_) => "look at the free space there (`df`), or choose another place with `--output`",
             Self::Archive(_) | Self::Metadata(_) | Self::Disagreement(_) => {
                 "build again with `--no-cache`; if it comes back, the builder or its disk is broken: please report it"
@@ -170,7 +197,7 @@ impl Diagnose for BuildError {
             Self::Unproved(_) => "build again with `--no-cache`, so that BuildKit records what it builds from",
             Self::OtherVersion { .. } => "name the version that the image really is in its tag, or leave the tag out",
             Self::NotAsAsked(_) => "look at the arguments behind --buildx-args or --buildkit-args",
-            Self::Execute(_) => "build again; if it comes back, remove the builder with `docker buildx rm`",
+            Self::Execute(_) => "build again, and let nobody restart the builder meanwhile",
             Self::Interrupted(_) => return None,
         };
         Some(text.to_owned())

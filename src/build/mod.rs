@@ -15,6 +15,7 @@ pub use self::error::BuildError;
 pub use self::outcome::{BuildOutcome, BuiltManifest, BuiltWith};
 pub use self::prepare::Prepared;
 
+use self::lock::Locks;
 use crate::environment::Environment;
 use crate::runtime::execute::Executor;
 use crate::runtime::interrupt::Interrupt;
@@ -46,12 +47,12 @@ async fn run_once(
     environment: &Environment,
     interrupt: &Interrupt,
 ) -> Result<BuildOutcome, BuildError> {
-    let runtime = prepare::choose_runtime(settings, environment, interrupt).await?;
     let site = prepare::Grounds::make(settings, environment)?;
+    let runtime = prepare::choose_runtime(settings, environment, interrupt).await?;
     let mut prepared = Prepared::new(settings, environment, interrupt, runtime, &site.names()).await?;
-    let _locks = lock::take_locks(&prepared, &site, interrupt).await?;
+    let mut locks = Locks::take(&prepared, &site, interrupt).await?;
     let mut executor = Executor { environment, interrupt, engine: prepared.take_engine(), identity: None };
-    let result = solve::build(&prepared, &site, &mut executor).await;
+    let result = solve::build(&prepared, &site, &mut executor, &mut locks).await;
     if result.is_err() {
         executor.clean_up(&prepared.steps.abort).await;
     }
@@ -75,6 +76,8 @@ pub async fn dry_run(
         Output::Stdout => None,
         Output::File(path) => Some(path.as_path()),
     };
+    let parent = archive.and_then(|path| path.parent()?.canonicalize().ok());
+    let in_context = parent.is_some_and(|parent| parent.starts_with(&prepared.plan.context));
     let comments = [
         format!("repro {}: what `repro build` would run.", env!("CARGO_PKG_VERSION")),
         format!(
@@ -84,5 +87,5 @@ pub async fn dry_run(
             prepared.plan.epoch
         ),
     ];
-    Ok(render_script(&prepared.steps, &placeholder, &Destination { archive, comments: &comments, program }))
+    Ok(render_script(&prepared.steps, &placeholder, &Destination { archive, in_context, comments: &comments, program }))
 }

@@ -7,22 +7,26 @@ use tempfile::NamedTempFile;
 
 use super::check::{Findings, check};
 use super::error::BuildError;
+use super::lock::Locks;
 use super::outcome::BuildOutcome;
 use super::prepare::{Grounds, Prepared};
 use crate::image::{Image, ImageError, ReadOptions, read_archive};
 use crate::output::OutputError;
 use crate::runtime::command::{ToolCommand, stop};
 use crate::runtime::execute::{ExecuteError, Executor};
+use crate::settings::RuntimeName;
 
 /// Builds, checks, and puts what is right into its place.
 pub async fn build(
     prepared: &Prepared,
     grounds: &Grounds,
     executor: &mut Executor<'_>,
+    locks: &mut Locks,
 ) -> Result<BuildOutcome, BuildError> {
     for step in &prepared.steps.prepare {
         executor.step(step).await?;
     }
+    locks.prepared();
     for place in [&grounds.archive, &grounds.metadata].into_iter().flatten() {
         place.remove_stale()?;
     }
@@ -87,7 +91,14 @@ async fn stream(
     };
     // A builder that failed explains more than the archive that it did not finish.
     if !status.success() {
-        return Err(BuildError::Failed { command: solve.summary(), status });
+        let command = solve.summary();
+        let not_started = matches!(status.code(), Some(125..=127)) && prepared.runtime_name != RuntimeName::Docker;
+        // Podman's own failures, and what daemon.sh ends with where its daemon does not come up.
+        return Err(if not_started {
+            BuildError::NotStarted { command, status }
+        } else {
+            BuildError::Failed { command, status }
+        });
     }
     match read {
         Ok(image) => Ok((temporary, image)),

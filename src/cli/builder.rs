@@ -22,7 +22,7 @@ enum Action {
     /// Fetch the binaries of a pinned BuildKit into the cache, check them, and print their directory
     Fetch {
         /// The BuildKit image: NAME[:TAG]@DIGEST, oci:DIR@DIGEST or oci-archive:FILE@DIGEST
-        #[arg(value_name = "IMAGE", env = "REPRO_BUILDKIT_IMAGE")]
+        #[arg(value_name = "IMAGE", env = "REPRO_BUILDKIT_IMAGE", hide_env_values = true)]
         image: Option<String>,
     },
     /// Print the Docker configuration that builds use: yours without proxies, headers and defaults, with credentials

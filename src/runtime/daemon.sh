@@ -9,13 +9,13 @@ client() { @CLIENT@; }
 solve() { @SOLVE@; }
 discard() { @DISCARD@; }
 
-daemon_pid= solve_pid=
+daemon_pid='' solve_pid=''
 stop() {
 	for pid in $solve_pid $daemon_pid; do
 		kill -TERM "$pid" 2>/dev/null
 		wait "$pid" 2>/dev/null
 	done
-	daemon_pid= solve_pid=
+	daemon_pid='' solve_pid=''
 }
 leave() {
 	trap '' INT TERM HUP
@@ -36,7 +36,7 @@ keep_documents() {
 	done
 }
 
-# Up to 30 seconds: a cold disk and a first start of rootlesskit take their time.
+# 600 tries, at least half a minute: a cold disk and a first start of rootlesskit take their time.
 start() {
 	daemon </dev/null >"$work/buildkitd.log" 2>&1 &
 	daemon_pid=$!
@@ -71,6 +71,7 @@ solve_pid=
 
 if [ "$status" -eq 0 ]; then
 	# The record of the build names what it was built from; it lives only as long as the daemon's state.
+	# shellcheck disable=SC2016 # a template of Go
 	format='{{$r := .Record}}{{range $k, $v := $r.Results}}{{range $v.Attestations}}{{$r.Ref}} {{.Digest}}{{"\n"}}{{end}}{{end}}{{with $r.Result}}{{range .Attestations}}{{$r.Ref}} {{.Digest}}{{"\n"}}{{end}}{{end}}'
 	ref=$(cat "$work/ref" 2>/dev/null)
 	client debug histories --format "$format" </dev/null >"$work/history" 2>"$work/client.log"

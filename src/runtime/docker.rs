@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use super::buildctl::{METADATA, VERSION, exporter_options};
 use super::command::ToolCommand;
 use super::docker_config::DockerConfig;
-use super::steps::{Builder, ContainerProof, Documents, Findings, Query, Step, Steps, csv_field, joined};
+use super::steps::{Builder, ContainerProof, Documents, Findings, Lock, Query, Step, Steps, csv_field, joined};
 use super::{Site, configuration_slug};
 use crate::plan::{AnnotationTarget, BuildPlan, SecretSource};
 
 /// What `docker` may see of the caller's environment: where its daemon is, and how to reach it.
-const KEEP: [&str; 10] = [
+const KEEP: [&str; 13] = [
     "PATH",
     "HOME",
     "DOCKER_HOST",
@@ -22,6 +22,10 @@ const KEEP: [&str; 10] = [
     "SSH_AUTH_SOCK",
     "XDG_RUNTIME_DIR",
     "TMPDIR",
+    // Credential helpers find their keyrings by these.
+    "DBUS_SESSION_BUS_ADDRESS",
+    "GNUPGHOME",
+    "PASSWORD_STORE_DIR",
 ];
 
 /// `docker` with the private configuration, our own buildx state, and nothing of the caller's environment but the daemon.
@@ -96,7 +100,11 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
             provenance: None,
             documents: Documents::Container { name: proof.container, state: "/var/lib/buildkit".to_owned() },
         },
-        lock: None,
+        lock: (!plan.no_cache).then(|| Lock {
+            path: site.state.join("locks").join(&builder),
+            what: "this builder",
+            only_to_prepare: true,
+        }),
     }
 }
 

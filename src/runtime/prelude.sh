@@ -1,4 +1,6 @@
 set -eu
+# Private while it grows, as readable as any other file afterwards.
+mode=$(printf '%o' $((0666 & ~0$(umask))))
 umask 077
 private=$(mktemp -d "${TMPDIR:-/tmp}/repro.XXXXXXXXXXXX")
 unique=${private##*.}

@@ -83,6 +83,8 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 pub struct Destination<'a> {
     /// The archive, or `None` for stdout.
     pub archive: Option<&'a Path>,
+    /// Whether the archive's directory lies in the context, where its times are bytes of the image.
+    pub in_context: bool,
     /// Lines of comment at the top.
     pub comments: &'a [String],
     /// How the script calls this very program.
@@ -99,19 +101,33 @@ pub fn render_script(steps: &Steps, placeholder: &Placeholder, destination: &Des
     }
     script.text.extend_from_slice(include_str!("prelude.sh").as_bytes());
     script.leave(steps);
+    if let Some(lock) = &steps.lock {
+        script.lock(&lock.path);
+    }
     for step in &steps.prepare {
         script.step(step);
     }
-    if let Some(archive) = destination.archive {
+    if steps.lock.as_ref().is_some_and(|lock| lock.only_to_prepare) {
+        script.line(b"exec 9>&-");
+    }
+    let target = destination.archive.map(|archive| quote(archive.as_os_str()));
+    if let (Some(archive), Some(target)) = (destination.archive, &target) {
+        let directory = quote(archive.parent().unwrap_or(Path::new("/")).as_os_str());
+        script.line(&[b"directory=".as_slice(), &directory].concat());
+        if destination.in_context {
+            script.line(b"# The times of a directory in the context are bytes of the image: they are put back.");
+            script.line(b"touch -r \"$directory\" -- \"$private/times\"");
+        }
         // The old archive goes first: were it to stay, a failed build would leave it looking new.
-        script.line(&[b"rm -f -- ".as_slice(), &quote(archive.as_os_str())].concat());
+        script.line(&[b"rm -f -- ".as_slice(), target].concat());
+        script.put_times_back(destination);
     }
     for query in &steps.beside {
         let ask = script.command(&query.command);
         script.line(&[&ask, b" > ".as_slice(), &placeholder.word(query.stdout.as_os_str()), b" &"].concat());
     }
     let mut solve = script.command(&steps.solve);
-    if destination.archive.is_some() {
+    if target.is_some() {
         solve.extend_from_slice(b" > \"$private/image.tar\"");
     }
     script.line(&solve);
@@ -121,12 +137,13 @@ pub fn render_script(steps: &Steps, placeholder: &Placeholder, destination: &Des
     for step in &steps.finish {
         script.step(step);
     }
-    if let Some(archive) = destination.archive {
-        let target = quote(archive.as_os_str());
-        script.line(&[b"mv -- \"$private/image.tar\" ".as_slice(), &target].concat());
+    if let Some(target) = &target {
+        script.line(b"chmod \"$mode\" \"$private/image.tar\"");
+        script.line(&[b"mv -- \"$private/image.tar\" ".as_slice(), target].concat());
+        script.put_times_back(destination);
         script.line(b"# A run checks every byte while it streams. The same check, afterwards:");
         let program = quote(destination.program.as_os_str());
-        script.line(&[b"#   ".as_slice(), &program, b" analyze ", &target].concat());
+        script.line(&[b"#   ".as_slice(), &program, b" analyze ", target].concat());
     }
     script.text
 }
@@ -158,6 +175,21 @@ impl Script<'_> {
             text.extend(self.placeholder.word(word));
         }
         text
+    }
+
+    fn put_times_back(&mut self, destination: &Destination<'_>) {
+        if destination.in_context {
+            self.line(b"touch -r \"$private/times\" -- \"$directory\"");
+        }
+    }
+
+    fn lock(&mut self, path: &Path) {
+        let path = self.placeholder.word(path.as_os_str());
+        let directory = [b"\"$(dirname -- ".as_slice(), &path, b")\""].concat();
+        self.line(b"# Two builds at once must not have the same state.");
+        self.line(&[b"mkdir -p -m 700 -- ".as_slice(), &directory].concat());
+        self.line(&[b"exec 9>> ".as_slice(), &path].concat());
+        self.line(b"if command -v flock >/dev/null; then flock 9; fi");
     }
 
     fn leave(&mut self, steps: &Steps) {

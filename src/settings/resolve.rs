@@ -12,7 +12,7 @@ use crate::epoch::{EpochError, SourceDateEpoch};
 use crate::failure::{Diagnose, ExitStatus};
 use crate::pin::{Pin, PinError};
 use crate::plan::{Annotation, ArchiveFormat, MediaTypes, PlanError, Platform, Secret};
-use crate::reference::ImageReference;
+use crate::reference::{ImageReference, ReferenceError};
 
 /// What is wrong with the words of the user.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +63,15 @@ pub enum SettingsError {
         text: String,
         /// What is wrong.
         why: &'static str,
+    },
+    /// A name of the image that is none.
+    #[error("--tag `{text}`")]
+    Tag {
+        /// What was given.
+        text: String,
+        /// What is wrong.
+        #[source]
+        source: ReferenceError,
     },
     /// A path that does not lead where it should.
     #[error("{what} `{path}`", path = path.display())]
@@ -134,6 +143,7 @@ pub fn resolve(
     let context = resolve_context(&words.context, directory)?;
     let dockerfile = words.file.as_ref().map_or_else(|| context.join("Dockerfile"), |file| directory.join(file));
     require_file("Dockerfile", &dockerfile)?;
+    let dockerfile = resolve_parent(&dockerfile);
     let epoch = resolve_epoch(words, environment, now, &mut warnings)?;
     let build_args = resolve_build_args(words, environment, epoch.value, &mut warnings)?;
     let platforms = resolve_platforms(words)?;
@@ -194,6 +204,12 @@ fn require_file(what: &'static str, path: &Path) -> Result<(), SettingsError> {
     let wrong = |source| SettingsError::Path { what, path: path.to_owned(), source };
     let metadata = path.metadata().map_err(wrong)?;
     if metadata.is_file() { Ok(()) } else { Err(wrong(std::io::Error::other("not a file"))) }
+}
+
+/// The path with its directory resolved: the file itself may be a link, and its name names the ignore file.
+fn resolve_parent(path: &Path) -> PathBuf {
+    let resolved = path.parent().and_then(|parent| parent.canonicalize().ok()).zip(path.file_name());
+    resolved.map_or_else(|| path.to_owned(), |(parent, name)| parent.join(name))
 }
 
 fn read_config(path: &Path) -> Result<Vec<u8>, SettingsError> {
@@ -395,7 +411,8 @@ fn resolve_labels(words: &BuildWords) -> Result<BTreeMap<String, String>, Settin
 fn resolve_tags(words: &BuildWords) -> Result<Vec<String>, SettingsError> {
     for text in &words.tag {
         let wrong = |why| SettingsError::Word { flag: "--tag", text: text.clone(), why };
-        let reference = text.parse::<ImageReference>().map_err(|_| wrong("it is not an image name"))?;
+        let reference =
+            text.parse::<ImageReference>().map_err(|source| SettingsError::Tag { text: text.clone(), source })?;
         if reference.digest().is_some() {
             return Err(wrong("a name cannot hold the digest of what is still to be built"));
         }

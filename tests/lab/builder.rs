@@ -19,7 +19,7 @@ fn a_builder_is_started_made_known_or_replaced_as_it_needs() {
     if !ways().contains(&Way::Docker) {
         return;
     }
-    let bench = Bench::new("builder");
+    let bench = Bench::alone("builder");
     let context = bench.context("context", &[("f", "x"), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
     let output = bench.output(Way::Docker, "image.tar");
     let build = || {
@@ -31,7 +31,7 @@ fn a_builder_is_started_made_known_or_replaced_as_it_needs() {
     };
     let made = build();
     assert!(made.contains("running docker buildx create"), "{made}");
-    let instances = bench.output(Way::Docker, "x").with_file_name("state/repro/buildx/instances");
+    let instances = bench.state(Way::Docker).join("buildx/instances");
     let records: Vec<_> = std::fs::read_dir(&instances).unwrap().map(|entry| entry.unwrap().path()).collect();
     let [record] = records.as_slice() else { panic!("one builder: {records:?}") };
     let container = format!("buildx_buildkit_{}0", record.file_name().unwrap().to_str().unwrap());

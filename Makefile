@@ -1,0 +1,32 @@
+# `make` shows what there is. Everything that needs real engines runs in the laboratory (tests/lab/README.md), which
+# needs root on a Debian or Ubuntu machine.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint doc bench peers lab-up lab-down
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: ## build examples/hello and analyse it: needs Rust (and Go where no container registry can be reached)
+	@examples/demo
+
+test: lab-up ## all tests, on real engines; leaves the laboratory up for the next run
+	@eval "$$(tests/lab/lab env)" && cargo test --locked --no-fail-fast
+	@echo "the laboratory is still up; \`make lab-down\` stops it"
+
+lint: ## format, clippy, rustdoc, shell scripts, workflows, dependencies
+	@.ci/run lint
+
+doc: ## the library's documentation, in target/doc/repro
+	@cargo doc --locked --no-deps
+
+bench: lab-up ## what `repro build` costs over the bare command and over upstream
+	@eval "$$(tests/lab/lab env)" && tests/lab/bench
+
+peers: lab-up ## the same digests as upstream's releases
+	@eval "$$(tests/lab/lab env)" && tests/lab/peers
+
+lab-up: ## start the laboratory: registry, dockerd, Podman, BuildKit, all of its own
+	@tests/lab/lab up
+
+lab-down: ## stop what lab-up started
+	@tests/lab/lab down
