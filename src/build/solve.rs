@@ -30,7 +30,10 @@ pub async fn build(
     for place in [&grounds.archive, &grounds.metadata].into_iter().flatten() {
         place.remove_stale()?;
     }
-    let (temporary, image) = stream(&prepared.steps.solve, prepared, grounds, executor).await?;
+    let solve = stream(&prepared.steps.solve, prepared, grounds, executor);
+    let (streamed, answered) = tokio::join!(solve, executor.ask(&prepared.steps.beside));
+    let (temporary, image) = streamed?;
+    answered?;
     for step in &prepared.steps.finish {
         executor.step(step).await?;
     }

@@ -43,6 +43,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: b
     Steps {
         prepare,
         solve,
+        beside: Vec::new(),
         finish: Vec::new(),
         cleanup: Vec::new(),
         abort: Vec::new(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::buildctl::{METADATA, VERSION, exporter_options};
 use super::command::ToolCommand;
 use super::docker_config::DockerConfig;
-use super::steps::{ContainerProof, Documents, Findings, Lock, Replace, Step, Steps, csv_field, joined};
+use super::steps::{Builder, ContainerProof, Documents, Findings, Lock, Query, Step, Steps, csv_field, joined};
 use super::{Site, configuration_slug};
 use crate::plan::{AnnotationTarget, BuildPlan, SecretSource};
 
@@ -51,7 +51,6 @@ pub fn buildx_directory(state: &Path) -> PathBuf {
 pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps {
     let docker = docker_command(site);
     let builder = builder_name(plan, site, config);
-    let image = site.image.to_owned();
     let mut prepare = vec![Step::Directory(site.private.join("docker"))];
     prepare.push(Step::DockerConfig {
         path: site.private.join("docker/config.json"),
@@ -66,42 +65,40 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
     if let Some(contents) = site.buildkitd_config {
         prepare.push(Step::File { path: toml.clone(), contents: contents.to_vec() });
     }
-    let create = create_builder(&docker, &builder, &image, site, &toml);
-    let inspect = docker.clone().args(["buildx", "inspect", builder.as_str()]);
-    let start = docker.clone().args(["buildx", "inspect", "--bootstrap", builder.as_str()]);
-    let remove = docker.clone().args(["buildx", "rm", "--force", builder.as_str()]);
-    let version = site.private.join(VERSION);
-    if plan.no_cache {
-        prepare.push(Step::Run { command: create.clone(), stdout: None });
-    } else {
-        prepare.push(Step::Ensure { probe: inspect, otherwise: create.clone() });
-    }
-    prepare.push(Step::Run { command: start.clone(), stdout: Some(version.clone()) });
-    let replace = Replace { remove: remove.clone(), create, start };
-    let container = format!("buildx_buildkit_{builder}0");
     let proof = ContainerProof {
         docker: docker.clone(),
-        container: container.clone(),
+        container: format!("buildx_buildkit_{builder}0"),
         digest: plan.pin.digest.clone(),
         host_network: site.host_network,
-        replace: Some(Box::new(replace)),
     };
-    prepare.push(Step::ProveContainer(proof.clone()));
+    let inspect = docker.clone().args(["buildx", "inspect", builder.as_str()]);
+    let remove = docker.clone().args(["buildx", "rm", "--force", builder.as_str()]);
+    prepare.push(Step::Builder(Box::new(Builder {
+        proof: proof.clone(),
+        record: buildx_directory(site.state).join("instances").join(&builder),
+        throw_away: plan.no_cache,
+        inspect: inspect.clone(),
+        create: create_builder(&docker, &builder, site, &toml),
+        start: docker.clone().args(["buildx", "inspect", "--bootstrap", builder.as_str()]),
+        remove: remove.clone(),
+    })));
     // buildx names the copy of the context on the daemon after the directory, and compares only size and time with what it
     // sent under that name before. A name that is new in every build has nothing to be compared with.
     let context = site.private.join(site.private.file_name().unwrap_or_default());
     prepare.push(Step::Link { path: context.clone(), target: plan.context.clone() });
+    let version = site.private.join(VERSION);
     Steps {
         prepare,
+        beside: vec![Query { command: inspect, stdout: version.clone() }],
         solve: docker.args(["buildx", "build"]).args(build_arguments(plan, site, &builder)).arg(context),
-        finish: vec![Step::ProveContainer(ContainerProof { replace: None, ..proof })],
+        finish: vec![Step::ProveContainer(proof.clone())],
         cleanup: if plan.no_cache { vec![remove] } else { Vec::new() },
         abort: Vec::new(),
         findings: Findings {
             metadata: site.private.join(METADATA),
             version,
             provenance: None,
-            documents: Documents::Container { name: container, state: "/var/lib/buildkit".to_owned() },
+            documents: Documents::Container { name: proof.container, state: "/var/lib/buildkit".to_owned() },
         },
         lock: (!plan.no_cache).then(|| Lock {
             path: site.state.join("locks").join(&builder),
@@ -119,12 +116,12 @@ fn builder_name(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Str
     if plan.no_cache { format!("{name}-{}", site.unique) } else { name }
 }
 
-fn create_builder(docker: &ToolCommand, name: &str, image: &str, site: &Site<'_>, toml: &Path) -> ToolCommand {
+fn create_builder(docker: &ToolCommand, name: &str, site: &Site<'_>, toml: &Path) -> ToolCommand {
     let mut create = docker
         .clone()
         .args(["buildx", "create", "--driver=docker-container"])
         .arg(joined("--name", name))
-        .arg(joined("--driver-opt", csv_field(&format!("image={image}"))))
+        .arg(joined("--driver-opt", csv_field(&format!("image={}", site.image))))
         // Without it BuildKit falls silently to a snapshotter that archives hard links another way.
         .arg("--buildkitd-flags=--oci-worker-snapshotter=overlayfs");
     if site.host_network {

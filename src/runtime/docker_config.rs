@@ -38,6 +38,14 @@ pub enum DockerConfigError {
     },
 }
 
+/// Where docker looks for plugins after the directories of its configuration (docker/cli, cli-plugins/manager/manager_unix.go).
+const PLUGIN_DIRECTORIES: [&str; 4] = [
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+];
+
 /// The keys that are taken over as they are.
 const KEPT: [&str; 4] = ["auths", "credHelpers", "credsStore", "currentContext"];
 
@@ -88,6 +96,14 @@ impl DockerConfig {
     #[must_use]
     pub fn private_json(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(&self.kept).unwrap_or_default()
+    }
+
+    /// Where docker looks for plugins with the private configuration, in its order.
+    #[must_use]
+    pub fn plugin_directories(&self) -> Vec<PathBuf> {
+        let configured = self.kept.get("cliPluginsExtraDirs").and_then(Value::as_array).into_iter().flatten();
+        let configured = configured.filter_map(Value::as_str).map(PathBuf::from);
+        configured.chain(PLUGIN_DIRECTORIES.map(PathBuf::from)).collect()
     }
 
     /// Whether the private configuration holds credentials.

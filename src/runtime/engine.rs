@@ -73,6 +73,15 @@ pub struct ContainerIdentity {
     pub started_at: String,
 }
 
+/// A container that is what it has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvedContainer {
+    /// Which container it is, and which start of it.
+    pub identity: ContainerIdentity,
+    /// Whether it runs now.
+    pub running: bool,
+}
+
 /// What the daemon says about itself.
 #[derive(Debug, Clone)]
 pub struct EngineFacts {
@@ -138,7 +147,7 @@ impl Engine {
         name: &str,
         digest: &Digest,
         host_network: bool,
-    ) -> Result<ContainerIdentity, EngineError> {
+    ) -> Result<ProvedContainer, EngineError> {
         let inspect = |source| EngineError::Inspect { name: name.to_owned(), source };
         let container = self.docker.inspect_container(name, None).await.map_err(inspect)?;
         let wrong = |why: String| EngineError::NotThePin { container: name.to_owned(), why };
@@ -157,7 +166,9 @@ impl Engine {
         if (network == "host") != host_network {
             return Err(wrong(format!("its network is `{network}`")));
         }
-        let started_at = container.state.and_then(|state| state.started_at).unwrap_or_default();
-        Ok(ContainerIdentity { id: container.id.unwrap_or_default(), started_at })
+        let state = container.state.unwrap_or_default();
+        let started_at = state.started_at.unwrap_or_default();
+        let identity = ContainerIdentity { id: container.id.unwrap_or_default(), started_at };
+        Ok(ProvedContainer { identity, running: state.running.unwrap_or_default() })
     }
 }

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::command::{CommandError, ToolCommand};
-use super::engine::{ContainerIdentity, Engine, EngineError};
+use super::engine::{ContainerIdentity, Engine, EngineError, ProvedContainer};
 use super::interrupt::Interrupt;
-use super::steps::{ContainerProof, Step};
+use super::steps::{Builder, ContainerProof, Query, Step};
 use crate::environment::Environment;
 
 /// How long a step may take: pulling the pinned image over a slow line is the longest.
 const STEP_LIMIT: Duration = Duration::from_secs(30 * 60);
+/// How long a question beside the solve may take.
+const QUERY_LIMIT: Duration = Duration::from_secs(60);
 /// How long cleaning up may take.
 const CLEANUP_LIMIT: Duration = Duration::from_secs(60);
 
@@ -66,40 +68,76 @@ impl Executor<'_> {
             Step::Link { path, target } => {
                 symlink(target, path).map_err(|source| ExecuteError::Io { path: path.clone(), source })
             }
-            Step::Run { command, stdout } => {
-                let output = command.run_checked(self.environment, self.interrupt, STEP_LIMIT).await?;
-                stdout.as_ref().map_or(Ok(()), |path| write_private(path, &output.stdout))
-            }
             Step::Ensure { probe, otherwise } => {
                 if probe.run(self.environment, self.interrupt, STEP_LIMIT).await?.status.success() {
                     return Ok(());
                 }
-                otherwise.run_checked(self.environment, self.interrupt, STEP_LIMIT).await?;
-                Ok(())
+                self.run(otherwise).await
             }
+            Step::Builder(builder) => self.builder(builder).await,
             Step::ProveContainer(proof) => self.prove(proof).await,
         }
     }
 
-    async fn prove(&mut self, proof: &ContainerProof) -> Result<(), ExecuteError> {
-        let engine = self.engine.as_ref().ok_or(ExecuteError::NoEngine)?;
-        let ask = || engine.prove_container(&proof.container, &proof.digest, proof.host_network);
-        let identity = match (ask().await, &proof.replace) {
-            (Err(EngineError::NotThePin { why, .. }), Some(replace)) => {
-                tracing::warn!("the builder {} is made anew: {why}", proof.container);
+    /// Asks what is asked while the solve runs.
+    pub async fn ask(&self, queries: &[Query]) -> Result<(), ExecuteError> {
+        for query in queries {
+            let answer = query.command.run_checked(self.environment, self.interrupt, QUERY_LIMIT).await?;
+            write_private(&query.stdout, &answer.stdout)?;
+        }
+        Ok(())
+    }
+
+    async fn builder(&mut self, builder: &Builder) -> Result<(), ExecuteError> {
+        let proved = if let Some(proved) = self.running(builder).await { proved } else { self.start(builder).await? };
+        self.identity = Some(proved.identity);
+        Ok(())
+    }
+
+    /// The container of a builder that needs nothing: the daemon says so in a tenth of the time that buildx takes.
+    async fn running(&self, builder: &Builder) -> Option<ProvedContainer> {
+        if builder.throw_away || !builder.record.exists() {
+            return None;
+        }
+        self.inspect(&builder.proof).await.ok().filter(|proved| proved.running)
+    }
+
+    async fn start(&self, builder: &Builder) -> Result<ProvedContainer, ExecuteError> {
+        let known = !builder.throw_away
+            && builder.inspect.run(self.environment, self.interrupt, STEP_LIMIT).await?.status.success();
+        if !known {
+            self.run(&builder.create).await?;
+        }
+        self.run(&builder.start).await?;
+        match self.inspect(&builder.proof).await {
+            Err(ExecuteError::Engine(EngineError::NotThePin { why, .. })) => {
+                tracing::warn!("the builder {} is made anew: {why}", builder.proof.container);
                 // It may be half there: then removing it fails, and making it anew tells what is wrong.
-                let _ = replace.remove.run(self.environment, self.interrupt, STEP_LIMIT).await;
-                replace.create.run_checked(self.environment, self.interrupt, STEP_LIMIT).await?;
-                replace.start.run_checked(self.environment, self.interrupt, STEP_LIMIT).await?;
-                ask().await?
+                let _ = builder.remove.run(self.environment, self.interrupt, STEP_LIMIT).await;
+                self.run(&builder.create).await?;
+                self.run(&builder.start).await?;
+                self.inspect(&builder.proof).await
             }
-            (answer, _) => answer?,
-        };
-        if self.identity.as_ref().is_some_and(|before| *before != identity) {
+            answer => answer,
+        }
+    }
+
+    async fn run(&self, command: &ToolCommand) -> Result<(), ExecuteError> {
+        command.run_checked(self.environment, self.interrupt, STEP_LIMIT).await?;
+        Ok(())
+    }
+
+    async fn prove(&mut self, proof: &ContainerProof) -> Result<(), ExecuteError> {
+        let identity = self.inspect(proof).await?.identity;
+        if self.identity.as_ref() != Some(&identity) {
             return Err(ExecuteError::Replaced(proof.container.clone()));
         }
-        self.identity = Some(identity);
         Ok(())
+    }
+
+    async fn inspect(&self, proof: &ContainerProof) -> Result<ProvedContainer, ExecuteError> {
+        let engine = self.engine.as_ref().ok_or(ExecuteError::NoEngine)?;
+        Ok(engine.prove_container(&proof.container, &proof.digest, proof.host_network).await?)
     }
 
     /// Runs commands that clean up; what fails is said and does not stop the rest.

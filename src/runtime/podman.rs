@@ -70,6 +70,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
     Steps {
         prepare,
         solve: run,
+        beside: Vec::new(),
         finish: Vec::new(),
         cleanup: Vec::new(),
         abort: vec![podman.args(["rm", "--force", "--ignore", "--volumes", "--time=0"]).arg(container)],

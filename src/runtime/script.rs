@@ -3,12 +3,12 @@
 //! The steps are made for a private directory that does not exist ([`Placeholder`]); wherever its path or its unique part
 //! stands in a word, the script puts the variable of the directory that it makes itself.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::command::ToolCommand;
-use super::steps::{ContainerProof, Step, Steps};
+use super::steps::{Builder, ContainerProof, Step, Steps};
 
 /// A word quoted for a POSIX shell.
 #[must_use]
@@ -122,11 +122,18 @@ pub fn render_script(steps: &Steps, placeholder: &Placeholder, destination: &Des
         script.line(&[b"rm -f -- ".as_slice(), target].concat());
         script.put_times_back(destination);
     }
+    for query in &steps.beside {
+        let ask = script.command(&query.command);
+        script.line(&[&ask, b" > ".as_slice(), &placeholder.word(query.stdout.as_os_str()), b" &"].concat());
+    }
     let mut solve = script.command(&steps.solve);
     if target.is_some() {
         solve.extend_from_slice(b" > \"$private/image.tar\"");
     }
     script.line(&solve);
+    if !steps.beside.is_empty() {
+        script.line(b"wait");
+    }
     for step in &steps.finish {
         script.step(step);
     }
@@ -223,17 +230,11 @@ impl Script<'_> {
                 self.line(b"# Credentials are taken from your own configuration; they never stand in this script.");
                 self.line(&line);
             }
-            Step::Run { command, stdout } => {
-                let mut line = self.command(command);
-                let target = stdout.as_deref().map_or_else(|| b"/dev/null".to_vec(), word);
-                line.extend_from_slice(b" > ");
-                line.extend(target);
-                self.line(&line);
-            }
             Step::Ensure { probe, otherwise } => {
                 let (probe, otherwise) = (self.command(probe), self.command(otherwise));
                 self.line(&[&probe, b" >/dev/null 2>&1 || ".as_slice(), &otherwise, b" >/dev/null"].concat());
             }
+            Step::Builder(builder) => self.builder(builder),
             Step::ProveContainer(proof) => self.prove(proof),
         }
     }
@@ -263,10 +264,45 @@ impl Script<'_> {
         self.line(end.as_bytes());
     }
 
+    fn builder(&mut self, builder: &Builder) {
+        let (inspect, create) = (self.command(&builder.inspect), self.command(&builder.create));
+        let start = [&self.command(&builder.start), b" >/dev/null".as_slice()].concat();
+        let create = [&create, b" >/dev/null".as_slice()].concat();
+        if builder.throw_away {
+            self.line(&create);
+            self.line(&start);
+        } else {
+            let (docker, container) = (self.command(&builder.proof.docker), self.container(&builder.proof));
+            let record = self.placeholder.word(builder.record.as_os_str());
+            let running = b" container inspect --format '{{.State.Running}}' ".as_slice();
+            self.line(b"# A builder that runs needs nothing.");
+            self.line(
+                &[
+                    b"if ! [ -e ".as_slice(),
+                    &record,
+                    b" ] || [ \"$(",
+                    &docker,
+                    running,
+                    &container,
+                    b" 2>&1)\" != true ]; then",
+                ]
+                .concat(),
+            );
+            self.line(&[b"\t".as_slice(), &inspect, b" >/dev/null 2>&1 || ", &create].concat());
+            self.line(&[b"\t".as_slice(), &start].concat());
+            self.line(b"fi");
+        }
+        self.prove(&builder.proof);
+    }
+
+    fn container(&self, proof: &ContainerProof) -> Vec<u8> {
+        self.placeholder.word(OsStr::new(&proof.container))
+    }
+
     fn prove(&mut self, proof: &ContainerProof) {
         let docker = self.command(&proof.docker);
         let docker = String::from_utf8_lossy(&docker).into_owned();
-        let container = String::from_utf8_lossy(&self.placeholder.word(&OsString::from(&proof.container))).into_owned();
+        let container = String::from_utf8_lossy(&self.container(proof)).into_owned();
         let digest = &proof.digest;
         let lines = format!(
             "# The container must have been made from the pinned image, and be the same before and after the build.\n\

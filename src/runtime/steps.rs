@@ -34,13 +34,6 @@ pub enum Step {
         /// Where to.
         target: PathBuf,
     },
-    /// Run a command that has to succeed; its stdout goes to a file where one is named.
-    Run {
-        /// The command.
-        command: ToolCommand,
-        /// Where its stdout goes.
-        stdout: Option<PathBuf>,
-    },
     /// Unless the first command succeeds, run the second.
     Ensure {
         /// Succeeds when there is nothing to do.
@@ -48,7 +41,9 @@ pub enum Step {
         /// Does it.
         otherwise: ToolCommand,
     },
-    /// Prove that a Docker container runs the pinned image.
+    /// See to it that a builder runs in a container of the pinned image, and prove it.
+    Builder(Box<Builder>),
+    /// Prove once more that a Docker container is the right one, and the same as before.
     ProveContainer(ContainerProof),
 }
 
@@ -63,19 +58,34 @@ pub struct ContainerProof {
     pub digest: Digest,
     /// Whether it has to share the host's network.
     pub host_network: bool,
-    /// Removes a container that is not the right one, so that it can be made anew; `None` after the build.
-    pub replace: Option<Box<Replace>>,
 }
 
-/// How a builder that runs something else is replaced.
+/// A buildx builder. One that runs already, in the right container, is used as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replace {
-    /// Removes the builder.
-    pub remove: ToolCommand,
-    /// Makes it anew.
+pub struct Builder {
+    /// What its container has to be.
+    pub proof: ContainerProof,
+    /// The file that buildx has for each builder that it knows.
+    pub record: PathBuf,
+    /// Whether it is made for this run alone.
+    pub throw_away: bool,
+    /// Succeeds when buildx knows it, and says the version of a BuildKit that runs.
+    pub inspect: ToolCommand,
+    /// Makes it known to buildx.
     pub create: ToolCommand,
-    /// Starts it.
+    /// Makes and starts its container.
     pub start: ToolCommand,
+    /// Removes it and its container.
+    pub remove: ToolCommand,
+}
+
+/// A question that is asked while the solve runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// The command, which has to succeed.
+    pub command: ToolCommand,
+    /// Where its stdout goes.
+    pub stdout: PathBuf,
 }
 
 /// Where a runtime leaves what it learnt, all in the private directory.
@@ -112,6 +122,8 @@ pub struct Steps {
     pub prepare: Vec<Step>,
     /// The build itself; the archive is its stdout.
     pub solve: ToolCommand,
+    /// While the solve runs: what nothing before it depends on.
+    pub beside: Vec<Query>,
     /// In order, after the solve succeeded.
     pub finish: Vec<Step>,
     /// After the build, however it ended.

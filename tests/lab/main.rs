@@ -3,6 +3,7 @@
 //! An engine that is missing makes them fail. What is to be left out is named: `REPRO_TEST_ENGINES` lists the ways to build
 //! that are tested (`none` for no test here), and each run prints which they are.
 
+mod builder;
 mod checked;
 mod context;
 mod dry;
