@@ -380,7 +380,7 @@ pub fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
 }
 
-/// `BASE=…` of the laboratory's Debian, as build arguments.
+/// `BASE=…` of the laboratory's small base, as build arguments.
 pub fn base() -> Vec<OsString> {
-    vec!["--build-arg".into(), format!("BASE={}", lab("LAB_BASE")).into()]
+    vec!["--build-arg".into(), format!("BASE={}", lab("LAB_BASE_SMALL")).into()]
 }

@@ -16,6 +16,7 @@ cmd_env() {
     print_variable REPRO_BUILDKIT_IMAGE "$(image_reference moby/buildkit:v0.19.0)"
     print_variable LAB_REGISTRY "$LAB_REGISTRY"
     print_variable LAB_BASE "$(image_reference debian:bookworm)"
+    print_variable LAB_BASE_SMALL "$(image_reference small:latest)"
     print_variable LAB_BASE_ZSTD "$(image_reference debian:zstd)"
     print_variable LAB_BASE_UNREWRITTEN "$(image_reference debian:unrewritten)"
     print_variable LAB_APT "http://127.0.0.1:$LAB_APT_PORT"

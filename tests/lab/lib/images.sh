@@ -2,6 +2,8 @@
 # The images of the laboratory, written as OCI layouts without any engine, so that their digests depend on nothing but
 # the Debian packages and programs in them.
 
+BUSYBOX=/usr/bin/busybox
+
 up_images() {
     local base version place
     base=$(base_rootfs)
@@ -11,6 +13,8 @@ up_images() {
     push_layout "$place" debian zstd
     place=$(cached image-debian-unrewritten "$(key_of "${base##*/}" "$(image_code)" "$(declare -f unrewritten_image)")" unrewritten_image "$base/rootfs.tar")
     push_layout "$place" debian unrewritten
+    place=$(cached image-small "$(key_of "${base##*/}" "$(sha256sum <"$BUSYBOX")" "$(image_code)" "$(declare -f small_image)")" small_image "$base/rootfs.tar")
+    push_layout "$place" small latest
     for version in "${LAB_BUILDKIT_VERSIONS[@]}"; do
         publish_buildkit_images "$version"
     done
@@ -78,6 +82,26 @@ debian_image() {
     oci_finish "$place" "$(jq -cn --arg time "$(rfc3339 "$LAB_EPOCH")" '{
         created: $time, config: {Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], Cmd: ["bash"]},
         history: [{created: $time, created_by: "mmdebstrap --variant=minbase bookworm"}]}')"
+}
+
+# A base of one megabyte, for the many tests that need a shell and the users of Debian but nothing else of it: each build
+# reads and writes its base once.
+small_image() {
+    local rootfs=$1 place=$2 files=$2/files applet
+    mkdir -p "$files"/{bin,dev,etc,proc,root,run,srv,sys,tmp,usr/bin,usr/local/bin,var/cache}
+    chmod 1777 "$files/tmp"
+    install -m 755 "$BUSYBOX" "$files/bin/busybox"
+    for applet in $("$BUSYBOX" --list); do
+        [[ $applet == busybox ]] || ln -s busybox "$files/bin/$applet"
+    done
+    tar -xOf "$rootfs" ./etc/passwd >"$files/etc/passwd"
+    tar -xOf "$rootfs" ./etc/group >"$files/etc/group"
+    pack "$files" "$place/files.tar"
+    oci_layer "$place" "$place/files.tar" gzip
+    rm -rf "$files" "$place/files.tar"
+    oci_finish "$place" "$(jq -cn --arg time "$(rfc3339 "$LAB_EPOCH")" '{
+        created: $time, config: {Env: ["PATH=/usr/local/bin:/usr/bin:/bin"], Cmd: ["sh"]},
+        history: [{created: $time, created_by: "busybox --install"}]}')"
 }
 
 # A base that was built with epoch 0 but without rewriting timestamps: its configuration looks like that of a
