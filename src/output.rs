@@ -196,7 +196,15 @@ impl Place {
             last_access: keep(before.st_atime, before.st_atime_nsec),
             last_modification: keep(before.st_mtime, before.st_mtime_nsec),
         };
-        rustix::fs::utimensat(rustix::fs::CWD, &self.directory, &times, rustix::fs::AtFlags::empty())?;
+        if let Err(error) =
+            rustix::fs::utimensat(rustix::fs::CWD, &self.directory, &times, rustix::fs::AtFlags::empty())
+        {
+            // Only the owner of a directory may do this.
+            let directory = self.directory.display();
+            tracing::warn!(
+                "the modification time of `{directory}` in the build context cannot be put back ({error}): with an epoch later than it, the next build differs"
+            );
+        }
         Ok(())
     }
 }

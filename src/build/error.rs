@@ -46,6 +46,12 @@ pub enum BuildError {
     /// There is no home directory.
     #[error("neither HOME nor XDG_STATE_HOME and XDG_CACHE_HOME are set, so there is no place for caches and builders")]
     NoHome,
+    /// There is no place for temporary files.
+    #[error("there is no directory for temporary files outside of the context `{path}` with a path short enough for a socket", path = .0.display())]
+    NoTemporary(PathBuf),
+    /// The path of our state has characters that overlayfs cannot mount.
+    #[error("`{path}` holds a comma, colon, quote or backslash, and overlayfs cannot mount layers below such a path", path = .0.display())]
+    StatePath(PathBuf),
     /// A file or directory of our own cannot be made or locked.
     #[error("cannot use `{path}`", path = path.display())]
     Own {
@@ -123,7 +129,7 @@ impl Diagnose for BuildError {
             return interruption.status();
         }
         match self {
-            Self::Pin(_) | Self::NotHere { .. } => ExitStatus::Usage,
+            Self::Pin(_) | Self::NotHere { .. } | Self::NoTemporary(_) | Self::StatePath(_) => ExitStatus::Usage,
             Self::Output(error) => error.status(),
             Self::Binaries(error) => error.status(),
             Self::Failed { .. } | Self::NotAsAsked(_) => ExitStatus::BuildFailed,
@@ -155,6 +161,10 @@ impl Diagnose for BuildError {
             }
             Self::NotHere { .. } => "leave it out, or choose the runtime that it is for with `--runtime`",
             Self::NoHome => "set HOME",
+            Self::NoTemporary(_) => {
+                "set TMPDIR to a directory outside of the context, with a path of at most 64 characters"
+            }
+            Self::StatePath(_) => "set XDG_STATE_HOME to another directory",
             Self::Own { .. } => "look at its permissions and at the free space there (`df`)",
             Self::Failed { .. } => "the builder's own words above say what is wrong; `-v` shows what repro ran",
             Self::Write(_) => "look at the free space there (`df`), or choose another place with `--output`",

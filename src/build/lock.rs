@@ -14,22 +14,36 @@ use crate::runtime::interrupt::Interrupt;
 /// How often a lock that another build holds is asked for again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes the lock of the daemon's state, and that of the context; held until the files are dropped.
-///
-/// A build that writes into its own context excludes every other build of that context: what it writes would be read.
-pub async fn take_locks(
-    prepared: &Prepared,
-    grounds: &Grounds,
-    interrupt: &Interrupt,
-) -> Result<Vec<File>, BuildError> {
-    let key = Digest::of(prepared.plan.context.as_os_str().as_encoded_bytes());
-    let path = grounds.state.join("locks").join(format!("context-{}", key.short()));
-    let exclusive = grounds.writes_into_context();
-    let mut locks = vec![take(&path, exclusive, "this context, into which one of them writes", interrupt).await?];
-    if let Some((path, what)) = &prepared.steps.lock {
-        locks.push(take(path, true, what, interrupt).await?);
+/// The locks of one build; dropping them lets others go on.
+pub struct Locks {
+    _context: File,
+    daemon: Option<File>,
+    only_to_prepare: bool,
+}
+
+impl Locks {
+    /// Takes the lock of the context, and that of the daemon's state.
+    ///
+    /// A build that writes into its own context excludes every other build of that context: what it writes would be read.
+    pub async fn take(prepared: &Prepared, grounds: &Grounds, interrupt: &Interrupt) -> Result<Self, BuildError> {
+        let key = Digest::of(prepared.plan.context.as_os_str().as_encoded_bytes());
+        let path = grounds.state.join("locks").join(format!("context-{}", key.short()));
+        let what = "this context, into which one of them writes";
+        let context = take(&path, grounds.writes_into_context(), what, interrupt).await?;
+        let lock = prepared.steps.lock.as_ref();
+        let daemon = match lock {
+            Some(lock) => Some(take(&lock.path, true, lock.what, interrupt).await?),
+            None => None,
+        };
+        Ok(Self { _context: context, daemon, only_to_prepare: lock.is_some_and(|lock| lock.only_to_prepare) })
     }
-    Ok(locks)
+
+    /// The solve begins: a daemon that is shared may be used by others now.
+    pub fn prepared(&mut self) {
+        if self.only_to_prepare {
+            self.daemon = None;
+        }
+    }
 }
 
 async fn take(path: &Path, exclusive: bool, what: &str, interrupt: &Interrupt) -> Result<File, BuildError> {

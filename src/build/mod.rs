@@ -15,6 +15,7 @@ pub use self::error::BuildError;
 pub use self::outcome::{BuildOutcome, BuiltManifest, BuiltWith};
 pub use self::prepare::Prepared;
 
+use self::lock::Locks;
 use crate::environment::Environment;
 use crate::runtime::execute::Executor;
 use crate::runtime::interrupt::Interrupt;
@@ -49,9 +50,9 @@ async fn run_once(
     let runtime = prepare::choose_runtime(settings, environment, interrupt).await?;
     let site = prepare::Grounds::make(settings, environment)?;
     let mut prepared = Prepared::new(settings, environment, interrupt, runtime, &site.names()).await?;
-    let _locks = lock::take_locks(&prepared, &site, interrupt).await?;
+    let mut locks = Locks::take(&prepared, &site, interrupt).await?;
     let mut executor = Executor { environment, interrupt, engine: prepared.take_engine(), identity: None };
-    let result = solve::build(&prepared, &site, &mut executor).await;
+    let result = solve::build(&prepared, &site, &mut executor, &mut locks).await;
     if result.is_err() {
         executor.clean_up(&prepared.steps.abort).await;
     }

@@ -21,6 +21,9 @@ use crate::runtime::steps::Steps;
 use crate::runtime::{Site, binaries, binaries_options, buildkitd, docker, podman};
 use crate::settings::{BuildSettings, Output, RuntimeName};
 
+/// What is left of a socket's 107 bytes for the directory of temporary files.
+const LONGEST_TEMPORARY: usize = 64;
+
 /// The paths and texts that belong to one run.
 #[derive(Debug, Clone)]
 pub struct Names {
@@ -64,12 +67,8 @@ impl Grounds {
         for path in [&state, &cache] {
             refuse_in_context(&settings.context, &resolved(path))?;
         }
-        let temporary = resolved(&environment.path("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp")));
-        // A context that holds the directory for temporary files would see this build's own.
-        let parent = if temporary.starts_with(&settings.context) { &scratch } else { &temporary };
         let unique = random_text()?;
-        let private = tempfile::Builder::new().prefix(&format!("repro.{unique}")).rand_bytes(0).tempdir_in(parent);
-        let private = private.map_err(|source| BuildError::Own { path: parent.clone(), source })?;
+        let private = private_directory(settings, environment, &unique)?;
         let place = |path: &PathBuf| Place::prepare(path, &settings.context, &scratch);
         let archive = match &settings.output.value {
             Output::Stdout => None,
@@ -91,6 +90,19 @@ impl Grounds {
     pub fn writes_into_context(&self) -> bool {
         [&self.archive, &self.metadata].into_iter().flatten().any(Place::is_in_context)
     }
+}
+
+/// A directory for the files of this run alone.
+///
+/// A context that holds the directory for temporary files would see this build's own; and a socket's path has at most 107
+/// bytes, which a long TMPDIR uses up.
+fn private_directory(settings: &BuildSettings, environment: &Environment, unique: &str) -> Result<TempDir, BuildError> {
+    let candidates = [environment.path("TMPDIR"), Some(PathBuf::from("/tmp")), environment.path("XDG_RUNTIME_DIR")];
+    let resolved = candidates.into_iter().flatten().filter_map(|path| path.canonicalize().ok());
+    let usable = |path: &PathBuf| !path.starts_with(&settings.context) && path.as_os_str().len() <= LONGEST_TEMPORARY;
+    let parent = resolved.into_iter().find(usable).ok_or_else(|| BuildError::NoTemporary(settings.context.clone()))?;
+    let private = tempfile::Builder::new().prefix(&format!("repro.{unique}")).rand_bytes(0).tempdir_in(&parent);
+    private.map_err(|source| BuildError::Own { path: parent, source })
 }
 
 fn refuse_in_context(context: &Path, path: &Path) -> Result<(), OutputError> {
@@ -186,6 +198,7 @@ impl Prepared {
             Runtime::Docker { config, engine, .. } => (docker::steps(&plan, &site, &config), Some(engine)),
             Runtime::Podman { .. } => (podman::steps(&plan, &site, variant), None),
             Runtime::Buildkitd { .. } => {
+                check_state_path(&names.state)?;
                 let options = binaries_options(environment);
                 let work = binaries::ensure(&plan.pin.source, &names.cache, &options);
                 let binaries = tokio::select! {
@@ -213,6 +226,15 @@ impl Prepared {
     pub fn take_engine(&mut self) -> Option<Engine> {
         self.engine.take()
     }
+}
+
+/// overlayfs takes the paths of its layers as options, with commas and colons between them.
+fn check_state_path(state: &Path) -> Result<(), BuildError> {
+    let odd = |byte: &u8| matches!(byte, b',' | b':' | b'\\' | b'"');
+    if state.as_os_str().as_encoded_bytes().iter().any(odd) {
+        return Err(BuildError::StatePath(state.to_owned()));
+    }
+    Ok(())
 }
 
 /// The image as engines pull it: by digest alone, because some refuse a tag beside it.

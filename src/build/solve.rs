@@ -7,6 +7,7 @@ use tempfile::NamedTempFile;
 
 use super::check::{Findings, check};
 use super::error::BuildError;
+use super::lock::Locks;
 use super::outcome::BuildOutcome;
 use super::prepare::{Grounds, Prepared};
 use crate::image::{Image, ImageError, ReadOptions, read_archive};
@@ -19,10 +20,12 @@ pub async fn build(
     prepared: &Prepared,
     grounds: &Grounds,
     executor: &mut Executor<'_>,
+    locks: &mut Locks,
 ) -> Result<BuildOutcome, BuildError> {
     for step in &prepared.steps.prepare {
         executor.step(step).await?;
     }
+    locks.prepared();
     for place in [&grounds.archive, &grounds.metadata].into_iter().flatten() {
         place.remove_stale()?;
     }

@@ -10,7 +10,7 @@ use super::buildctl::{
 };
 use super::command::ToolCommand;
 use super::script::quote;
-use super::steps::{Documents, Findings, Step, Steps, joined};
+use super::steps::{Documents, Findings, Lock, Step, Steps, joined};
 use super::{Site, configuration_slug};
 use crate::plan::{BuildPlan, SecretSource};
 
@@ -52,7 +52,11 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: b
             provenance: Some(work.join(PROVENANCE)),
             documents: Documents::Directory(work.join(BLOBS)),
         },
-        lock: (!plan.no_cache).then(|| (site.state.join("locks").join(&name), "the cache of this BuildKit")),
+        lock: (!plan.no_cache).then(|| Lock {
+            path: site.state.join("locks").join(&name),
+            what: "the cache of this BuildKit",
+            only_to_prepare: false,
+        }),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::buildctl::{METADATA, VERSION, exporter_options};
 use super::command::ToolCommand;
 use super::docker_config::DockerConfig;
-use super::steps::{ContainerProof, Documents, Findings, Replace, Step, Steps, csv_field, joined};
+use super::steps::{ContainerProof, Documents, Findings, Lock, Replace, Step, Steps, csv_field, joined};
 use super::{Site, configuration_slug};
 use crate::plan::{AnnotationTarget, BuildPlan, SecretSource};
 
@@ -99,7 +99,11 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
             provenance: None,
             documents: Documents::Container { name: container, state: "/var/lib/buildkit".to_owned() },
         },
-        lock: None,
+        lock: (!plan.no_cache).then(|| Lock {
+            path: site.state.join("locks").join(&builder),
+            what: "this builder",
+            only_to_prepare: true,
+        }),
     }
 }
 

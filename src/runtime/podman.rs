@@ -9,7 +9,7 @@ use super::buildctl::{
 };
 use super::command::ToolCommand;
 use super::script::quote;
-use super::steps::{Documents, Findings, Step, Steps, csv_field, joined};
+use super::steps::{Documents, Findings, Lock, Step, Steps, csv_field, joined};
 use super::{Site, configuration_slug};
 use crate::pin::Variant;
 use crate::plan::{BuildPlan, SecretSource};
@@ -79,8 +79,11 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
             provenance: Some(work.join(PROVENANCE)),
             documents: Documents::Directory(work.join(BLOBS)),
         },
-        lock: (!plan.no_cache)
-            .then(|| (site.state.join("locks").join(&volume), "the cache of this BuildKit in Podman")),
+        lock: (!plan.no_cache).then(|| Lock {
+            path: site.state.join("locks").join(&volume),
+            what: "the cache of this BuildKit in Podman",
+            only_to_prepare: false,
+        }),
     }
 }
 
@@ -107,7 +110,8 @@ fn run_command(
         .arg("--log-driver=none")
         // Podman hands the caller's proxies to every container unless told not to.
         .arg("--http-proxy=false")
-        .arg(joined("--name", container));
+        .arg(joined("--name", container))
+        .arg(joined("--label", state_label(site.state)));
     if variant == Variant::Rootless {
         run = run.args(["--userns=keep-id:uid=1000,gid=1000", "--security-opt=seccomp=unconfined"]);
         run = run.arg("--security-opt=apparmor=unconfined");
@@ -135,6 +139,13 @@ fn run_command(
         }
     }
     run.args(["--entrypoint=sh", "--"]).arg(site.image).arg(format!("{WORK}/{SCRIPT}"))
+}
+
+/// Tells whose container it is, so that leftovers can be found.
+fn state_label(state: &Path) -> OsString {
+    let mut label = OsString::from("repro.state=");
+    label.push(state);
+    label
 }
 
 /// A bind mount; the path is a field of comma-separated values, so it is quoted where it has to be.

@@ -120,8 +120,19 @@ pub struct Steps {
     pub abort: Vec<ToolCommand>,
     /// What the runtime leaves behind for the checks.
     pub findings: Findings,
-    /// A file that two builds must not have at the same time, with what it protects.
-    pub lock: Option<(PathBuf, &'static str)>,
+    /// What two builds must not do at the same time.
+    pub lock: Option<Lock>,
+}
+
+/// A file that one build has at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    /// The file.
+    pub path: PathBuf,
+    /// What it protects, for those who wait.
+    pub what: &'static str,
+    /// Whether it is held only until the solve begins: a daemon that serves several builds at once is made by one.
+    pub only_to_prepare: bool,
 }
 
 /// `--flag=value` as one argument, for values that may not be UTF-8 or may begin with a dash.

@@ -12,7 +12,7 @@ fn way() -> Option<Way> {
 #[test]
 fn a_changed_byte_of_a_real_archive_is_found() {
     let Some(way) = way() else { return };
-    let bench = Bench::new("tampered");
+    let bench = Bench::shared("tampered", way);
     let context = bench.context("context", &[("f", "some content"), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
     let archive = bench.output(way, "image.tar");
     bench.build(way, &archive, &words(&["--sde", "0"]), &context);
@@ -29,7 +29,8 @@ fn a_changed_byte_of_a_real_archive_is_found() {
     while at + 512 <= original.len() && original[at] != 0 {
         let size = usize::from_str_radix(std::str::from_utf8(&original[at + 124..at + 135]).unwrap(), 8).unwrap();
         let name = String::from_utf8_lossy(&original[at..at + 100]).trim_end_matches('\0').to_owned();
-        if size > 0 && name != "oci-layout" {
+        // The other members are named by no digest: what is wrong there shows in what they say.
+        if size > 0 && name.starts_with("blobs/") {
             let mut bytes = original.clone();
             bytes[at + 512 + size / 2] ^= 1;
             let output = analyze(&bytes);
@@ -38,14 +39,14 @@ fn a_changed_byte_of_a_real_archive_is_found() {
         }
         at += 512 + size.div_ceil(512) * 512;
     }
-    assert!(tampered >= 5, "index, manifest.json, manifest, config, layer: {tampered}");
+    assert_eq!(tampered, 3, "manifest, config, layer");
 }
 
 #[test]
 fn a_base_with_an_epoch_but_without_rewriting_is_no_fault_of_the_build() {
     for way in ways() {
         for media_types in ["docker", "oci"] {
-            let bench = Bench::new("unrewritten");
+            let bench = Bench::shared("unrewritten", *way);
             let context =
                 bench.context("context", &[("f", "x"), ("Dockerfile", "ARG BASE\nFROM $BASE\nCOPY f /new/\n")]);
             let mut arguments = words(&["--sde", "0", "--media-types", media_types, "--build-arg"]);
@@ -60,7 +61,7 @@ fn a_base_with_an_epoch_but_without_rewriting_is_no_fault_of_the_build() {
 #[test]
 fn the_version_of_the_builder_is_held_against_the_tag() {
     for way in ways() {
-        let bench = Bench::new("version");
+        let bench = Bench::shared("version", *way);
         let context = bench.context("context", &[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
         let output = bench.output(*way, "image.tar");
         let mut command = bench.repro(*way);
@@ -77,7 +78,7 @@ fn the_version_of_the_builder_is_held_against_the_tag() {
 #[test]
 fn a_failed_build_leaves_no_archive_not_even_the_old_one() {
     for way in ways() {
-        let bench = Bench::new("failed");
+        let bench = Bench::shared("failed", *way);
         let context = bench.context("context", &[("Dockerfile", "ARG BASE\nFROM $BASE\nRUN exit 7\n")]);
         let output = bench.output(*way, "image.tar");
         fs::write(&output, "the archive of an earlier build").unwrap();

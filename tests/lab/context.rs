@@ -30,7 +30,7 @@ fn file_in_image(bench: &Bench, way: Way, archive: &Path, member: &str) -> Strin
 #[test]
 fn a_changed_file_of_the_same_size_and_time_is_never_served_stale() {
     for way in ways() {
-        let bench = Bench::new("stale");
+        let bench = Bench::shared("stale", *way);
         let context = bench.context("context", &[("Dockerfile", "FROM scratch\nCOPY f /f\n")]);
         for contents in ["aaaa", "bbbb", "cccc"] {
             write_like(&context.join("f"), contents);
@@ -44,12 +44,12 @@ fn a_changed_file_of_the_same_size_and_time_is_never_served_stale() {
 #[test]
 fn two_projects_with_files_of_the_same_size_and_time_get_their_own() {
     for way in ways() {
-        let bench = Bench::new("two-projects");
+        let bench = Bench::shared("two projects", *way);
         let parents = [bench.directory("one"), bench.directory("two")];
         for (parent, contents) in parents.iter().zip(["1111", "2222"]) {
             // The same name as well: buildx takes the base name of the context as its key.
             let context = parent.join("app");
-            fs::create_dir(&context).unwrap();
+            fs::create_dir_all(&context).unwrap();
             write_like(&context.join("f"), contents);
             write_like(&context.join("Dockerfile"), "FROM scratch\nCOPY f /f\n");
         }
@@ -66,7 +66,7 @@ fn two_projects_with_files_of_the_same_size_and_time_get_their_own() {
 #[test]
 fn the_output_is_never_an_input() {
     for way in ways() {
-        let bench = Bench::new("output");
+        let bench = Bench::shared("output", *way);
         let dockerfile = "FROM scratch\nCOPY . /\n";
         let outside = bench.context("outside", &[("f", "x"), ("Dockerfile", dockerfile)]);
         let inside = bench.context("inside", &[("f", "x"), ("Dockerfile", dockerfile)]);
@@ -76,7 +76,7 @@ fn the_output_is_never_an_input() {
             for path in [context.join("f"), context.join("Dockerfile"), context.clone()] {
                 File::open(path).unwrap().set_modified(old).unwrap();
             }
-            crate::harness::open_to_all(context, 0o777);
+            bench.give(*way, context);
         }
         let sde = words(&["--sde", "1700000000"]);
         let expected = bench.build(*way, &bench.output(*way, "image.tar"), &sde, &outside);

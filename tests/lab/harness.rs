@@ -6,8 +6,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The ways to build: a runtime, and who runs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,42 +112,95 @@ pub fn as_way(way: Way, variables: &[(&str, &OsStr)], program: &Path) -> Command
     command
 }
 
-/// A place of one test, readable by the plain user, with builders and caches that no other test has.
+/// A home for builds, readable by the plain user, with builders and caches that no other home has.
 ///
 /// What makes them its own is a line in the buildkitd.toml: builders belong to one configuration. Dropping it removes them.
-pub struct Bench {
+struct Home {
     root: PathBuf,
+    tmp: PathBuf,
     binary: PathBuf,
     toml: PathBuf,
 }
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
-impl Bench {
-    pub fn new(name: &str) -> Self {
+impl Home {
+    fn new() -> Self {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let root = PathBuf::from(lab("LAB_SHARE")).join(format!("test-{}-{number}-{name}", std::process::id()));
-        fs::create_dir_all(&root).unwrap();
-        open_to_all(&root, 0o755);
+        let root = PathBuf::from(lab("LAB_SHARE")).join(format!("test-{}-{number}", std::process::id()));
+        make_directory(&root, 0o755);
         let binary = root.join("repro");
         fs::copy(env!("CARGO_BIN_EXE_repro"), &binary).unwrap();
         let toml = root.join("buildkitd.toml");
         let base = fs::read_to_string(lab("LAB_BUILDKITD_TOML")).unwrap();
         fs::write(&toml, format!("# {}\n{base}", root.display())).unwrap();
-        let bench = Self { root, binary, toml };
         for user in ["root", "user"] {
-            let directory = bench.root.join(user);
-            fs::create_dir_all(&directory).unwrap();
-            open_to_all(&directory, if user == "user" { 0o777 } else { 0o755 });
+            make_directory(&root.join(user), 0o777);
         }
-        bench
+        // Short: a socket's path has at most 107 bytes.
+        let tmp = PathBuf::from(format!("/tmp/repro-test.{}.{number}", std::process::id()));
+        make_directory(&tmp, 0o1777);
+        Self { root, tmp, binary, toml }
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        remove(&self.root, &self.tmp);
+    }
+}
+
+/// The place of one test: a directory in a home.
+pub struct Bench {
+    home: Arc<Home>,
+    place: PathBuf,
+}
+
+impl Bench {
+    /// A place in the home that all tests share which need no builder of their own: making one takes seconds. It stays until
+    /// the next run.
+    pub fn shared(name: &str, way: Way) -> Self {
+        static SHARED: OnceLock<Arc<Home>> = OnceLock::new();
+        let home = SHARED.get_or_init(|| {
+            remove_leftovers();
+            Arc::new(Home::new())
+        });
+        Self::at(home.clone(), &format!("{name}, {}", way.name()))
+    }
+
+    /// A place with builders and caches of its own.
+    pub fn alone(name: &str) -> Self {
+        Self::at(Arc::new(Home::new()), name)
+    }
+
+    fn at(home: Arc<Home>, name: &str) -> Self {
+        let place = home.root.join(name);
+        make_directory(&place, 0o755);
+        for user in ["root", "user"] {
+            make_directory(&place.join(user), 0o777);
+        }
+        Self { home, place }
+    }
+
+    /// The directory of temporary files.
+    pub fn temporary(&self) -> &Path {
+        &self.home.tmp
+    }
+
+    /// What stands in every path and command line of this home.
+    pub fn home(&self) -> &Path {
+        &self.home.root
+    }
+
+    /// Where a way keeps its builders and caches.
+    pub fn state(&self, way: Way) -> PathBuf {
+        self.home.root.join(user(way)).join("state/repro")
     }
 
     /// A directory that both users can read, and whose name says what it is for.
     pub fn directory(&self, name: &str) -> PathBuf {
-        let directory = self.root.join(name);
-        fs::create_dir_all(&directory).unwrap();
-        open_to_all(&directory, 0o755);
+        let directory = self.place.join(name);
+        make_directory(&directory, 0o755);
         directory
     }
 
@@ -162,33 +215,43 @@ impl Bench {
 
     /// Where a way's results go.
     pub fn output(&self, way: Way, name: &str) -> PathBuf {
-        self.root.join(if way.is_rootless() { "user" } else { "root" }).join(format!("{}-{name}", way.name()))
+        self.place.join(user(way)).join(format!("{}-{name}", way.name()))
+    }
+
+    /// Makes a directory, without what is in it, belong to who runs the way.
+    pub fn give(&self, way: Way, directory: &Path) {
+        if way.is_rootless() {
+            assert!(Command::new("chown").arg(lab("LAB_USER")).arg(directory).status().unwrap().success());
+        }
     }
 
     /// `repro` for a way, with a home of this bench.
     pub fn repro(&self, way: Way) -> Command {
-        self.program(way, &self.binary)
+        self.program(way, &self.home.binary)
     }
 
     /// Another program with the same environment.
     pub fn program(&self, way: Way, program: &Path) -> Command {
-        let home = self.root.join(if way.is_rootless() { "user" } else { "root" });
-        let (state, cache) = (home.join("state"), self.cache(way));
-        let variables = [("XDG_STATE_HOME", state.as_os_str()), ("XDG_CACHE_HOME", cache.as_os_str())];
+        let state = self.home.root.join(user(way)).join("state");
+        let cache = Self::cache(way);
+        let variables = [
+            ("XDG_STATE_HOME", state.as_os_str()),
+            ("XDG_CACHE_HOME", cache.as_os_str()),
+            ("TMPDIR", self.home.tmp.as_os_str()),
+        ];
         let mut command = as_way(way, &variables, program);
         command.env_remove("REPRO_BUILDKIT_IMAGE").env_remove("SOURCE_DATE_EPOCH");
         command
     }
 
     /// The binaries of BuildKit are checked at each use and may be shared between tests.
-    fn cache(&self, way: Way) -> PathBuf {
+    fn cache(way: Way) -> PathBuf {
         let share = PathBuf::from(lab("LAB_SHARE")).join("test-cache");
-        let cache = share.join(if way.is_rootless() { "user" } else { "root" });
+        let cache = share.join(user(way));
         if !cache.exists() {
             fs::create_dir_all(&cache).unwrap();
             if way.is_rootless() {
-                let user = lab("LAB_USER");
-                assert!(Command::new("chown").arg(&user).arg(&cache).status().unwrap().success());
+                assert!(Command::new("chown").arg(lab("LAB_USER")).arg(&cache).status().unwrap().success());
             }
         }
         cache
@@ -201,7 +264,7 @@ impl Bench {
         let mut arguments: Vec<OsString> =
             ["build", "--runtime", way.runtime(), "--builder-network", "host"].map(OsString::from).to_vec();
         arguments.extend(["--buildkit-image".into(), lab(variable).into()]);
-        arguments.extend(["--buildkitd-config".into(), self.toml.clone().into_os_string()]);
+        arguments.extend(["--buildkitd-config".into(), self.home.toml.clone().into_os_string()]);
         if way == Way::PodmanRootless {
             arguments.push("--rootless".into());
         }
@@ -222,30 +285,49 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let state = self.root.join("root/state/repro");
-        for instance in names(&state.join("buildx/instances")) {
-            let _ = Command::new("docker")
-                .env("BUILDX_CONFIG", state.join("buildx"))
-                .args(["buildx", "rm", "--force", &instance])
-                .output();
+/// Removes what runs left behind that are over.
+fn remove_leftovers() {
+    let share = PathBuf::from(lab("LAB_SHARE"));
+    for name in names(&share) {
+        let Some((pid, number)) = name.strip_prefix("test-").and_then(|rest| rest.split_once('-')) else { continue };
+        if !Path::new("/proc").join(pid).exists() {
+            remove(&share.join(&name), &PathBuf::from(format!("/tmp/repro-test.{pid}.{number}")));
         }
-        for way in [Way::Podman, Way::PodmanUser] {
-            let home = self.root.join(if way.is_rootless() { "user" } else { "root" });
-            for lock in names(&home.join("state/repro/locks")) {
-                if lock.starts_with("repro-") {
-                    let _ = as_way(way, &[], Path::new("podman")).args(["volume", "rm", "--force", &lock]).output();
-                }
+    }
+}
+
+/// Removes a bench: its builders, its volumes, its files.
+fn remove(root: &Path, tmp: &Path) {
+    let state = root.join("root/state/repro");
+    for instance in names(&state.join("buildx/instances")) {
+        let _ = Command::new("docker")
+            .env("BUILDX_CONFIG", state.join("buildx"))
+            .args(["buildx", "rm", "--force", &instance])
+            .output();
+    }
+    for way in [Way::Podman, Way::PodmanUser] {
+        for lock in names(&root.join(user(way)).join("state/repro/locks")) {
+            if lock.starts_with("repro-") {
+                let _ = as_way(way, &[], Path::new("podman")).args(["volume", "rm", "--force", &lock]).output();
             }
         }
-        let _ = Command::new("rm").arg("-rf").arg(&self.root).output();
     }
+    let _ = Command::new("rm").arg("-rf").args([root, tmp]).output();
 }
 
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Who runs a way, as a directory's name.
+const fn user(way: Way) -> &'static str {
+    if way.is_rootless() { "user" } else { "root" }
+}
+
+fn make_directory(path: &Path, mode: u32) {
+    fs::create_dir_all(path).unwrap();
+    open_to_all(path, mode);
 }
 
 pub fn open_to_all(path: &Path, mode: u32) {

@@ -89,7 +89,7 @@ fn every_way_gives_one_digest() {
     if ways().is_empty() {
         return;
     }
-    let (bench, apart) = (Bench::new("corpus"), Bench::new("corpus-apart"));
+    let (bench, apart) = (Bench::alone("corpus"), Bench::alone("corpus-apart"));
     let first = Corpus::make(&bench, "corpus");
     let copy = Corpus::make(&bench, "copy of the corpus");
     copy.touch();
@@ -128,7 +128,7 @@ fn every_way_gives_one_digest() {
 #[test]
 fn throw_away_state_gives_the_same_digest_and_keeps_nothing() {
     for way in ways() {
-        let bench = Bench::new("no-cache");
+        let bench = Bench::shared("no cache", *way);
         let context = bench.context(
             "context",
             &[("f", "x"), ("Dockerfile", "ARG BASE\nFROM $BASE\nCOPY f /\nRUN date > /dev/null; echo made > /made\n")],
@@ -139,8 +139,7 @@ fn throw_away_state_gives_the_same_digest_and_keeps_nothing() {
         arguments.push("--no-cache".into());
         let cold = bench.build(*way, &bench.output(*way, "cold.tar"), &arguments, &context);
         assert_eq!(kept.digest(), cold.digest(), "{}", way.name());
-        let state = if way.is_rootless() { "user" } else { "root" };
-        let left = bench.directory(state).join("state/repro/throw-away");
+        let left = bench.state(*way).join("throw-away");
         let left = fs::read_dir(left).map(Iterator::count).unwrap_or_default();
         assert_eq!(left, 0, "{} left throw-away state behind", way.name());
     }

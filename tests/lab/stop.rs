@@ -26,25 +26,29 @@ fn lines(command: &mut Command) -> Vec<String> {
 impl Traces {
     /// Everything of this bench: its root is in each path and command line that belongs to it.
     fn of(bench: &Bench, way: Way) -> Self {
-        let root = bench.directory(".").canonicalize().unwrap();
-        let root = root.to_string_lossy().into_owned();
+        let root = bench.home().to_string_lossy().into_owned();
         let engine = if way == Way::Docker { "docker" } else { "podman" };
-        let all = if way.runtime() == "buildkitd" {
+        let containers = if way.runtime() == "buildkitd" {
             Vec::new()
         } else {
-            lines(as_way(way, &[], Path::new(engine)).args(["ps", "--all", "--format", "{{.Names}} {{.Status}}"]))
+            let label = format!("label=repro.state={}", bench.state(way).display());
+            lines(as_way(way, &[], Path::new(engine)).args([
+                "ps",
+                "--all",
+                "--filter",
+                &label,
+                "--format",
+                "{{.Names}}",
+            ]))
         };
-        // A builder of Docker is kept; what is removed is the container of one build.
-        let containers = all.into_iter().filter(|line| line.starts_with("repro-")).collect();
         let processes = lines(Command::new("ps").args(["-eo", "args"]));
-        let temporary =
-            std::fs::read_dir("/tmp").unwrap().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let temporary = std::fs::read_dir(bench.temporary()).unwrap().flatten();
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
         Self {
             containers,
             processes: processes.into_iter().filter(|line| line.contains(&root)).collect(),
             mounts: mounts.lines().filter(|line| line.contains(&root)).count(),
-            temporary: temporary.filter(|name| name.starts_with("repro.")).collect(),
+            temporary: temporary.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
         }
     }
 }
@@ -61,7 +65,7 @@ fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 fn a_signal_ends_the_build_and_leaves_nothing() {
     for way in ways() {
         for (signal, status) in [("INT", 130), ("TERM", 143)] {
-            let bench = Bench::new("stop");
+            let bench = Bench::alone("stop");
             let dockerfile = "ARG BASE\nFROM $BASE\nRUN echo the-run-has-begun; tail -f /dev/null\n";
             let context = bench.context("context", &[("Dockerfile", dockerfile)]);
             let before = Traces::of(&bench, *way);
@@ -93,9 +97,7 @@ fn a_signal_ends_the_build_and_leaves_nothing() {
             let ended = child.wait().unwrap();
             assert_eq!(ended.code(), Some(status), "{} {signal}: {}", way.name(), String::from_utf8_lossy(&text));
             wait_for("the processes to end", || Traces::of(&bench, *way).processes == before.processes);
-            let mut after = Traces::of(&bench, *way);
-            after.temporary.retain(|name| !before.temporary.contains(name));
-            assert_eq!(after, Traces { temporary: Vec::new(), ..before }, "{} {signal}", way.name());
+            assert_eq!(Traces::of(&bench, *way), before, "{} {signal}", way.name());
             assert!(!output.exists());
         }
     }
@@ -103,7 +105,7 @@ fn a_signal_ends_the_build_and_leaves_nothing() {
 
 /// The processes that are `repro build` of this bench.
 fn pids_of(bench: &Bench) -> Vec<String> {
-    let binary = bench.directory(".").canonicalize().unwrap().join("repro");
+    let binary = bench.home().canonicalize().unwrap().join("repro");
     let mut pids = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let link = std::fs::read_link(entry.path().join("exe"));

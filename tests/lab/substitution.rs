@@ -5,7 +5,7 @@ use crate::harness::{Bench, lab, ways, words};
 #[test]
 fn a_base_in_another_compression_in_the_cache_does_not_reach_the_image() {
     for way in ways() {
-        let (bench, clean) = (Bench::new("substitution"), Bench::new("substitution-clean"));
+        let (bench, clean) = (Bench::alone("substitution"), Bench::alone("substitution-clean"));
         let arguments = |base: &str| {
             let mut arguments = words(&["--sde", "0", "--build-arg"]);
             arguments.push(format!("BASE={}", lab(base)).into());

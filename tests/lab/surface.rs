@@ -7,7 +7,7 @@ use crate::harness::{Bench, Way, said, ways, words};
 #[test]
 fn the_metadata_hold_what_the_table_says() {
     for way in ways() {
-        let bench = Bench::new("metadata");
+        let bench = Bench::shared("metadata", *way);
         let context = bench.context("context", &[("f", "x"), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
         let file = bench.output(*way, "metadata.json");
         let mut arguments = words(&["--sde", "1700000000", "--tag", "example.org/app:1", "--metadata-file"]);
@@ -28,7 +28,7 @@ fn the_metadata_hold_what_the_table_says() {
 #[test]
 fn words_without_a_meaning_on_a_runtime_are_refused_before_anything_runs() {
     for way in ways() {
-        let bench = Bench::new("refused");
+        let bench = Bench::shared("refused", *way);
         let context = bench.context("context", &[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
         let foreign = if *way == Way::Docker { "--buildkit-args" } else { "--buildx-args" };
         let output = bench.output(*way, "image.tar");
@@ -49,7 +49,7 @@ fn words_without_a_meaning_on_a_runtime_are_refused_before_anything_runs() {
 #[test]
 fn the_archive_can_go_to_stdout() {
     for way in ways() {
-        let bench = Bench::new("stdout");
+        let bench = Bench::shared("stdout", *way);
         let context = bench.context("context", &[("f", "x"), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
         let file = bench.output(*way, "image.tar");
         bench.build(*way, &file, &words(&["--sde", "0"]), &context);
@@ -63,7 +63,7 @@ fn the_archive_can_go_to_stdout() {
 #[test]
 fn two_builds_at_once_are_both_right() {
     for way in ways() {
-        let bench = Bench::new("two");
+        let bench = Bench::shared("two at once", *way);
         let contexts: Vec<_> = ["one", "two"]
             .iter()
             .map(|name| bench.context(name, &[("f", name), ("Dockerfile", "FROM scratch\nCOPY f /\n")]))

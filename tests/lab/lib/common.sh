@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what is set here is read in other files
 # What every part uses: messages, running a part with its log, daemons known by pid and start time.
 
 say() { echo "lab: $*" >&2; }
@@ -33,14 +33,15 @@ run_part() {
     local name=$1 log=$LAB_STATE/log/$1.log why=$LAB_STATE/run/why status start=$EPOCHREALTIME took
     shift
     rm -f "$why"
-    # `set -e` has no effect inside a condition, so the status is taken in the open.
+    # `set -e` has no effect inside a condition, so the status is taken in the open. The locks stay with us: what a part
+    # leaves running must not hold them.
     set +e
     (
         set -eE
         LAB_WHY=$why
         trap '[[ -s $LAB_WHY ]] || echo "\`$BASH_COMMAND\` failed" >"$LAB_WHY"' ERR
         "$@"
-    ) >"$log" 2>&1 </dev/null
+    ) >"$log" 2>&1 </dev/null 8>&- 9>&-
     status=$?
     set -e
     if [[ $status != 0 ]]; then
@@ -49,8 +50,9 @@ run_part() {
             echo "lab: the end of $log:"
             tail -n 25 "$log" | sed 's/^/    /'
         } >&2
+        # One part that cannot be stopped must not keep the others up.
         [[ $1 == down_* ]] || exit 1
-        return 1
+        LAB_FAILED=1
     fi
     took=$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
     [[ ${took%.*} -lt 1 ]] || say "$name (${took} s)"
@@ -97,11 +99,11 @@ daemon_runs() {
     [[ $(start_time "$pid") == "$started" ]]
 }
 
-# start_daemon NAME COMMAND...: in a session of its own, without our locks, its log beside the others.
+# start_daemon NAME COMMAND...: in a session of its own, its log beside the others.
 start_daemon() {
     local name=$1 pid
     shift
-    setsid "$@" >"$LAB_STATE/log/$name.daemon.log" 2>&1 </dev/null 8>&- 9>&- &
+    setsid "$@" >"$LAB_STATE/log/$name.daemon.log" 2>&1 </dev/null &
     pid=$!
     echo "$pid $(start_time "$pid")" >"$LAB_STATE/run/$name.daemon"
 }
@@ -148,12 +150,17 @@ require_free_port() {
     fi
 }
 
+# The newest mount first. A loop device lets go of its file a moment after its file system is unmounted.
 unmount_below() {
-    local point
-    # The newest mount first. Paths with spaces are octal in mountinfo; ours have none.
+    local point i
+    # Paths with spaces are octal in mountinfo; ours have none.
     awk '{ print $5 }' /proc/self/mountinfo | tac | while read -r point; do
-        case $point in
-            "$1" | "$1"/*) umount "$point" || { fuser -vm "$point" 2>&1 || true; fail "cannot unmount $point: something that the laboratory did not start uses it"; } ;;
-        esac
+        [[ $point == "$1" || $point == "$1"/* ]] || continue
+        for ((i = 0; i < 50; i++)); do
+            if umount "$point" 2>/dev/null; then continue 2; fi
+            sleep 0.1
+        done
+        fuser -vm "$point" 2>&1 | grep -v '^Cannot stat' || true
+        fail "cannot unmount $point: something that the laboratory did not start uses it"
     done
 }

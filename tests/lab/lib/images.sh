@@ -45,13 +45,17 @@ publish_buildkit_images() {
 
 # --- Root file systems
 
-# Bit for bit the same on every run, as long as Debian's packages are. Without device nodes, as Debian's official image.
+# Bit for bit the same on every run, as long as Debian's packages are. With an empty /dev, as in Debian's official image:
+# a plain user's engine could not make the nodes.
 base_rootfs() { cached rootfs-debian "$(key_of "$(declare -f debootstrap)")" debootstrap ca-certificates; }
 # What BuildKit's image needs around BuildKit: git and ssh for git contexts, xz, and for the rootless one uidmap and fuse-overlayfs.
 tools_rootfs() { cached rootfs-tools "$(key_of "$(declare -f debootstrap tools_rootfs)")" debootstrap ca-certificates,git,openssh-client,xz-utils,uidmap,fuse-overlayfs; }
 
 debootstrap() {
     SOURCE_DATE_EPOCH=$LAB_EPOCH TMPDIR=$LAB_STATE/fast/tmp mmdebstrap --variant=minbase --mode=root --skip=output/dev --include="$1" bookworm "$2/rootfs.tar"
+    mkdir "$2/dev"
+    tar --append --file="$2/rootfs.tar" --directory="$2" --mtime="@$LAB_EPOCH" --owner=0 --group=0 --numeric-owner --mode=755 ./dev
+    rmdir "$2/dev"
 }
 
 # Packed once for all versions of BuildKit.

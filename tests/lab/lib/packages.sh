@@ -14,7 +14,7 @@ LAB_PACKAGES=(
 
 up_packages() {
     [[ $(uname -m) == x86_64 ]] || fail "only amd64 has been tried"
-    local entry missing=() enabled_before enabled_after unit
+    local entry missing=() wanted_before
     for entry in "${LAB_PACKAGES[@]}"; do
         case $entry in
             /*) [[ -e ${entry%%:*} ]] || missing+=("${entry##*:}") ;;
@@ -25,25 +25,20 @@ up_packages() {
     if [[ -e /usr/bin/busybox ]] && ldd /usr/bin/busybox >/dev/null 2>&1; then missing+=(busybox-static); fi
     if [[ ${#missing[@]} -gt 0 ]]; then
         command -v apt-get >/dev/null || fail "missing: ${missing[*]}; and this is no Debian to install them on"
-        enabled_before=$(enabled_units)
+        wanted_before=$(wanted_units)
         forbid_service_starts
         export DEBIAN_FRONTEND=noninteractive
         apt-get update
         apt-get install -y --no-install-recommends "${missing[@]}"
         allow_service_starts
         # Debian enables the services it installs: at the next boot the machine would have daemons nobody asked for.
-        enabled_after=$(enabled_units)
-        for unit in $(comm -13 <(echo "$enabled_before") <(echo "$enabled_after")); do
-            systemctl disable "$unit" || true
-        done
+        wanted_units | LC_ALL=C comm -13 <(echo "$wanted_before") - | xargs -r -d '\n' rm -v
     fi
     command -v go >/dev/null || fail "Go is missing: BuildKit, buildx and the shim are built from Go modules (go 1.25 or later)"
 }
 
-enabled_units() {
-    command -v systemctl >/dev/null || return 0
-    { systemctl list-unit-files --state=enabled --no-legend 2>/dev/null || true; } | awk '{ print $1 }' | LC_ALL=C sort
-}
+# The links that enable units; made by packages even where systemd itself is missing.
+wanted_units() { find /etc/systemd/system -type l -path '*.wants/*' 2>/dev/null | LC_ALL=C sort; }
 
 # invoke-rc.d asks /usr/sbin/policy-rc.d before it starts anything; 101 is "not allowed".
 forbid_service_starts() {

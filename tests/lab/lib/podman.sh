@@ -15,7 +15,8 @@ up_podman() {
 
 down_podman() {
     if [[ -d $LAB_STATE/fast/podman/storage ]]; then with_podman_config podman rm --all --force --time 2; fi
-    if [[ -d $LAB_STATE/fast/home/.local/share/containers/storage ]]; then
+    # Without its runtime directory the user is down already.
+    if [[ -d $(user_runtime_dir) && -d $LAB_STATE/fast/home/.local/share/containers/storage ]]; then
         "$LAB_DIR/lab" as-user podman rm --all --force --time 2
         # The process that holds the user's namespaces open.
         "$LAB_DIR/lab" as-user podman system migrate
