@@ -19,7 +19,8 @@ struct Printed {
 
 /// Runs the command on a file, with the path of the file left out of what it prints.
 fn run(path: &str, words: &[&str]) -> Printed {
-    let output: Output = Command::new(env!("CARGO_BIN_EXE_repro")).args(["analyze", path]).args(words).output().unwrap();
+    let output: Output =
+        Command::new(env!("CARGO_BIN_EXE_repro")).args(["analyze", path]).args(words).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(path, "image.tar");
     Printed { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
@@ -152,7 +153,11 @@ fn a_broken_archive() {
     let expected = layout.image.clone().unwrap().to_string();
     let printed = analyze(&layout.with("\u{1b}[2J", "").tar(), &["--expected-image-digest", &expected]);
     assert_eq!(printed.code, Some(5));
-    assert!(printed.stderr.starts_with("error: `image.tar`: not a sound image archive: 1 fault\n"), "{}", printed.stderr);
+    assert!(
+        printed.stderr.starts_with("error: `image.tar`: not a sound image archive: 1 fault\n"),
+        "{}",
+        printed.stderr
+    );
     assert!(printed.stdout.starts_with("`\\u{1b}[2J`: does not belong to an image layout\n"), "{}", printed.stdout);
     assert!(!printed.stdout.contains("matches"));
     let printed = analyze(b"hello", &[]);
