@@ -52,6 +52,9 @@ pub enum BuildError {
     /// The path of our state has characters that overlayfs cannot mount.
     #[error("`{path}` holds a comma, colon, quote or backslash, and overlayfs cannot mount layers below such a path", path = .0.display())]
     StatePath(PathBuf),
+    /// A plain user's state lies on a tmpfs.
+    #[error("`{path}` lies on a tmpfs, where BuildKit without root cannot keep its layers", path = .0.display())]
+    StateOnTmpfs(PathBuf),
     /// A file or directory of our own cannot be made or locked.
     #[error("cannot use `{path}`", path = path.display())]
     Own {
@@ -129,7 +132,9 @@ impl Diagnose for BuildError {
             return interruption.status();
         }
         match self {
-            Self::Pin(_) | Self::NotHere { .. } | Self::NoTemporary(_) | Self::StatePath(_) => ExitStatus::Usage,
+            Self::Pin(_) | Self::NotHere { .. } | Self::NoTemporary(_) | Self::StatePath(_) | Self::StateOnTmpfs(_) => {
+                ExitStatus::Usage
+            }
             Self::Output(error) => error.status(),
             Self::Binaries(error) => error.status(),
             Self::Failed { .. } | Self::NotAsAsked(_) => ExitStatus::BuildFailed,
@@ -164,7 +169,7 @@ impl Diagnose for BuildError {
             Self::NoTemporary(_) => {
                 "set TMPDIR to a directory outside of the context, with a path of at most 64 characters"
             }
-            Self::StatePath(_) => "set XDG_STATE_HOME to another directory",
+            Self::StatePath(_) | Self::StateOnTmpfs(_) => "set XDG_STATE_HOME to another directory",
             Self::Own { .. } => "look at its permissions and at the free space there (`df`)",
             Self::Failed { .. } => "the builder's own words above say what is wrong; `-v` shows what repro ran",
             Self::Write(_) => "look at the free space there (`df`), or choose another place with `--output`",

@@ -24,6 +24,9 @@ use crate::settings::{BuildSettings, Output, RuntimeName};
 /// What is left of a socket's 107 bytes for the directory of temporary files.
 const LONGEST_TEMPORARY: usize = 64;
 
+/// How `statfs(2)` calls a tmpfs.
+const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
+
 /// The paths and texts that belong to one run.
 #[derive(Debug, Clone)]
 pub struct Names {
@@ -198,7 +201,7 @@ impl Prepared {
             Runtime::Docker { config, engine, .. } => (docker::steps(&plan, &site, &config), Some(engine)),
             Runtime::Podman { .. } => (podman::steps(&plan, &site, variant), None),
             Runtime::Buildkitd { .. } => {
-                check_state_path(&names.state)?;
+                check_state_path(&names.state, child_rootless)?;
                 let options = binaries_options(environment);
                 let work = binaries::ensure(&plan.pin.source, &names.cache, &options);
                 let binaries = tokio::select! {
@@ -228,11 +231,16 @@ impl Prepared {
     }
 }
 
-/// overlayfs takes the paths of its layers as options, with commas and colons between them.
-fn check_state_path(state: &Path) -> Result<(), BuildError> {
+/// overlayfs takes the paths of its layers as options, with commas and colons between them; and in a user namespace it
+/// cannot mark directories as replaced where the state lies on a tmpfs: RUN fails with "Input/output error" (measured).
+fn check_state_path(state: &Path, rootless: bool) -> Result<(), BuildError> {
     let odd = |byte: &u8| matches!(byte, b',' | b':' | b'\\' | b'"');
     if state.as_os_str().as_encoded_bytes().iter().any(odd) {
         return Err(BuildError::StatePath(state.to_owned()));
+    }
+    let on_tmpfs = || rustix::fs::statfs(state).is_ok_and(|file_system| file_system.f_type == TMPFS_MAGIC);
+    if rootless && on_tmpfs() {
+        return Err(BuildError::StateOnTmpfs(state.to_owned()));
     }
     Ok(())
 }
