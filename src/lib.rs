@@ -16,7 +16,7 @@
 //! | [`report`] | reports become text and JSON |
 //! | [`provenance`] | what BuildKit's own record says a build was made from |
 //! | [`output`] | where results go, and that they are never an input |
-//! | [`reference`] | image references, strictly by the specification |
+//! | [`reference`](mod@reference) | image references, strictly by the specification |
 //! | [`digest`], [`epoch`], [`environment`], [`limits`], [`failure`], [`logging`] | leaves |
 
 pub mod analyze;

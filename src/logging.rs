@@ -5,7 +5,9 @@ use std::fmt;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 struct Plain;
 
@@ -37,7 +39,5 @@ pub fn start(verbosity: u8) {
     // Only our own: libraries log what they send, and that may hold credentials.
     let filter = tracing_subscriber::filter::Targets::new().with_target("repro", level);
     let layer = tracing_subscriber::fmt::layer().event_format(Plain).with_writer(std::io::stderr);
-    use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-    use tracing_subscriber::util::SubscriberInitExt as _;
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
 }

@@ -163,6 +163,7 @@ pub enum PinError {
 impl Pin {
     /// The built-in pin.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "it cannot: see below")]
     pub fn default_for(variant: Variant) -> Self {
         let release = &RELEASES[0];
         let (hex, suffix) = match variant {
@@ -191,9 +192,8 @@ impl Pin {
     /// users of the bare tools get.
     pub fn default_media_types(&self, archive: ArchiveFormat) -> Result<MediaTypes, PinError> {
         match (archive, self.version) {
-            (ArchiveFormat::Oci, _) => Ok(MediaTypes::Oci),
             (ArchiveFormat::Docker, Some(version)) if version < OCI_BY_DEFAULT => Ok(MediaTypes::Docker),
-            (ArchiveFormat::Docker, Some(_)) => Ok(MediaTypes::Oci),
+            (ArchiveFormat::Oci, _) | (ArchiveFormat::Docker, Some(_)) => Ok(MediaTypes::Oci),
             (ArchiveFormat::Docker, None) => Err(PinError::MediaTypesUnknown(self.source.to_string())),
         }
     }

@@ -144,7 +144,7 @@ mod tests {
         let digests = [d("1.gz"), d("2.zst"), d("own.gz"), d("1"), d("2"), d("own")];
         let mixed = [(&digests[0], &digests[3]), (&digests[1], &digests[4]), (&digests[2], &digests[5])];
         let expected = Substitution { layer: 1, found: d("2.zst"), expected: d("2.gz") };
-        assert_eq!(check_base(&mixed, &[gzip.clone()]), Err(expected.clone()));
+        assert_eq!(check_base(&mixed, std::slice::from_ref(&gzip)), Err(expected.clone()));
         assert_eq!(check_base(&mixed, &[shorter.clone(), gzip.clone()]), Err(expected), "the longest is the base");
         let right_digests = [d("1.gz"), d("2.gz")];
         let right = [(&right_digests[0], &digests[3]), (&right_digests[1], &digests[4])];

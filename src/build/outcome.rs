@@ -105,7 +105,8 @@ impl BuildOutcome {
         let place = self.archive.as_ref().map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
         rows.push(("archive", format!("{place} ({}, {})", self.archive_format.exporter(), bytes(self.archive_bytes))));
         let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-        rows.into_iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+        let lines: Vec<String> = rows.into_iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect();
+        lines.concat()
     }
 }
 

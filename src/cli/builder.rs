@@ -1,5 +1,10 @@
 //! `repro builder`
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the comments are the help, where brackets mean that a part may be left out"
+)]
+
 use clap::{Args, Subcommand};
 
 use super::print;

@@ -138,10 +138,10 @@ pub fn render_daemon_script(script: &DaemonScript<'_>, quote: &dyn Fn(&std::ffi:
             "work=@WORK@" => text.extend([b"work=".as_slice(), &quote(script.work.as_os_str()), b"\n"].concat()),
             "state=@STATE@" => text.extend([b"state=".as_slice(), &quote(script.state.as_os_str()), b"\n"].concat()),
             "daemon() { @DAEMON@; }" => {
-                text.extend([b"daemon() { exec ".as_slice(), &words(script.daemon), b"; }\n"].concat())
+                text.extend([b"daemon() { exec ".as_slice(), &words(script.daemon), b"; }\n"].concat());
             }
             "client() { @CLIENT@; }" => {
-                text.extend([b"client() { ".as_slice(), &words(script.client), b" \"$@\"; }\n"].concat())
+                text.extend([b"client() { ".as_slice(), &words(script.client), b" \"$@\"; }\n"].concat());
             }
             "solve() { @SOLVE@; }" => {
                 let head = [b"solve() { exec ".as_slice(), &words(script.client), b" build "].concat();

@@ -156,9 +156,9 @@ fn build_arguments(plan: &BuildPlan, site: &Site<'_>, builder: &str) -> Vec<OsSt
     }
     for annotation in &plan.annotations {
         let platform = annotation.platform.as_ref().map(|platform| format!("[{platform}]")).unwrap_or_default();
-        let plain =
+        let is_default =
             annotation.target == AnnotationTarget::Manifest && platform.is_empty() && !annotation.key.contains(':');
-        let target = if plain { String::new() } else { format!("{}{platform}:", annotation.target.name()) };
+        let target = if is_default { String::new() } else { format!("{}{platform}:", annotation.target.name()) };
         flag("--annotation", format!("{target}{}={}", annotation.key, annotation.value));
     }
     for secret in &plan.secrets {

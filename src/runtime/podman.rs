@@ -159,14 +159,12 @@ fn bind(source: &Path, destination: &str, read_only: bool) -> OsString {
 }
 
 fn csv_path(key: &str, path: &Path) -> OsString {
-    match path.to_str() {
-        Some(text) => csv_field(&format!("{key}{text}")).into(),
-        None => {
-            let mut field = OsString::from(key);
-            field.push(path);
-            field
-        }
+    if let Some(text) = path.to_str() {
+        return csv_field(&format!("{key}{text}")).into();
     }
+    let mut field = OsString::from(key);
+    field.push(path);
+    field
 }
 
 fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {

@@ -14,7 +14,7 @@ use super::steps::{Builder, ContainerProof, Step, Steps};
 #[must_use]
 pub fn quote(word: &OsStr) -> Vec<u8> {
     // An argument holds no NUL: the kernel would not have handed it to us.
-    shlex::bytes::try_quote(word.as_bytes()).map_or_else(|_| b"''".to_vec(), |quoted| quoted.into_owned())
+    shlex::bytes::try_quote(word.as_bytes()).map_or_else(|_| b"''".to_vec(), std::borrow::Cow::into_owned)
 }
 
 /// Stands for the private directory of a run that is only written down.
@@ -222,8 +222,9 @@ impl Script<'_> {
                 let line = [b"ln -s -- ".as_slice(), &word(target), b" ", &word(path)].concat();
                 self.line(&line);
             }
-            Step::File { path, contents } => self.file(path, contents),
-            Step::DockerConfig { path, contents, secret: false } => self.file(path, contents),
+            Step::File { path, contents } | Step::DockerConfig { path, contents, secret: false } => {
+                self.file(path, contents);
+            }
             Step::DockerConfig { path, secret: true, .. } => {
                 let program = quote(self.program.as_os_str());
                 let line = [&program, b" builder docker-config > ".as_slice(), &word(path)].concat();

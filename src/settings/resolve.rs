@@ -369,19 +369,15 @@ fn resolve_build_args(
     let mut build_args = BTreeMap::new();
     for text in &words.build_arg {
         let wrong = |why| SettingsError::Word { flag: FLAG, text: text.clone(), why };
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, value.to_owned()),
-            None => match environment.get(text) {
-                Some(value) => {
-                    (text.as_str(), value.to_str().ok_or_else(|| wrong("its value is not UTF-8"))?.to_owned())
-                }
-                None => {
-                    warnings.push(format!(
-                        "build argument {text} has no value, and no variable of that name is set: it is left out"
-                    ));
-                    continue;
-                }
-            },
+        let (name, value) = if let Some((name, value)) = text.split_once('=') {
+            (name, value.to_owned())
+        } else if let Some(value) = environment.get(text) {
+            (text.as_str(), value.to_str().ok_or_else(|| wrong("its value is not UTF-8"))?.to_owned())
+        } else {
+            warnings.push(format!(
+                "build argument {text} has no value, and no variable of that name is set: it is left out"
+            ));
+            continue;
         };
         if name.is_empty() {
             return Err(wrong("the name is empty"));

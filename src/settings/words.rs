@@ -1,5 +1,10 @@
 //! The words of the user, as the command line takes them.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the comments are the help, where brackets mean that a part may be left out"
+)]
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 

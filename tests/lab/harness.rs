@@ -219,6 +219,7 @@ impl Bench {
     }
 
     /// Makes a directory, without what is in it, belong to who runs the way.
+    #[expect(clippy::unused_self, reason = "it reads like the others")]
     pub fn give(&self, way: Way, directory: &Path) {
         if way.is_rootless() {
             assert!(Command::new("chown").arg(lab("LAB_USER")).arg(directory).status().unwrap().success());

@@ -3,6 +3,8 @@
 //! An engine that is missing makes them fail. What is to be left out is named: `REPRO_TEST_ENGINES` lists the ways to build
 //! that are tested (`none` for no test here), and each run prints which they are.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+
 mod builder;
 mod checked;
 mod context;
