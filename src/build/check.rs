@@ -128,13 +128,11 @@ pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<
 
 /// The layers of the images that the build read: as their registries describe them, else as the record of the build does.
 fn candidates(findings: &Findings) -> Option<Vec<Vec<Digest>>> {
-    match &findings.bases {
-        Some(bases) => Some(bases.iter().map(|base| base.layers.clone()).collect()),
-        None => {
-            let complete = findings.provenance.as_ref().filter(|provenance| !provenance.incomplete);
-            complete.map(|provenance| provenance.image_layers.clone())
-        }
+    if let Some(bases) = &findings.bases {
+        return Some(bases.iter().map(|base| base.layers.clone()).collect());
     }
+    let complete = findings.provenance.as_ref().filter(|provenance| !provenance.incomplete);
+    complete.map(|provenance| provenance.image_layers.clone())
 }
 
 fn check_base_layers(manifest: &Manifest, findings: &Findings) -> Result<(), BuildError> {
