@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::steps::{csv_field, joined};
+use super::steps::{Documents, Findings, csv_field, joined};
 use crate::plan::{AnnotationTarget, BuildPlan, MediaTypes, SecretSource};
 
 /// The paths of a build as the client sees them: inside a container they are others than outside.
@@ -30,6 +30,17 @@ pub const VERSION: &str = "version";
 pub const SCRIPT: &str = "build.sh";
 /// The daemon's configuration.
 pub const CONFIG: &str = "buildkitd.toml";
+
+/// What the script below leaves in the private directory.
+#[must_use]
+pub fn findings(work: &Path) -> Findings {
+    Findings {
+        metadata: work.join(METADATA),
+        version: work.join(VERSION),
+        provenance: Some(work.join(PROVENANCE)),
+        documents: Documents::Directory(work.join(BLOBS)),
+    }
+}
 
 /// The exporter's options, the same words for both clients but for annotations, whose keys buildctl lower-cases.
 #[must_use]

@@ -3,13 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::buildctl::{
-    BLOBS, CONFIG, ClientPaths, DaemonScript, METADATA, PROVENANCE, SCRIPT, VERSION, build_arguments,
-    render_daemon_script,
-};
+use super::buildctl::{CONFIG, ClientPaths, DaemonScript, SCRIPT, build_arguments, findings, render_daemon_script};
 use super::command::ToolCommand;
 use super::script::quote;
-use super::steps::{Documents, Findings, Lock, Step, Steps, csv_field, joined};
+use super::steps::{Lock, Step, Steps, csv_field, joined};
 use super::{Site, configuration_slug};
 use crate::pin::Variant;
 use crate::plan::{BuildPlan, SecretSource};
@@ -74,12 +71,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
         finish: Vec::new(),
         cleanup: Vec::new(),
         abort: vec![podman.args(["rm", "--force", "--ignore", "--volumes", "--time=0"]).arg(container)],
-        findings: Findings {
-            metadata: work.join(METADATA),
-            version: work.join(VERSION),
-            provenance: Some(work.join(PROVENANCE)),
-            documents: Documents::Directory(work.join(BLOBS)),
-        },
+        findings: findings(&work),
         lock: (!plan.no_cache).then(|| Lock {
             path: site.state.join("locks").join(&volume),
             what: "the cache of this BuildKit in Podman",
