@@ -4,6 +4,7 @@
 mod base;
 mod check;
 mod error;
+mod follow;
 mod lock;
 mod outcome;
 mod prepare;

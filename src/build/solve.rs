@@ -1,20 +1,24 @@
-//! Runs the solve: the archive streams from the builder through the checks into a temporary file.
+//! Runs the solve: the builder writes the archive into a temporary file, and the checks read it there as it grows.
 
-use std::fs::File;
-use std::io::{self, Read, Seek as _, Write};
+use std::io::{self, Seek as _, Write as _};
+use std::process::ExitStatus;
 
 use tempfile::NamedTempFile;
 
 use super::check::{Findings, check};
 use super::error::BuildError;
+use super::follow::follow;
 use super::lock::Locks;
 use super::outcome::BuildOutcome;
 use super::prepare::{Grounds, Prepared};
-use crate::image::{Image, ImageError, ReadOptions, read_archive};
+use crate::image::{Image, ReadOptions, read_archive};
 use crate::output::OutputError;
 use crate::runtime::command::{ToolCommand, stop};
 use crate::runtime::execute::{ExecuteError, Executor};
 use crate::settings::RuntimeName;
+
+/// A file system with less free space than this is full: what a builder could not write is larger.
+const FULL_BYTES: u64 = 1 << 20;
 
 /// Builds, checks, and puts what is right into its place.
 pub async fn build(
@@ -39,6 +43,7 @@ pub async fn build(
     }
     let findings = Findings::load(&prepared.steps.findings, executor.engine.as_ref()).await?;
     let mut outcome = check(prepared, &image, &findings)?;
+    check_length(&temporary, &image)?;
     match &grounds.archive {
         Some(place) => {
             place.commit(temporary)?;
@@ -63,32 +68,35 @@ async fn stream(
         // Nothing unchecked leaves through stdout either.
         None => spool(grounds)?,
     };
-    let sink = temporary.as_file().try_clone().map_err(BuildError::Write)?;
-    let mut child = solve.spawn_streaming(executor.environment).map_err(ExecuteError::from)?;
-    let source = child.stdout.take().ok_or_else(|| BuildError::Write(io::ErrorKind::BrokenPipe.into()))?;
-    let source = File::from(source.into_owned_fd().map_err(BuildError::Write)?);
+    let own = || temporary.as_file().try_clone().map_err(BuildError::Write);
+    let (archive, writer) = follow(own()?);
+    let mut child = solve.spawn_into(own()?, executor.environment).map_err(ExecuteError::from)?;
     let options = ReadOptions { epoch: Some(prepared.plan.epoch.seconds()) };
-    let mut reading = tokio::task::spawn_blocking(move || read_and_keep(source, sink, &options));
+    let mut reading = tokio::task::spawn_blocking(move || read_archive(archive, &options));
+    let status = tokio::select! {
+        status = child.wait() => status.map_err(BuildError::Write),
+        interruption = executor.interrupt.wait() => {
+            stop(&mut child).await;
+            Err(BuildError::Interrupted(interruption))
+        }
+    };
+    if status.as_ref().is_ok_and(ExitStatus::success) {
+        writer.done();
+    } else {
+        writer.abandoned();
+    }
     let read = tokio::select! {
         read = &mut reading => read,
         interruption = executor.interrupt.wait() => {
-            stop(&mut child).await;
+            writer.abandoned();
             let _ = reading.await;
             return Err(BuildError::Interrupted(interruption));
         }
     };
-    let read = read.map_err(|error| BuildError::Write(io::Error::other(error)))?;
-    if let Err(ReadError::Write(error)) = read {
-        stop(&mut child).await;
-        return Err(BuildError::Write(error));
+    let (status, read) = (status?, read.map_err(|error| BuildError::Write(io::Error::other(error)))?);
+    if !status.success() || read.is_err() {
+        check_space(&temporary)?;
     }
-    let status = tokio::select! {
-        status = child.wait() => status.map_err(BuildError::Write)?,
-        interruption = executor.interrupt.wait() => {
-            stop(&mut child).await;
-            return Err(BuildError::Interrupted(interruption));
-        }
-    };
     // A builder that failed explains more than the archive that it did not finish.
     if !status.success() {
         let command = solve.summary();
@@ -100,11 +108,23 @@ async fn stream(
             BuildError::Failed { command, status }
         });
     }
-    match read {
-        Ok(image) => Ok((temporary, image)),
-        Err(ReadError::Write(error)) => Err(BuildError::Write(error)),
-        Err(ReadError::Archive(error)) => Err(BuildError::Archive(error)),
+    Ok((temporary, read.map_err(BuildError::Archive)?))
+}
+
+/// Where there is no room left for the archive, that is why the builder failed, or Podman lost the rest without a word.
+fn check_space(temporary: &NamedTempFile) -> Result<(), BuildError> {
+    let full = rustix::fs::fstatvfs(temporary.as_file())
+        .is_ok_and(|space| space.f_bavail.saturating_mul(space.f_frsize) < FULL_BYTES);
+    if full { Err(BuildError::Write(io::ErrorKind::StorageFull.into())) } else { Ok(()) }
+}
+
+/// The builder is done with the file: nothing may have come to it since it was read.
+fn check_length(temporary: &NamedTempFile, image: &Image) -> Result<(), BuildError> {
+    let length = temporary.as_file().metadata().map_err(BuildError::Write)?.len();
+    if length == image.archive_bytes {
+        return Ok(());
     }
+    Err(BuildError::Write(io::Error::other("somebody wrote to it after it was checked")))
 }
 
 fn spool(grounds: &Grounds) -> Result<NamedTempFile, OutputError> {
@@ -116,41 +136,4 @@ fn copy_to_stdout(mut temporary: NamedTempFile) -> Result<(), BuildError> {
     temporary.as_file_mut().rewind().map_err(BuildError::Write)?;
     let mut stdout = io::stdout().lock();
     io::copy(temporary.as_file_mut(), &mut stdout).and_then(|_| stdout.flush()).map_err(BuildError::Write)
-}
-
-enum ReadError {
-    Archive(ImageError),
-    Write(io::Error),
-}
-
-fn read_and_keep(source: File, sink: File, options: &ReadOptions) -> Result<Image, ReadError> {
-    let mut tee = Tee { source, sink, failed: None };
-    let read = read_archive(&mut tee, options);
-    if let Some(error) = tee.failed {
-        return Err(ReadError::Write(error));
-    }
-    read.map_err(|error| {
-        // The builder may still be writing: it shall end by itself, and say why.
-        let _ = io::copy(&mut tee.source, &mut io::sink());
-        ReadError::Archive(error)
-    })
-}
-
-/// Keeps what is read through it.
-struct Tee {
-    source: File,
-    sink: File,
-    failed: Option<io::Error>,
-}
-
-impl Read for Tee {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(buffer)?;
-        if let Err(error) = self.sink.write_all(&buffer[..count]) {
-            let kind = error.kind();
-            self.failed = Some(error);
-            return Err(kind.into());
-        }
-        Ok(count)
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -124,10 +125,10 @@ impl ToolCommand {
         CommandError::Start { program: OsStr::new(&self.program).to_string_lossy().into_owned(), source }
     }
 
-    /// Starts it with stdout as a pipe and stderr passed through.
-    pub fn spawn_streaming(&self, environment: &Environment) -> Result<Child, CommandError> {
+    /// Starts it with stdout into a file and stderr passed through.
+    pub fn spawn_into(&self, stdout: File, environment: &Environment) -> Result<Child, CommandError> {
         let mut process = self.to_process(environment);
-        process.stdout(Stdio::piped()).stderr(Stdio::inherit());
+        process.stdout(stdout).stderr(Stdio::inherit());
         process.spawn().map_err(|source| self.start_error(source))
     }
 

@@ -21,10 +21,13 @@ end() {
 			patience=$((patience - 1))
 		done
 		kill -KILL "$1"
-	) </dev/null >/dev/null 2>&1 &
+	) </dev/null >/dev/null 2>&1 9>&- &
 	killer=$!
 	wait "$1" 2>/dev/null
-	kill "$killer" 2>/dev/null
+	# Not TERM, which it ignores as this shell does by now: it would live on, and kill whoever has that number by then. Nor
+	# may it or its sleep keep the lock that the script of a dry run holds as 9: the next build would wait for them.
+	kill -KILL "$killer" 2>/dev/null
+	wait "$killer" 2>/dev/null
 }
 stop() {
 	for pid in $solve_pid $daemon_pid; do

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use crate::harness::{Bench, base, said, ways, words};
+use crate::harness::{Bench, Way, base, said, ways, words};
 
 #[test]
 fn the_script_gives_the_digest_of_the_run() {
@@ -58,5 +59,26 @@ fn a_dry_run_names_secrets_of_the_environment_and_does_not_tell_them() {
         assert!(dry.status.success(), "{}", said(&dry));
         let script = String::from_utf8(dry.stdout).unwrap();
         assert!(script.contains("env=TOKEN") && !script.contains("swordfish"), "{script}");
+    }
+}
+
+#[test]
+fn the_script_leaves_no_lock_behind() {
+    for way in ways().iter().filter(|way| **way != Way::Docker) {
+        let bench = Bench::alone("dry lock");
+        let context = bench.context("context", &[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
+        let output = bench.output(*way, "image.tar");
+        let dry = bench.try_build(*way, &output, &words(&["--sde", "0", "--dry"]), &context);
+        let script = bench.output(*way, "script.sh");
+        fs::write(&script, &dry.stdout).unwrap();
+        crate::harness::open_to_all(&script, 0o644);
+        let ran = bench.program(*way, Path::new("sh")).arg(&script).output().unwrap();
+        assert!(ran.status.success(), "{}: {}", way.name(), said(&ran));
+        let locks: Vec<_> = fs::read_dir(bench.state(*way).join("locks")).unwrap().flatten().collect();
+        assert!(!locks.is_empty(), "{}", way.name());
+        for lock in locks {
+            let free = Command::new("flock").arg("--nonblock").arg(lock.path()).arg("true").status().unwrap();
+            assert!(free.success(), "{}: {} is held after the script ended", way.name(), lock.path().display());
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What a build says: the table, the metadata, the refusals that need a runtime.
 
 use std::fs;
+use std::process::Command;
 
 use crate::harness::{Bench, Way, said, ways, words};
 
@@ -92,5 +93,33 @@ fn two_builds_at_once_are_both_right() {
         });
         assert_eq!(alone, together, "{}", way.name());
         assert_ne!(alone[0], alone[1]);
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_and_leaves_nothing() {
+    for way in ways().iter().filter(|way| !way.is_rootless()) {
+        let bench = Bench::shared("full", *way);
+        // Pseudo-random text (xorshift): compressed it is still larger than the disk.
+        let numbers = std::iter::successors(Some(1_u32), |n| {
+            let n = n ^ (n << 13);
+            let n = n ^ (n >> 17);
+            Some(n ^ (n << 5))
+        });
+        let letter = |n: u32| char::from(b' ' + u8::try_from(n >> 26).unwrap());
+        let content = numbers.take(4_000_000).map(letter).collect::<String>();
+        let context = bench.context("context", &[("f", &content), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
+        let disk = bench.directory("disk");
+        let mount = |program: &str, arguments: &[&str]| {
+            let status = Command::new(program).args(arguments).arg(&disk).status().unwrap();
+            assert!(status.success(), "{program}");
+        };
+        mount("mount", &["-t", "tmpfs", "-o", "size=1m", "repro-test"]);
+        let result = bench.try_build(*way, &disk.join("image.tar"), &words(&["--sde", "0"]), &context);
+        let left = fs::read_dir(&disk).unwrap().count();
+        mount("umount", &[]);
+        assert_eq!(result.status.code(), Some(4), "{}: {}", way.name(), said(&result));
+        assert!(String::from_utf8_lossy(&result.stderr).contains("cannot write the archive"), "{}", said(&result));
+        assert_eq!(left, 0, "{}", way.name());
     }
 }
