@@ -14,6 +14,7 @@
 //! | [`image`] | archives, read in one pass, every byte checked |
 //! | [`analyze`](mod@analyze) | an image becomes a report |
 //! | [`report`] | reports become text and JSON |
+//! | [`git`] | the one question that a context's repository is asked |
 //! | [`provenance`] | what BuildKit's own record says a build was made from |
 //! | [`output`] | where results go, and that they are never an input |
 //! | [`reference`](mod@reference) | image references, strictly by the specification |
@@ -26,6 +27,7 @@ pub mod digest;
 pub mod environment;
 pub mod epoch;
 pub mod failure;
+pub mod git;
 pub mod image;
 pub mod limits;
 pub mod logging;

@@ -92,15 +92,17 @@ pub struct Place {
 impl Place {
     /// Looks whether `path` can be written, without changing anything but making its directory where that is harmless.
     ///
-    /// `scratch` is a directory outside of the context for temporary files.
-    pub fn prepare(path: &Path, context: &Path, scratch: &Path) -> Result<Self, OutputError> {
+    /// `read` are the directories that the build reads: the context, and others that it was given. `scratch` is a directory
+    /// outside of them for temporary files.
+    pub fn prepare(path: &Path, read: &[&Path], scratch: &Path) -> Result<Self, OutputError> {
         let name = path.file_name().ok_or_else(|| OutputError::NotAFile { path: path.to_owned() })?;
         let parent = path.parent().unwrap_or(Path::new("/"));
         let wrong = |source| OutputError::Directory { path: parent.to_owned(), source };
+        let in_any = |path: &Path| read.iter().any(|directory| path.starts_with(directory));
         let directory = match parent.canonicalize() {
             Ok(directory) => directory,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if resolve_existing(parent).starts_with(context) {
+                if in_any(&resolve_existing(parent)) {
                     return Err(OutputError::WouldChangeContext { path: parent.to_owned() });
                 }
                 fs::create_dir_all(parent).map_err(wrong)?;
@@ -117,7 +119,7 @@ impl Place {
         if path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
             return Err(OutputError::NotAFile { path });
         }
-        let in_context = directory.starts_with(context);
+        let in_context = in_any(&directory);
         Ok(Self { path, directory, in_context, scratch: scratch.to_owned() })
     }
 
@@ -239,7 +241,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     fn place(output: &Path, context: &Path, scratch: &Path) -> Result<Place, OutputError> {
-        Place::prepare(output, context, scratch)
+        Place::prepare(output, &[context], scratch)
     }
 
     #[test]

@@ -188,6 +188,12 @@ impl Pin {
         Ok(Self { source, digest, version })
     }
 
+    /// Whether it is an official image whose digest is in the table.
+    #[must_use]
+    pub fn is_released(&self) -> bool {
+        RELEASES.iter().any(|release| [release.plain, release.rootless].contains(&self.digest.hex()))
+    }
+
     /// The media types that this version itself would use for an archive: passing them explicitly keeps the digest that
     /// users of the bare tools get.
     pub fn default_media_types(&self, archive: ArchiveFormat) -> Result<MediaTypes, PinError> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module and the modules that it may use. A module stands above all that it uses, so that there is no way round:
 /// first the program, then the workflows, then what they work with, then the leaves.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("main", &["cli", "failure", "logging"]),
     ("cli", &["analyze", "build", "digest", "environment", "failure", "image", "pin", "report", "runtime", "settings"]),
     (
@@ -35,13 +35,14 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("analyze", &["digest", "image"]),
     // `settings` for the name of a runtime alone.
     ("runtime", &["digest", "environment", "failure", "pin", "plan", "reference", "registry", "settings"]),
-    ("settings", &["environment", "epoch", "failure", "pin", "plan", "reference"]),
+    ("settings", &["environment", "epoch", "failure", "git", "pin", "plan", "reference"]),
     ("registry", &["digest", "reference"]),
     // Reading images knows nothing of who asks: neither of builds nor of engines.
     ("image", &["digest", "limits"]),
     ("output", &["failure"]),
     ("provenance", &["digest"]),
-    ("plan", &["digest", "epoch", "pin"]),
+    ("git", &["environment"]),
+    ("plan", &["digest", "epoch", "pin", "reference"]),
     ("pin", &["digest", "reference"]),
     ("reference", &["digest"]),
     ("digest", &[]),

@@ -87,12 +87,16 @@ pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<
     metadata_agrees(image, &findings.digest, findings.config_digest.as_ref()).map_err(BuildError::Disagreement)?;
     check_shape(plan, image)?;
     let epoch = plan.epoch.seconds();
-    let candidates = candidates(findings);
+    let candidates = candidates(plan, findings);
     let mut manifests = Vec::new();
     let mut older = 0;
     for manifest in &image.manifests {
-        check_base_layers(manifest, findings)?;
+        check_base_layers(plan, manifest, findings)?;
         let base = candidates.as_deref().map_or(Base::Unknown, Base::Known);
+        if !plan.rewrite_timestamp {
+            manifests.push(built_manifest(manifest, 0));
+            continue;
+        }
         let base_layers = match check_rewritten(manifest, epoch, base) {
             Verdict::Proved(proof) => proof.base_layers.unwrap_or_default(),
             Verdict::Refuted(faults) => {
@@ -127,15 +131,20 @@ pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<
 }
 
 /// The layers of the images that the build read: as their registries describe them, else as the record of the build does.
-fn candidates(findings: &Findings) -> Option<Vec<Vec<Digest>>> {
+fn candidates(plan: &BuildPlan, findings: &Findings) -> Option<Vec<Vec<Digest>>> {
     if let Some(bases) = &findings.bases {
-        return Some(bases.iter().map(|base| base.layers.clone()).collect());
+        // Compressed anew, a layer of the base has another digest, and what is in it still has the same.
+        let layers = |base: &BaseImage| if plan.compression.force { &base.diff_ids } else { &base.layers }.clone();
+        return Some(bases.iter().map(layers).collect());
     }
     let complete = findings.provenance.as_ref().filter(|provenance| !provenance.incomplete);
     complete.map(|provenance| provenance.image_layers.clone())
 }
 
-fn check_base_layers(manifest: &Manifest, findings: &Findings) -> Result<(), BuildError> {
+fn check_base_layers(plan: &BuildPlan, manifest: &Manifest, findings: &Findings) -> Result<(), BuildError> {
+    if plan.compression.force {
+        return Ok(());
+    }
     let layers: Vec<_> = manifest.layers.iter().map(|layer| (&layer.descriptor.digest, &layer.diff_id)).collect();
     check_base(&layers, findings.bases.as_deref().unwrap_or_default()).map_err(BuildError::BaseSubstituted)
 }
@@ -193,6 +202,10 @@ fn built_manifest(manifest: &Manifest, base_layers: usize) -> BuiltManifest {
 
 fn warnings(prepared: &Prepared, image: &Image, findings: &Findings, older: u64) -> Vec<String> {
     let mut warnings = Vec::new();
+    if !prepared.plan.rewrite_timestamp {
+        warnings
+            .push("the times of files are as they were in this build: another build gives another digest".to_owned());
+    }
     if findings.bases.is_none() {
         warnings.push(
             "the manifests of the base images are not kept by this BuildKit, so it is not checked that their layers are in the \

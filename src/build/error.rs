@@ -8,12 +8,14 @@ use crate::failure::{Diagnose, ExitStatus};
 use crate::image::{Fault, ImageError};
 use crate::output::OutputError;
 use crate::pin::{PinError, Version};
+use crate::plan::PlanError;
 use crate::runtime::binaries::BinariesError;
 use crate::runtime::command::CommandError;
 use crate::runtime::detect::DetectError;
 use crate::runtime::engine::EngineError;
 use crate::runtime::execute::ExecuteError;
 use crate::runtime::interrupt::Interruption;
+use crate::settings::SettingsError;
 
 /// Why a build did not happen, or its result does not count.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,15 @@ pub enum BuildError {
     /// The pin does not tell enough.
     #[error(transparent)]
     Pin(#[from] PinError),
+    /// The settings do not go together with this pin.
+    #[error(transparent)]
+    Settings(Box<SettingsError>),
+    /// A part of the plan does not work with this pin, or not here.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// An agent is asked for, and there is none.
+    #[error("`--ssh` asks for an SSH agent, and SSH_AUTH_SOCK is not set")]
+    NoAgent,
     /// The output cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -134,15 +145,26 @@ impl BuildError {
     }
 }
 
+impl From<SettingsError> for BuildError {
+    fn from(error: SettingsError) -> Self {
+        Self::Settings(Box::new(error))
+    }
+}
+
 impl Diagnose for BuildError {
     fn status(&self) -> ExitStatus {
         if let Some(interruption) = self.interruption() {
             return interruption.status();
         }
         match self {
-            Self::Pin(_) | Self::NotHere { .. } | Self::NoTemporary(_) | Self::StatePath(_) | Self::StateOnTmpfs(_) => {
-                ExitStatus::Usage
-            }
+            Self::Pin(_)
+            | Self::Plan(_)
+            | Self::NoAgent
+            | Self::NotHere { .. }
+            | Self::NoTemporary(_)
+            | Self::StatePath(_)
+            | Self::StateOnTmpfs(_) => ExitStatus::Usage,
+            Self::Settings(error) => error.status(),
             Self::Output(error) => error.status(),
             Self::Binaries(error) => error.status(),
             Self::Failed { .. } | Self::NotAsAsked(_) => ExitStatus::BuildFailed,
@@ -170,9 +192,10 @@ impl Diagnose for BuildError {
             Self::Detect(error) => detect_hint(error),
             Self::Execute(ExecuteError::Engine(error)) => engine_hint(error),
             Self::Execute(ExecuteError::Command(error)) => command_hint(error),
-            Self::Pin(_) => {
-                "give `--media-types docker` or `--media-types oci`, or name the version in the tag (NAME:v0.19.0@sha256:…)"
-            }
+            Self::Settings(error) => return error.hint(),
+            Self::Pin(_) => "name the version that the image really is in its tag (NAME:v0.19.0@sha256:…)",
+            Self::Plan(_) => "leave it out, or give another one",
+            Self::NoAgent => "start an agent (`eval \"$(ssh-agent)\"; ssh-add`), or name keys: `--ssh ID=KEY`",
             Self::NotHere { .. } => "leave it out, or choose the runtime that it is for with `--runtime`",
             Self::NoHome => "set HOME",
             Self::NoTemporary(_) => {

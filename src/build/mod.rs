@@ -78,7 +78,8 @@ pub async fn dry_run(
         Output::File(path) => Some(path.as_path()),
     };
     let parent = archive.and_then(|path| path.parent()?.canonicalize().ok());
-    let in_context = parent.is_some_and(|parent| parent.starts_with(&prepared.plan.context));
+    let in_context =
+        parent.is_some_and(|parent| prepared.plan.directories().any(|directory| parent.starts_with(directory)));
     let comments = [
         format!("repro {}: what `repro build` would run.", env!("CARGO_PKG_VERSION")),
         format!(

@@ -11,7 +11,7 @@ use super::error::BuildError;
 use crate::environment::Environment;
 use crate::output::{OutputError, Place};
 use crate::pin::Variant;
-use crate::plan::BuildPlan;
+use crate::plan::{BuildPlan, Cache};
 use crate::reference::ImageSource;
 use crate::runtime::detect::{Runtime, detect};
 use crate::runtime::engine::Engine;
@@ -19,7 +19,7 @@ use crate::runtime::interrupt::Interrupt;
 use crate::runtime::script::Placeholder;
 use crate::runtime::steps::Steps;
 use crate::runtime::{Site, binaries, binaries_options, buildkitd, docker, podman};
-use crate::settings::{BuildSettings, Output, RuntimeName};
+use crate::settings::{BuildSettings, Output, ProgressWord, RuntimeName};
 
 /// What is left of a socket's 107 bytes for the directory of temporary files.
 const LONGEST_TEMPORARY: usize = 64;
@@ -67,12 +67,14 @@ impl Grounds {
             made.map_err(|source| BuildError::Own { path: directory.clone(), source })?;
         }
         let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        for path in [&state, &cache] {
-            refuse_in_context(&settings.context, &resolved(path))?;
+        let read: Vec<&Path> = settings.directories().collect();
+        let written = settings.cache_to.iter().filter_map(Cache::directory);
+        for path in [state.as_path(), cache.as_path()].into_iter().chain(written) {
+            refuse_in_context(&read, &resolved(path))?;
         }
         let unique = random_text()?;
-        let private = private_directory(settings, environment, &unique)?;
-        let place = |path: &PathBuf| Place::prepare(path, &settings.context, &scratch);
+        let private = private_directory(&read, environment, &unique)?;
+        let place = |path: &PathBuf| Place::prepare(path, &read, &scratch);
         let archive = match &settings.output.value {
             Output::Stdout => None,
             Output::File(path) => Some(place(path)?),
@@ -99,20 +101,22 @@ impl Grounds {
 ///
 /// A context that holds the directory for temporary files would see this build's own; and a socket's path has at most 107
 /// bytes, which a long TMPDIR uses up.
-fn private_directory(settings: &BuildSettings, environment: &Environment, unique: &str) -> Result<TempDir, BuildError> {
+fn private_directory(read: &[&Path], environment: &Environment, unique: &str) -> Result<TempDir, BuildError> {
     let candidates = [environment.path("TMPDIR"), Some(PathBuf::from("/tmp")), environment.path("XDG_RUNTIME_DIR")];
     let resolved = candidates.into_iter().flatten().filter_map(|path| path.canonicalize().ok());
-    let usable = |path: &PathBuf| !path.starts_with(&settings.context) && path.as_os_str().len() <= LONGEST_TEMPORARY;
-    let parent = resolved.into_iter().find(usable).ok_or_else(|| BuildError::NoTemporary(settings.context.clone()))?;
+    let is_read = |path: &PathBuf| read.iter().any(|directory| path.starts_with(directory));
+    let usable = |path: &PathBuf| !is_read(path) && path.as_os_str().len() <= LONGEST_TEMPORARY;
+    let context = || read.first().map(|context| PathBuf::from(context)).unwrap_or_default();
+    let parent = resolved.into_iter().find(usable).ok_or_else(|| BuildError::NoTemporary(context()))?;
     let private = tempfile::Builder::new().prefix(&format!("repro.{unique}")).rand_bytes(0).tempdir_in(&parent);
     private.map_err(|source| BuildError::Own { path: parent, source })
 }
 
-fn refuse_in_context(context: &Path, path: &Path) -> Result<(), OutputError> {
-    if path.starts_with(context) {
-        return Err(OutputError::StateInContext { context: context.to_owned(), path: path.to_owned() });
+fn refuse_in_context(read: &[&Path], path: &Path) -> Result<(), OutputError> {
+    match read.iter().find(|directory| path.starts_with(directory)) {
+        Some(context) => Err(OutputError::StateInContext { context: context.to_path_buf(), path: path.to_owned() }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn directories(environment: &Environment) -> Result<(PathBuf, PathBuf), BuildError> {
@@ -150,11 +154,25 @@ pub async fn choose_runtime(
     if !settings.buildx_args.is_empty() && name != RuntimeName::Docker {
         return refuse("--buildx-args", "the client there is buildctl, and --buildkit-args are for it");
     }
+    if settings.progress == ProgressWord::Tty && name == RuntimeName::Podman {
+        return refuse("--progress tty", "the archive leaves the container where a terminal would be");
+    }
     let upper = settings.annotations.iter().any(|annotation| annotation.key.chars().any(char::is_uppercase));
     if upper && name != RuntimeName::Docker {
         return refuse("--annotation with a key in upper case", "buildctl makes it lower case");
     }
     Ok(runtime)
+}
+
+/// The word for the client. Podman's container has no terminal, whatever repro has.
+const fn progress(settings: &BuildSettings, runtime: RuntimeName) -> &'static str {
+    match (settings.quiet, settings.progress) {
+        (true, _) | (_, ProgressWord::Plain) => "plain",
+        (_, ProgressWord::Auto) if matches!(runtime, RuntimeName::Podman) => "plain",
+        (_, ProgressWord::Auto) => "auto",
+        (_, ProgressWord::Tty) => "tty",
+        (_, ProgressWord::Rawjson) => "rawjson",
+    }
 }
 
 /// A build that is ready to run.
@@ -183,6 +201,11 @@ impl Prepared {
         let child_rootless = runtime_name == RuntimeName::Buildkitd && rootless;
         let variant = if settings.rootless.value || child_rootless { Variant::Rootless } else { Variant::Plain };
         let plan = settings.plan(settings.pin_for(variant))?;
+        BuildSettings::check_caches(&plan, |name| environment.get(name).is_some_and(|value| !value.is_empty()))?;
+        let agent = environment.path("SSH_AUTH_SOCK");
+        if plan.wants_agent() && agent.is_none() {
+            return Err(BuildError::NoAgent);
+        }
         let image = engine_image(&plan.pin.source, runtime_name)?;
         let extra_args =
             if runtime_name == RuntimeName::Docker { &settings.buildx_args } else { &settings.buildkit_args };
@@ -195,7 +218,9 @@ impl Prepared {
             host_network: settings.host_network,
             buildkitd_config: settings.buildkitd_config.as_deref(),
             extra_args,
-            progress: "plain",
+            quiet: settings.quiet,
+            progress: progress(settings, runtime_name),
+            ssh_agent: agent.as_deref(),
         };
         let (mut steps, engine) = match runtime {
             Runtime::Docker { config, engine, .. } => (docker::steps(&plan, &site, &config), Some(engine)),
@@ -220,7 +245,7 @@ impl Prepared {
             }
         };
         if runtime_name == RuntimeName::Docker {
-            steps.solve = docker::with_secret_variables(steps.solve, &plan);
+            steps.solve = docker::with_variables(steps.solve, &plan);
         }
         Ok(Self { plan, steps, runtime_name, rootless, engine })
     }

@@ -1,6 +1,8 @@
 //! Runs the solve: the builder writes the archive into a temporary file, and the checks read it there as it grows.
 
-use std::io::{self, Seek as _, Write as _};
+use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
 use std::process::ExitStatus;
 
 use tempfile::NamedTempFile;
@@ -16,6 +18,9 @@ use crate::output::OutputError;
 use crate::runtime::command::{ToolCommand, stop};
 use crate::runtime::execute::{ExecuteError, Executor};
 use crate::settings::RuntimeName;
+
+/// How much is shown of what a build said that failed, in bytes.
+const LONGEST_LOG: u64 = 1 << 20;
 
 /// A file system with less free space than this is full: what a builder could not write is larger.
 const FULL_BYTES: u64 = 1 << 20;
@@ -70,7 +75,9 @@ async fn stream(
     };
     let own = || temporary.as_file().try_clone().map_err(BuildError::Write);
     let (archive, writer) = follow(own()?);
-    let mut child = solve.spawn_into(own()?, executor.environment).map_err(ExecuteError::from)?;
+    let log = prepared.steps.solve_log.as_deref().map(make_log).transpose()?;
+    let kept = log.as_ref().map(File::try_clone).transpose().map_err(BuildError::Write)?;
+    let mut child = solve.spawn_into(own()?, kept, executor.environment).map_err(ExecuteError::from)?;
     let options = ReadOptions { epoch: Some(prepared.plan.epoch.seconds()) };
     let mut reading = tokio::task::spawn_blocking(move || read_archive(archive, &options));
     let status = tokio::select! {
@@ -97,6 +104,9 @@ async fn stream(
     if !status.success() || read.is_err() {
         check_space(&temporary)?;
     }
+    if let (false, Some(log)) = (status.success(), log) {
+        show(log);
+    }
     // A builder that failed explains more than the archive that it did not finish.
     if !status.success() {
         let command = solve.summary();
@@ -109,6 +119,20 @@ async fn stream(
         });
     }
     Ok((temporary, read.map_err(BuildError::Archive)?))
+}
+
+fn make_log(path: &Path) -> Result<File, BuildError> {
+    let file = File::options().create_new(true).read(true).write(true).open(path);
+    file.map_err(|source| BuildError::Own { path: path.to_owned(), source })
+}
+
+/// Shows the end of what a build said that failed.
+fn show(mut log: File) {
+    let length = log.metadata().map_or(0, |metadata| metadata.len());
+    let begin = log.seek(SeekFrom::Start(length.saturating_sub(LONGEST_LOG)));
+    if begin.is_ok() {
+        let _ = io::copy(&mut log, &mut io::stderr().lock());
+    }
 }
 
 /// Where there is no room left for the archive, that is why the builder failed, or Podman lost the rest without a word.

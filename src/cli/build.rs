@@ -1,6 +1,7 @@
 //! `repro build`
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -9,13 +10,25 @@ use crate::build::{dry_run, run};
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
 use crate::runtime::interrupt::Interrupt;
-use crate::settings::{BuildWords, Output, resolve};
+use crate::settings::{BuildWords, ConfigChoice, Origin, Output, resolve};
 
 /// The arguments of `repro build`.
 #[derive(Debug, Args)]
 pub struct BuildCommand {
     #[command(flatten)]
     words: BuildWords,
+
+    /// Print the commands as a shell script instead of running them
+    #[arg(long, visible_alias = "dry-run", help_heading = "How it is said")]
+    dry: bool,
+
+    /// Read settings from this file, and trust it [default: repro.toml beside the Dockerfile, which may not say everything]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_config", help_heading = "How it is said")]
+    config: Option<PathBuf>,
+
+    /// Read no repro.toml
+    #[arg(long, help_heading = "How it is said")]
+    no_config: bool,
 }
 
 impl BuildCommand {
@@ -27,19 +40,24 @@ impl BuildCommand {
             hint: Some("run it from a directory that exists, by its full path".to_owned()),
         };
         let directory = std::env::current_dir().map_err(|error| here("the working directory", error))?;
-        let settings = resolve(&self.words, environment, &directory, chrono::Utc::now())?;
+        let config = match &self.config {
+            _ if self.no_config => ConfigChoice::None,
+            Some(path) => ConfigChoice::Named(path.clone()),
+            None => ConfigChoice::Found,
+        };
+        let settings = resolve(&self.words, &config, environment, &directory, chrono::Utc::now())?;
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
-        for line in settings.provenance() {
+        for line in settings.all_provenance() {
             tracing::info!("{line}");
         }
-        if self.words.dry {
+        if self.dry {
             let program = std::env::current_exe().map_err(|error| here("where this program is", error))?;
             print(&dry_run(&settings, environment, interrupt, &program).await?)?;
             return Ok(ExitStatus::Success);
         }
-        if settings.platforms.value.len() > 1 && self.words.archive.is_none() {
+        if settings.platforms.value.len() > 1 && settings.archive.origin == Origin::Flag("--platform") {
             tracing::warn!(
                 "several platforms: the archive is an OCI layout (`--archive oci`), which `docker load` does not read"
             );
@@ -48,12 +66,13 @@ impl BuildCommand {
         for warning in &outcome.warnings {
             tracing::warn!("{warning}");
         }
+        let text = if settings.quiet { format!("{}\n", outcome.image_digest) } else { outcome.to_table() };
         match settings.output.value {
             // stdout holds the archive.
             Output::Stdout => {
-                let _ = io::stderr().write_all(outcome.to_table().as_bytes());
+                let _ = io::stderr().write_all(text.as_bytes());
             }
-            Output::File(_) => print(outcome.to_table().as_bytes())?,
+            Output::File(_) => print(text.as_bytes())?,
         }
         Ok(ExitStatus::Success)
     }

@@ -1,10 +1,13 @@
 //! The client `buildctl`, on a daemon that `repro` starts for one build and owns: in Podman's container, and as a child.
 
-use std::ffi::OsString;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
-use super::steps::{Documents, Findings, csv_field, joined};
-use crate::plan::{AnnotationTarget, BuildPlan, MediaTypes, SecretSource};
+use super::steps::{Documents, Findings, csv_field, csv_path, joined};
+use crate::plan::{
+    AnnotationTarget, BuildPlan, Cache, CacheKind, Direction, MediaTypes, NamedContext, SecretSource, SshSource,
+};
 
 /// The paths of a build as the client sees them: inside a container they are others than outside.
 pub struct ClientPaths<'a> {
@@ -14,8 +17,16 @@ pub struct ClientPaths<'a> {
     pub dockerfile_directory: &'a Path,
     /// The private directory.
     pub work: &'a Path,
-    /// The file of each secret of the plan, in the same order; unused where the secret is a variable.
-    pub secrets: &'a [std::path::PathBuf],
+    /// Where everything else is that the plan names, where that is not where it is on the host.
+    pub elsewhere: &'a BTreeMap<PathBuf, PathBuf>,
+    /// The socket of the SSH agent, where the client's own variable does not lead to it.
+    pub agent: Option<&'a Path>,
+}
+
+impl ClientPaths<'_> {
+    fn see<'a>(&'a self, path: &'a Path) -> &'a Path {
+        self.elsewhere.get(path).map_or(path, PathBuf::as_path)
+    }
 }
 
 /// Names of the files in the private directory that the script below writes.
@@ -26,6 +37,8 @@ pub const PROVENANCE: &str = "provenance.json";
 pub const BLOBS: &str = "blobs";
 /// What the daemon says about itself.
 pub const VERSION: &str = "version";
+/// What the client said, when nobody wants to see it.
+pub const SOLVE_LOG: &str = "solve.log";
 /// The script's own name.
 pub const SCRIPT: &str = "build.sh";
 /// The daemon's configuration.
@@ -45,51 +58,75 @@ pub fn findings(work: &Path) -> Findings {
 /// The exporter's options, the same words for both clients but for annotations, whose keys buildctl lower-cases.
 #[must_use]
 pub fn exporter_options(plan: &BuildPlan) -> Vec<String> {
-    vec![
+    let mut options = vec![
         format!("type={}", plan.archive.exporter()),
         format!("oci-mediatypes={}", plan.media_types == MediaTypes::Oci),
-        "compression=gzip".to_owned(),
-        "rewrite-timestamp=true".to_owned(),
-    ]
+        format!("compression={}", plan.compression.algorithm.name()),
+        format!("rewrite-timestamp={}", plan.rewrite_timestamp),
+    ];
+    options.extend(plan.compression.level.map(|level| format!("compression-level={level}")));
+    if plan.compression.force {
+        options.push("force-compression=true".to_owned());
+    }
+    options
+}
+
+/// A cache in the words of both clients.
+#[must_use]
+pub fn cache_value(cache: &Cache, direction: Direction, see: impl Fn(&Path) -> PathBuf) -> OsString {
+    let field = match &cache.kind {
+        CacheKind::Registry(name) => ["type=registry".into(), csv_path("ref=", Path::new(name))],
+        CacheKind::Local(path) => ["type=local".into(), csv_path(&format!("{}=", direction.path_option()), &see(path))],
+        CacheKind::Gha => ["type=gha".into(), OsString::new()],
+    };
+    let options = cache.options.iter().map(|option| csv_field(option).into());
+    let fields: Vec<OsString> = field.into_iter().filter(|field| !field.is_empty()).chain(options).collect();
+    fields.join(OsStr::new(","))
 }
 
 /// The arguments behind `buildctl build`.
 #[must_use]
-pub fn build_arguments(plan: &BuildPlan, paths: &ClientPaths<'_>, extra: &[String]) -> Vec<OsString> {
-    let mut args: Vec<OsString> = vec!["--frontend=dockerfile.v0".into(), "--progress=plain".into()];
-    let local = |name: &str, path: &Path| {
-        let mut value = OsString::from(name);
-        value.push("=");
-        value.push(path);
-        joined("--local", value)
-    };
-    args.push(local("context", paths.context));
-    args.push(local("dockerfile", paths.dockerfile_directory));
-    let mut filename = OsString::from("filename=");
-    filename.push(plan.dockerfile.file_name().unwrap_or_default());
-    args.push(joined("--opt", filename));
-    let mut option = |text: String| args.push(joined("--opt", text));
-    let platforms: Vec<String> = plan.platforms.iter().map(ToString::to_string).collect();
-    option(format!("platform={}", platforms.join(",")));
-    if let Some(target) = &plan.target {
-        option(format!("target={target}"));
+pub fn build_arguments(plan: &BuildPlan, paths: &ClientPaths<'_>, progress: &str, extra: &[String]) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec!["--frontend=dockerfile.v0".into(), joined("--progress", progress)];
+    args.push(joined("--local", pair("context", paths.context)));
+    args.push(joined("--local", pair("dockerfile", paths.dockerfile_directory)));
+    let filename = Path::new(plan.dockerfile.file_name().unwrap_or_default());
+    args.push(joined("--opt", pair("filename", filename)));
+    args.extend(frontend_options(plan).into_iter().map(|option| joined("--opt", option)));
+    for (name, context) in &plan.build_contexts {
+        let mut option = |value: String| args.push(joined("--opt", format!("context:{name}={value}")));
+        match context {
+            NamedContext::Directory(path) => {
+                option(format!("local:{name}"));
+                args.push(joined("--local", pair(name, paths.see(path))));
+            }
+            NamedContext::Image(reference) => option(format!("docker-image://{reference}")),
+            NamedContext::Layout { directory, digest } => {
+                option(format!("oci-layout://{name}@{digest}"));
+                args.push(joined("--oci-layout", pair(name, paths.see(directory))));
+            }
+        }
     }
-    option(format!("build-arg:SOURCE_DATE_EPOCH={}", plan.epoch));
-    if !plan.build_args.contains_key("BUILDKIT_CACHE_MOUNT_NS") {
-        option(format!("build-arg:BUILDKIT_CACHE_MOUNT_NS={}", plan.cache_namespace));
-    }
-    for (name, value) in &plan.build_args {
-        option(format!("build-arg:{name}={value}"));
-    }
-    for (key, value) in &plan.labels {
-        option(format!("label:{key}={value}"));
-    }
-    for (secret, file) in plan.secrets.iter().zip(paths.secrets) {
+    for secret in &plan.secrets {
         let source = match &secret.source {
-            SecretSource::File(_) => format!("src={}", file.to_string_lossy()),
-            SecretSource::Env(name) => format!("env={name}"),
+            SecretSource::File(path) => csv_path("src=", paths.see(path)),
+            SecretSource::Env(name) => csv_field(&format!("env={name}")).into(),
         };
-        args.push(joined("--secret", [csv_field(&format!("id={}", secret.id)), csv_field(&source)].join(",")));
+        args.push(joined("--secret", [csv_field(&format!("id={}", secret.id)).into(), source].join(OsStr::new(","))));
+    }
+    for ssh in &plan.ssh {
+        let sources: Vec<&OsStr> = match &ssh.source {
+            SshSource::Agent => paths.agent.into_iter().map(Path::as_os_str).collect(),
+            SshSource::Paths(keys) => keys.iter().map(|key| paths.see(key).as_os_str()).collect(),
+        };
+        args.push(joined("--ssh", ssh_value(&ssh.id, &sources)));
+    }
+    let see = |path: &Path| paths.see(path).to_owned();
+    for cache in &plan.cache_from {
+        args.push(joined("--import-cache", cache_value(cache, Direction::From, see)));
+    }
+    for cache in &plan.cache_to {
+        args.push(joined("--export-cache", cache_value(cache, Direction::To, see)));
     }
     args.push(joined("--output", output_value(plan)));
     let mut file = |flag: &str, name: &str| args.push(joined(flag, paths.work.join(name).into_os_string()));
@@ -97,6 +134,39 @@ pub fn build_arguments(plan: &BuildPlan, paths: &ClientPaths<'_>, extra: &[Strin
     file("--ref-file", "ref");
     args.extend(extra.iter().map(OsString::from));
     args
+}
+
+/// `name=path`.
+fn pair(name: &str, path: &Path) -> OsString {
+    let mut value = OsString::from(name);
+    value.push("=");
+    value.push(path);
+    value
+}
+
+/// `id`, or `id=path,path`, which both clients split at commas whatever one does.
+#[must_use]
+pub fn ssh_value(id: &str, paths: &[&OsStr]) -> OsString {
+    if paths.is_empty() { id.into() } else { pair(id, Path::new(&paths.join(OsStr::new(",")))) }
+}
+
+/// What the frontend is told.
+fn frontend_options(plan: &BuildPlan) -> Vec<String> {
+    let platforms: Vec<String> = plan.platforms.iter().map(ToString::to_string).collect();
+    let mut options = vec![format!("platform={}", platforms.join(","))];
+    if let Some(target) = &plan.target {
+        options.push(format!("target={target}"));
+    }
+    if plan.pull {
+        options.push("image-resolve-mode=pull".to_owned());
+    }
+    options.push(format!("build-arg:SOURCE_DATE_EPOCH={}", plan.epoch));
+    if !plan.build_args.contains_key("BUILDKIT_CACHE_MOUNT_NS") {
+        options.push(format!("build-arg:BUILDKIT_CACHE_MOUNT_NS={}", plan.cache_namespace));
+    }
+    options.extend(plan.build_args.iter().map(|(name, value)| format!("build-arg:{name}={value}")));
+    options.extend(plan.labels.iter().map(|(key, value)| format!("label:{key}={value}")));
+    options
 }
 
 /// The value of `--output`: without `dest` the archive goes to stdout.

@@ -1,15 +1,18 @@
 //! BuildKit as a child process: no engine is needed, only the binaries of the pinned image.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::binaries::Binaries;
-use super::buildctl::{CONFIG, ClientPaths, DaemonScript, SCRIPT, build_arguments, findings, render_daemon_script};
+use super::buildctl::{
+    CONFIG, ClientPaths, DaemonScript, SCRIPT, SOLVE_LOG, build_arguments, findings, render_daemon_script,
+};
 use super::command::ToolCommand;
 use super::script::quote;
 use super::steps::{Lock, Step, Steps, joined};
 use super::{Site, configuration_slug};
-use crate::plan::{BuildPlan, SecretSource};
+use crate::plan::BuildPlan;
 
 /// What buildkitd may see of the caller's environment. Proxies are not among it.
 const KEEP: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK"];
@@ -32,11 +35,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: b
         Step::File { path: work.join(SCRIPT), contents: script(plan, site, binaries, rootless, &state) },
     ];
     let mut solve = ToolCommand::new("/bin/sh", &KEEP).arg(work.join(SCRIPT));
-    for secret in &plan.secrets {
-        if let SecretSource::Env(name) = &secret.source {
-            solve.keep.push(name.clone());
-        }
-    }
+    solve.keep.extend(plan.variables().map(str::to_owned));
     Steps {
         prepare,
         solve,
@@ -44,6 +43,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: b
         finish: Vec::new(),
         cleanup: Vec::new(),
         abort: Vec::new(),
+        solve_log: site.quiet.then(|| site.private.join(SOLVE_LOG)),
         findings: findings(&work),
         lock: (!plan.no_cache).then(|| Lock {
             path: site.state.join("locks").join(&name),
@@ -76,22 +76,16 @@ fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool
     let mut address = OsString::from("unix://");
     address.push(work.join("buildkitd.sock"));
     daemon.push(joined("--addr", &address));
-    let secrets: Vec<PathBuf> = plan
-        .secrets
-        .iter()
-        .map(|secret| match &secret.source {
-            SecretSource::File(path) => path.clone(),
-            SecretSource::Env(_) => PathBuf::new(),
-        })
-        .collect();
+    let elsewhere = BTreeMap::new();
     let paths = ClientPaths {
         context: &plan.context,
         dockerfile_directory: plan.dockerfile.parent().unwrap_or(Path::new("/")),
         work: &work,
-        secrets: &secrets,
+        elsewhere: &elsewhere,
+        agent: None,
     };
     let client = [binaries.buildctl.clone().into_os_string(), joined("--addr", &address)];
-    let build = build_arguments(plan, &paths, site.extra_args);
+    let build = build_arguments(plan, &paths, site.progress, site.extra_args);
     // Files of throw-away state belong to ids that only the user namespace maps: they are removed inside it.
     let discard: Vec<OsString> = prefix
         .into_iter()

@@ -125,10 +125,15 @@ impl ToolCommand {
         CommandError::Start { program: OsStr::new(&self.program).to_string_lossy().into_owned(), source }
     }
 
-    /// Starts it with stdout into a file and stderr passed through.
-    pub fn spawn_into(&self, stdout: File, environment: &Environment) -> Result<Child, CommandError> {
+    /// Starts it with stdout into a file and stderr passed through, or into a file as well.
+    pub fn spawn_into(
+        &self,
+        stdout: File,
+        stderr: Option<File>,
+        environment: &Environment,
+    ) -> Result<Child, CommandError> {
         let mut process = self.to_process(environment);
-        process.stdout(stdout).stderr(Stdio::inherit());
+        process.stdout(stdout).stderr(stderr.map_or_else(Stdio::inherit, Stdio::from));
         process.spawn().map_err(|source| self.start_error(source))
     }
 

@@ -3,12 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::buildctl::{METADATA, VERSION, exporter_options};
+use super::buildctl::{METADATA, SOLVE_LOG, VERSION, cache_value, exporter_options, ssh_value};
 use super::command::ToolCommand;
 use super::docker_config::DockerConfig;
-use super::steps::{Builder, ContainerProof, Documents, Findings, Lock, Query, Step, Steps, csv_field, joined};
+use super::steps::{
+    Builder, ContainerProof, Documents, Findings, Lock, Query, Step, Steps, csv_field, csv_path, joined,
+};
 use super::{Site, configuration_slug};
-use crate::plan::{AnnotationTarget, BuildPlan, SecretSource};
+use crate::plan::{AnnotationTarget, BuildPlan, Direction, NamedContext, SecretSource, SshSource};
 
 /// What `docker` may see of the caller's environment: where its daemon is, and how to reach it.
 const KEEP: [&str; 13] = [
@@ -86,6 +88,9 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
     // sent under that name before. A name that is new in every build has nothing to be compared with.
     let context = site.private.join(site.private.file_name().unwrap_or_default());
     prepare.push(Step::Link { path: context.clone(), target: plan.context.clone() });
+    for (number, directory) in plan.directories().skip(1).enumerate() {
+        prepare.push(Step::Link { path: named_link(site, number), target: directory.to_owned() });
+    }
     let version = site.private.join(VERSION);
     Steps {
         prepare,
@@ -94,6 +99,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
         finish: vec![Step::ProveContainer(proof.clone())],
         cleanup: if plan.no_cache { vec![remove] } else { Vec::new() },
         abort: Vec::new(),
+        solve_log: site.quiet.then(|| site.private.join(SOLVE_LOG)),
         findings: Findings {
             metadata: site.private.join(METADATA),
             version,
@@ -106,6 +112,11 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
             only_to_prepare: true,
         }),
     }
+}
+
+/// The link to a named context: new in every build as that of the context is, and without characters that buildx splits at.
+fn named_link(site: &Site<'_>, number: usize) -> PathBuf {
+    site.private.join(format!("{}-{number}", site.unique))
 }
 
 /// `repro-v0.19.0-14aa1b4dd92e`, and what else makes a builder another one: its configuration, its network, its daemon.
@@ -161,32 +172,67 @@ fn build_arguments(plan: &BuildPlan, site: &Site<'_>, builder: &str) -> Vec<OsSt
         let target = if is_default { String::new() } else { format!("{}{platform}:", annotation.target.name()) };
         flag("--annotation", format!("{target}{}={}", annotation.key, annotation.value));
     }
-    for secret in &plan.secrets {
-        let source = match &secret.source {
-            SecretSource::File(path) => format!("src={}", path.to_string_lossy()),
-            SecretSource::Env(name) => format!("env={name}"),
-        };
-        flag("--secret", [csv_field(&format!("id={}", secret.id)), csv_field(&source)].join(","));
-    }
     for tag in &plan.tags {
         flag("--tag", tag.clone());
     }
     let mut output = exporter_options(plan);
     output.push("dest=-".to_owned());
     flag("--output", output.join(","));
+    if plan.pull {
+        args.push("--pull".into());
+    }
+    args.extend(input_arguments(plan, site));
     args.push(joined("--metadata-file", site.private.join(METADATA)));
     args.extend(site.extra_args.iter().map(OsString::from));
     args.push(OsStr::new("--").to_owned());
     args
 }
 
-/// The variables of secrets, which buildx reads itself.
-#[must_use]
-pub fn with_secret_variables(mut command: ToolCommand, plan: &BuildPlan) -> ToolCommand {
+/// What the build reads besides the context, and its caches.
+fn input_arguments(plan: &BuildPlan, site: &Site<'_>) -> Vec<OsString> {
+    let mut args = Vec::new();
     for secret in &plan.secrets {
-        if let SecretSource::Env(name) = &secret.source {
-            command.keep.push(name.clone());
-        }
+        let source = match &secret.source {
+            SecretSource::File(path) => csv_path("src=", path),
+            SecretSource::Env(name) => csv_field(&format!("env={name}")).into(),
+        };
+        args.push(joined("--secret", [csv_field(&format!("id={}", secret.id)).into(), source].join(OsStr::new(","))));
     }
+    for ssh in &plan.ssh {
+        let paths: Vec<&OsStr> = match &ssh.source {
+            SshSource::Agent => Vec::new(),
+            SshSource::Paths(paths) => paths.iter().map(|path| path.as_os_str()).collect(),
+        };
+        args.push(joined("--ssh", ssh_value(&ssh.id, &paths)));
+    }
+    let mut directories = 0;
+    let mut link = || {
+        directories += 1;
+        named_link(site, directories - 1)
+    };
+    for (name, context) in &plan.build_contexts {
+        let source: OsString = match context {
+            NamedContext::Directory(_) => link().into(),
+            NamedContext::Image(reference) => format!("docker-image://{reference}").into(),
+            NamedContext::Layout { digest, .. } => format!("oci-layout://{}@{digest}", link().display()).into(),
+        };
+        let mut value = OsString::from(name);
+        value.push("=");
+        value.push(source);
+        args.push(joined("--build-context", value));
+    }
+    for cache in &plan.cache_from {
+        args.push(joined("--cache-from", cache_value(cache, Direction::From, Path::to_owned)));
+    }
+    for cache in &plan.cache_to {
+        args.push(joined("--cache-to", cache_value(cache, Direction::To, Path::to_owned)));
+    }
+    args
+}
+
+/// The variables that buildx reads itself.
+#[must_use]
+pub fn with_variables(mut command: ToolCommand, plan: &BuildPlan) -> ToolCommand {
+    command.keep.extend(plan.variables().map(str::to_owned));
     command
 }

@@ -41,8 +41,12 @@ pub struct Site<'a> {
     pub buildkitd_config: Option<&'a [u8]>,
     /// Further arguments for the client.
     pub extra_args: &'a [String],
+    /// Whether the client's messages are kept back unless it fails.
+    pub quiet: bool,
     /// The client's `--progress`.
     pub progress: &'a str,
+    /// The socket of the caller's SSH agent.
+    pub ssh_agent: Option<&'a Path>,
 }
 
 /// Eight digits that differ where the configuration of a daemon differs: builders and caches are never shared across it.

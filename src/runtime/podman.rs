@@ -1,15 +1,18 @@
 //! BuildKit in a container of Podman: the pinned image runs buildkitd and buildctl for one build, and ends.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::buildctl::{CONFIG, ClientPaths, DaemonScript, SCRIPT, build_arguments, findings, render_daemon_script};
+use super::buildctl::{
+    CONFIG, ClientPaths, DaemonScript, SCRIPT, SOLVE_LOG, build_arguments, findings, render_daemon_script,
+};
 use super::command::ToolCommand;
 use super::script::quote;
-use super::steps::{Lock, Step, Steps, csv_field, joined};
+use super::steps::{Lock, Step, Steps, csv_path, joined};
 use super::{Site, configuration_slug};
 use crate::pin::Variant;
-use crate::plan::{BuildPlan, SecretSource};
+use crate::plan::BuildPlan;
 
 /// What `podman` may see of the caller's environment: its own configuration and the user's session.
 const KEEP: [&str; 15] = [
@@ -33,7 +36,9 @@ const KEEP: [&str; 15] = [
 const WORK: &str = "/repro/work";
 const CONTEXT: &str = "/repro/context";
 const DOCKERFILE: &str = "/repro/dockerfile";
-const SECRETS: &str = "/repro/secrets";
+const INPUTS: &str = "/repro/inputs";
+const OUTPUTS: &str = "/repro/outputs";
+const AGENT: &str = "/repro/agent";
 
 /// `podman`, with nothing of the caller's environment but its own configuration.
 #[must_use]
@@ -48,6 +53,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
     let work = site.private.join("work");
     let container = format!("repro-{}", site.unique);
     let mut prepare = vec![Step::Directory(work.clone())];
+    prepare.extend(plan.outputs().map(|path| Step::Directory(path.to_owned())));
     let config = site.buildkitd_config.unwrap_or_default();
     prepare.push(Step::File { path: work.join(CONFIG), contents: config.to_vec() });
     prepare.push(Step::File { path: work.join(SCRIPT), contents: script(plan, site, variant) });
@@ -71,6 +77,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
         finish: Vec::new(),
         cleanup: Vec::new(),
         abort: vec![podman.args(["rm", "--force", "--ignore", "--volumes", "--time=0"]).arg(container)],
+        solve_log: site.quiet.then(|| site.private.join(SOLVE_LOG)),
         findings: findings(&work),
         lock: (!plan.no_cache).then(|| Lock {
             path: site.state.join("locks").join(&volume),
@@ -121,17 +128,31 @@ fn run_command(
         DOCKERFILE,
         true,
     ));
-    for (number, secret) in plan.secrets.iter().enumerate() {
-        match &secret.source {
-            SecretSource::File(path) => run = run.arg(bind(path, &format!("{SECRETS}/{number}"), true)),
-            // By name only: the value goes from environment to environment and never stands in an argument.
-            SecretSource::Env(name) => {
-                run = run.arg(joined("--env", name));
-                run.keep.push(name.clone());
-            }
-        }
+    for (path, inside) in numbered(plan.inputs(), INPUTS) {
+        run = run.arg(bind(&path, &inside.to_string_lossy(), true));
+    }
+    for (path, inside) in numbered(plan.outputs(), OUTPUTS) {
+        run = run.arg(bind(&path, &inside.to_string_lossy(), false));
+    }
+    if let (true, Some(agent)) = (plan.wants_agent(), site.ssh_agent) {
+        run = run.arg(bind(agent, AGENT, false));
+    }
+    for name in plan.variables() {
+        // By name only: the value goes from environment to environment and never stands in an argument.
+        run = run.arg(joined("--env", name));
+        run.keep.push(name.to_owned());
     }
     run.args(["--entrypoint=sh", "--"]).arg(site.image).arg(format!("{WORK}/{SCRIPT}"))
+}
+
+/// Where the container sees paths: their own names may be odd, or hide something of the image.
+fn numbered<'a>(paths: impl Iterator<Item = &'a Path>, directory: &str) -> BTreeMap<PathBuf, PathBuf> {
+    let mut places = BTreeMap::new();
+    for path in paths {
+        let number = places.len();
+        places.entry(path.to_owned()).or_insert_with(|| Path::new(directory).join(number.to_string()));
+    }
+    places
 }
 
 /// Tells whose container it is, so that leftovers can be found.
@@ -150,15 +171,6 @@ fn bind(source: &Path, destination: &str, read_only: bool) -> OsString {
     field
 }
 
-fn csv_path(key: &str, path: &Path) -> OsString {
-    if let Some(text) = path.to_str() {
-        return csv_field(&format!("{key}{text}")).into();
-    }
-    let mut field = OsString::from(key);
-    field.push(path);
-    field
-}
-
 fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
     let words = |text: &[&str]| text.iter().map(OsString::from).collect::<Vec<_>>();
     let (address, mut daemon) = match variant {
@@ -173,16 +185,17 @@ fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
     daemon.push("--oci-worker-snapshotter=overlayfs".into());
     daemon.push(joined("--config", format!("{WORK}/{CONFIG}")));
     daemon.push(joined("--addr", address));
-    let secrets: Vec<PathBuf> =
-        (0..plan.secrets.len()).map(|number| PathBuf::from(format!("{SECRETS}/{number}"))).collect();
+    let mut elsewhere = numbered(plan.inputs(), INPUTS);
+    elsewhere.extend(numbered(plan.outputs(), OUTPUTS));
     let paths = ClientPaths {
         context: Path::new(CONTEXT),
         dockerfile_directory: Path::new(DOCKERFILE),
         work: Path::new(WORK),
-        secrets: &secrets,
+        elsewhere: &elsewhere,
+        agent: Some(Path::new(AGENT)),
     };
     let client = [OsString::from("buildctl"), joined("--addr", address)];
-    let build = build_arguments(plan, &paths, site.extra_args);
+    let build = build_arguments(plan, &paths, site.progress, site.extra_args);
     let script = DaemonScript {
         daemon: &daemon,
         client: &client,

@@ -130,6 +130,11 @@ pub fn render_script(steps: &Steps, placeholder: &Placeholder, destination: &Des
     if target.is_some() {
         solve.extend_from_slice(b" > \"$private/image.tar\"");
     }
+    if let Some(log) = &steps.solve_log {
+        let log = placeholder.word(log.as_os_str());
+        solve =
+            [&solve, b" 2> ".as_slice(), &log, b" || { status=$?; cat ", &log, b" >&2; exit \"$status\"; }"].concat();
+    }
     script.line(&solve);
     if !steps.beside.is_empty() {
         script.line(b"wait");

@@ -1,7 +1,7 @@
 //! What a runtime does for one build, as data: rendered either to processes or to the dry run's script.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::command::ToolCommand;
 use crate::digest::Digest;
@@ -122,6 +122,8 @@ pub struct Steps {
     pub prepare: Vec<Step>,
     /// The build itself; the archive is its stdout.
     pub solve: ToolCommand,
+    /// Where the solve's own messages go instead of stderr; they are shown when it fails.
+    pub solve_log: Option<PathBuf>,
     /// While the solve runs: what nothing before it depends on.
     pub beside: Vec<Query>,
     /// In order, after the solve succeeded.
@@ -161,6 +163,17 @@ pub fn joined(flag: &str, value: impl Into<OsString>) -> OsString {
 pub fn csv_field(text: &str) -> String {
     let odd = text.contains(['"', ',', '\n', '\r']) || text.starts_with(char::is_whitespace);
     if odd { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+/// A field `key=path`; a path that is not UTF-8 goes as it is.
+#[must_use]
+pub fn csv_path(key: &str, path: &Path) -> OsString {
+    if let Some(text) = path.to_str() {
+        return csv_field(&format!("{key}{text}")).into();
+    }
+    let mut field = OsString::from(key);
+    field.push(path);
+    field
 }
 
 #[cfg(test)]

@@ -1,17 +1,25 @@
-//! Settings: flag, then environment, then default, resolved once, each value with the place it came from.
+//! Settings: flag, then environment, then `repro.toml`, then default, resolved once, each value with the place it came from.
 
+mod file;
 mod resolve;
+mod schema;
+mod sources;
 mod words;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-pub use self::resolve::{SettingsError, resolve};
-pub use self::words::{ArchiveWord, BuildWords, MediaTypesWord, RuntimeName};
+pub use self::file::{FILE_NAME, FileError};
+pub use self::resolve::{ConfigChoice, SettingsError, resolve};
+pub use self::schema::json_schema;
+pub use self::words::{ArchiveWord, BuildWords, CompressionWord, MediaTypesWord, ProgressWord, RuntimeName};
 
 use crate::epoch::SourceDateEpoch;
-use crate::pin::{Pin, PinError, Variant};
-use crate::plan::{Annotation, ArchiveFormat, BuildPlan, MediaTypes, Platform, Secret, cache_namespace};
+use crate::pin::{Pin, Variant};
+use crate::plan::{
+    Annotation, ArchiveFormat, BuildPlan, Cache, Compression, MediaTypes, NamedContext, PlanError, Platform, Secret,
+    Ssh, cache_namespace,
+};
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +28,8 @@ pub enum Origin {
     Flag(&'static str),
     /// A variable of the environment.
     Variable(&'static str),
+    /// The key of `repro.toml` that is named like this flag.
+    Key(&'static str),
     /// Nobody said anything.
     Default,
 }
@@ -27,8 +37,9 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flag(name) => write!(f, "flag {name}"),
+            Self::Flag(name) => f.write_str(name),
             Self::Variable(name) => write!(f, "variable {name}"),
+            Self::Key(name) => write!(f, "`{}` in {FILE_NAME}", name.trim_start_matches('-')),
             Self::Default => f.write_str("default"),
         }
     }
@@ -93,6 +104,24 @@ pub struct BuildSettings {
     pub target: Option<String>,
     /// The secrets.
     pub secrets: Vec<Secret>,
+    /// SSH agents and keys.
+    pub ssh: Vec<Ssh>,
+    /// Named contexts.
+    pub build_contexts: std::collections::BTreeMap<String, NamedContext>,
+    /// Ask registries for base images again.
+    pub pull: bool,
+    /// Caches to import.
+    pub cache_from: Vec<Cache>,
+    /// Caches to export.
+    pub cache_to: Vec<Cache>,
+    /// How layers are compressed.
+    pub compression: Compression,
+    /// Whether times are rewritten to the epoch.
+    pub rewrite_timestamp: bool,
+    /// How the builder shows its progress.
+    pub progress: ProgressWord,
+    /// Show nothing but the digest.
+    pub quiet: bool,
     /// The names of the image.
     pub tags: Vec<String>,
     /// Where the archive goes.
@@ -101,6 +130,8 @@ pub struct BuildSettings {
     pub metadata_file: Option<PathBuf>,
     /// What the user should know before the build.
     pub warnings: Vec<String>,
+    /// One line a value: its name, the value, where it came from. Values that may be secret are left out.
+    pub provenance: Vec<String>,
 }
 
 impl BuildSettings {
@@ -110,13 +141,25 @@ impl BuildSettings {
         self.pin.value.clone().unwrap_or_else(|| Pin::default_for(variant))
     }
 
+    /// The directories that the build reads, the context first.
+    pub fn directories(&self) -> impl Iterator<Item = &Path> {
+        let named = self.build_contexts.values().filter_map(NamedContext::directory);
+        std::iter::once(self.context.as_path()).chain(named)
+    }
+
     /// The plan of the build with this pin.
-    pub fn plan(&self, pin: Pin) -> Result<BuildPlan, PinError> {
+    pub fn plan(&self, pin: Pin) -> Result<BuildPlan, SettingsError> {
         let archive = self.archive.value;
+        let pinned = |source| SettingsError::Pin { origin: self.pin.origin, source };
         let media_types = match self.media_types {
             Some(media_types) => media_types,
-            None => pin.default_media_types(archive)?,
+            // Docker's media types have no name for it, and a BuildKit before v0.31 would silently take the others.
+            None if !self.compression.algorithm.has_docker_type() => MediaTypes::Oci,
+            None => pin.default_media_types(archive).map_err(pinned)?,
         };
+        if media_types == MediaTypes::Docker && !self.compression.algorithm.has_docker_type() {
+            return Err(SettingsError::NoMediaType(self.compression.algorithm.name()));
+        }
         Ok(BuildPlan {
             cache_namespace: cache_namespace(&self.context, &self.dockerfile),
             context: self.context.clone(),
@@ -129,16 +172,28 @@ impl BuildSettings {
             annotations: self.annotations.clone(),
             target: self.target.clone(),
             secrets: self.secrets.clone(),
+            ssh: self.ssh.clone(),
+            build_contexts: self.build_contexts.clone(),
+            pull: self.pull,
+            cache_from: self.cache_from.clone(),
+            cache_to: self.cache_to.clone(),
             tags: self.tags.clone(),
             archive,
             media_types,
+            compression: self.compression,
+            rewrite_timestamp: self.rewrite_timestamp,
             no_cache: self.no_cache.value,
         })
     }
 
-    /// One line a value that has more than one place to come from: its name, the value, the place.
+    /// Refuses caches that cannot work with this plan's BuildKit here.
+    pub fn check_caches(plan: &BuildPlan, is_set: impl Fn(&str) -> bool) -> Result<(), PlanError> {
+        plan.cache_from.iter().chain(&plan.cache_to).try_for_each(|cache| cache.check(plan.pin.version, &is_set))
+    }
+
+    /// One line a value: its name, the value, the place that it came from.
     #[must_use]
-    pub fn provenance(&self) -> Vec<String> {
+    pub fn all_provenance(&self) -> Vec<String> {
         let or_auto =
             |runtime: Option<RuntimeName>| runtime.map_or("the first that works", RuntimeName::name).to_owned();
         let pin = self.pin.value.as_ref().map_or_else(|| "built in".to_owned(), |pin| pin.source.to_string());
@@ -147,7 +202,7 @@ impl BuildSettings {
             Output::Stdout => "-".to_owned(),
             Output::File(path) => path.display().to_string(),
         };
-        [
+        let common = [
             ("runtime", or_auto(self.runtime.value), self.runtime.origin),
             ("buildkit-image", pin, self.pin.origin),
             ("rootless", self.rootless.value.to_string(), self.rootless.origin),
@@ -156,9 +211,8 @@ impl BuildSettings {
             ("platform", platforms.join(","), self.platforms.origin),
             ("archive", self.archive.value.exporter().to_owned(), self.archive.origin),
             ("output", output, self.output.origin),
-        ]
-        .into_iter()
-        .map(|(name, value, origin)| format!("{name} = {value} ({origin})"))
-        .collect()
+        ];
+        let common = common.into_iter().map(|(name, value, origin)| format!("{name} = {value} ({origin})"));
+        common.chain(self.provenance.iter().cloned()).collect()
     }
 }

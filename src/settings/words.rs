@@ -51,7 +51,33 @@ pub enum MediaTypesWord {
     Oci,
 }
 
-/// The arguments of a build.
+/// How layers are compressed, as a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompressionWord {
+    /// gzip
+    Gzip,
+    /// gzip that can be read in pieces; needs OCI media types
+    Estargz,
+    /// Zstandard; needs OCI media types
+    Zstd,
+    /// Not at all
+    Uncompressed,
+}
+
+/// How the builder shows what it does, as a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressWord {
+    /// On a terminal as `tty`, else as `plain`
+    Auto,
+    /// Line by line
+    Plain,
+    /// Redrawn in place (docker and buildkitd only)
+    Tty,
+    /// One JSON object a line
+    Rawjson,
+}
+
+/// The arguments of a build: each can also stand in repro.toml, under its long name.
 #[derive(Debug, Clone, Default, Args)]
 pub struct BuildWords {
     /// Where BuildKit runs [default: the first that works of docker, podman, buildkitd] [env: REPRO_RUNTIME]
@@ -88,11 +114,27 @@ pub struct BuildWords {
     #[arg(long, help_heading = "Where it is built")]
     pub no_cache: bool,
 
-    /// The epoch in seconds since 1970 [env: REPRO_SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH]
+    /// Import a cache of an earlier build
+    ///
+    /// type=registry,ref=NAME | type=local,src=DIR | type=gha; without type a registry's reference.
+    #[arg(long, value_name = "CACHE", help_heading = "Where it is built")]
+    pub cache_from: Vec<String>,
+
+    /// Export the cache of this build
+    ///
+    /// type=registry,ref=NAME | type=local,dest=DIR | type=gha, each with mode=min or mode=max.
+    #[arg(long, value_name = "CACHE", help_heading = "Where it is built")]
+    pub cache_to: Vec<String>,
+
+    /// Ask the registry for base images again, whatever the builder has
+    #[arg(long, help_heading = "Where it is built")]
+    pub pull: bool,
+
+    /// The epoch in seconds since 1970, or `git`: the time of the context's commit [env: REPRO_SOURCE_DATE_EPOCH, SOURCE_DATE_EPOCH]
     #[arg(
         long,
         visible_alias = "sde",
-        value_name = "SECONDS",
+        value_name = "SECONDS|git",
         allow_hyphen_values = true,
         help_heading = "What is built"
     )]
@@ -132,6 +174,16 @@ pub struct BuildWords {
     #[arg(long, value_name = "id=ID[,src=FILE|,env=NAME]", help_heading = "What is built")]
     pub secret: Vec<String>,
 
+    /// An SSH agent or keys that RUN may use; without `=` the agent of SSH_AUTH_SOCK
+    #[arg(long, value_name = "ID[=SOCKET|KEY[,KEY…]]", help_heading = "What is built")]
+    pub ssh: Vec<String>,
+
+    /// What a name in FROM and COPY --from means
+    ///
+    /// A directory, docker-image://NAME@DIGEST, or oci-layout://DIR@DIGEST.
+    #[arg(long, value_name = "NAME=SOURCE", help_heading = "What is built")]
+    pub build_context: Vec<String>,
+
     /// The archive to write, or - for stdout [default: ./image.tar]
     #[arg(short, long, value_name = "FILE", help_heading = "What comes out")]
     pub output: Option<PathBuf>,
@@ -148,13 +200,33 @@ pub struct BuildWords {
     #[arg(long, value_enum, value_name = "FAMILY", help_heading = "What comes out")]
     pub media_types: Option<MediaTypesWord>,
 
+    /// How the layers are compressed that this build makes [default: gzip]
+    #[arg(long, value_enum, value_name = "TYPE", help_heading = "What comes out")]
+    pub compression: Option<CompressionWord>,
+
+    /// The level of that: 0 to 9 for gzip and estargz, 0 to 22 for zstd [default: the library's]
+    #[arg(long, value_name = "LEVEL", help_heading = "What comes out")]
+    pub compression_level: Option<u8>,
+
+    /// Compress the layers of the base that way too
+    #[arg(long, help_heading = "What comes out")]
+    pub force_compression: bool,
+
+    /// Leave the times of files as they are: another build gives another digest
+    #[arg(long, help_heading = "What comes out")]
+    pub no_rewrite_timestamp: bool,
+
+    /// How the builder's progress is shown, on stderr [default: auto]
+    #[arg(long, value_enum, value_name = "FORM", help_heading = "What comes out")]
+    pub progress: Option<ProgressWord>,
+
+    /// Show no progress unless the build fails, and print nothing but the digest
+    #[arg(short, long, help_heading = "What comes out")]
+    pub quiet: bool,
+
     /// Write what was built, with every digest, as JSON
     #[arg(long, value_name = "FILE", help_heading = "What comes out")]
     pub metadata_file: Option<PathBuf>,
-
-    /// Print the commands as a shell script instead of running them
-    #[arg(long, visible_alias = "dry-run", help_heading = "What comes out")]
-    pub dry: bool,
 
     /// The directory that is built
     #[arg(value_name = "CONTEXT")]

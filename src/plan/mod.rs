@@ -2,6 +2,9 @@
 //!
 //! A plan is made from settings, knows no engine, and can be serialised. A runtime turns it into commands.
 
+mod cache;
+mod inputs;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,6 +12,8 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+pub use self::cache::{Cache, CacheKind, Direction, GHA_VARIABLES};
+pub use self::inputs::{NamedContext, Secret, SecretSource, Ssh, SshSource, split_csv};
 pub use crate::pin::{ArchiveFormat, MediaTypes};
 
 use crate::digest::Digest;
@@ -40,16 +45,73 @@ pub struct BuildPlan {
     pub target: Option<String>,
     /// Secrets that RUN may mount.
     pub secrets: Vec<Secret>,
+    /// SSH agents and keys that RUN may use.
+    pub ssh: Vec<Ssh>,
+    /// What names in FROM and COPY --from mean.
+    pub build_contexts: BTreeMap<String, NamedContext>,
+    /// Ask registries for base images again.
+    pub pull: bool,
+    /// Caches of earlier builds.
+    pub cache_from: Vec<Cache>,
+    /// Where the cache of this build goes.
+    pub cache_to: Vec<Cache>,
     /// Names of the image inside the archive.
     pub tags: Vec<String>,
     /// The format of the archive.
     pub archive: ArchiveFormat,
     /// The family of media types.
     pub media_types: MediaTypes,
+    /// How layers are compressed.
+    pub compression: Compression,
+    /// Whether times of files later than the epoch become the epoch.
+    pub rewrite_timestamp: bool,
     /// Build on throw-away state.
     pub no_cache: bool,
     /// Keeps the cache mounts of projects apart.
     pub cache_namespace: String,
+}
+
+impl BuildPlan {
+    /// The directories that the build reads: what is written into one of them would be in the next image.
+    pub fn directories(&self) -> impl Iterator<Item = &Path> {
+        let named = self.build_contexts.values().filter_map(NamedContext::directory);
+        std::iter::once(self.context.as_path()).chain(named)
+    }
+
+    /// What the client reads besides the context and the Dockerfile.
+    pub fn inputs(&self) -> impl Iterator<Item = &Path> {
+        let secrets = self.secrets.iter().filter_map(|secret| match &secret.source {
+            SecretSource::File(path) => Some(path.as_path()),
+            SecretSource::Env(_) => None,
+        });
+        let keys = self.ssh.iter().flat_map(|ssh| match &ssh.source {
+            SshSource::Paths(paths) => paths.as_slice(),
+            SshSource::Agent => &[],
+        });
+        let caches = self.cache_from.iter().filter_map(Cache::directory);
+        secrets.chain(keys.map(PathBuf::as_path)).chain(self.directories().skip(1)).chain(caches)
+    }
+
+    /// What the client writes besides the archive.
+    pub fn outputs(&self) -> impl Iterator<Item = &Path> {
+        self.cache_to.iter().filter_map(Cache::directory)
+    }
+
+    /// Whether RUN may ask the agent of `SSH_AUTH_SOCK`.
+    #[must_use]
+    pub fn wants_agent(&self) -> bool {
+        self.ssh.iter().any(|ssh| ssh.source == SshSource::Agent)
+    }
+
+    /// The variables of the caller that the client reads itself: secrets, and the runner's cache.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        let secrets = self.secrets.iter().filter_map(|secret| match &secret.source {
+            SecretSource::Env(name) => Some(name.as_str()),
+            SecretSource::File(_) => None,
+        });
+        let gha = self.cache_from.iter().chain(&self.cache_to).any(|cache| cache.kind == CacheKind::Gha);
+        secrets.chain(GHA_VARIABLES.into_iter().filter(move |_| gha))
+    }
 }
 
 /// Why a word of the user cannot be part of a plan.
@@ -74,6 +136,84 @@ pub enum PlanError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// Not an SSH agent or key.
+    #[error("ssh `{text}`: {why}")]
+    Ssh {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Not the source of a build context.
+    #[error("build context `{text}`: {why}")]
+    BuildContext {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Not a cache that works here.
+    #[error("cache `{text}`: {why}")]
+    Cache {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+/// How layers are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Compression {
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// Its level, else the library's own.
+    pub level: Option<u8>,
+    /// Whether the layers of the base are converted, too.
+    pub force: bool,
+}
+
+/// An algorithm that layers are compressed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// gzip.
+    Gzip,
+    /// gzip with an index, see stargz-snapshotter.
+    Estargz,
+    /// Zstandard.
+    Zstd,
+    /// None.
+    Uncompressed,
+}
+
+impl Algorithm {
+    /// The exporter's `compression=`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Estargz => "estargz",
+            Self::Zstd => "zstd",
+            Self::Uncompressed => "uncompressed",
+        }
+    }
+
+    /// The highest level, where there are levels.
+    #[must_use]
+    pub const fn highest_level(self) -> Option<u8> {
+        match self {
+            Self::Gzip | Self::Estargz => Some(9),
+            Self::Zstd => Some(22),
+            Self::Uncompressed => None,
+        }
+    }
+
+    /// Whether Docker's media types have a name for it.
+    #[must_use]
+    pub const fn has_docker_type(self) -> bool {
+        matches!(self, Self::Gzip | Self::Uncompressed)
+    }
 }
 
 /// A platform as `os/architecture[/variant]`, in the spelling that BuildKit normalises to.
@@ -230,99 +370,6 @@ impl Annotation {
     }
 }
 
-/// Where the value of a secret comes from. The value itself is never part of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SecretSource {
-    /// A file, absolute.
-    File(#[serde(serialize_with = "path_text")] PathBuf),
-    /// A variable of the caller's environment.
-    Env(String),
-}
-
-/// A secret: `id=ID[,src=FILE|,env=VARIABLE]` in buildx's syntax.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Secret {
-    /// The id that RUN mounts it by.
-    pub id: String,
-    /// Where its value comes from.
-    pub source: SecretSource,
-}
-
-impl Secret {
-    /// Parses one `--secret` word. Without `src` and `env` the variable named like the id is taken if it is set, else the file.
-    pub fn parse(text: &str, directory: &Path, is_set: impl Fn(&str) -> bool) -> Result<Self, PlanError> {
-        let wrong = |why| PlanError::Secret { text: text.to_owned(), why };
-        let fields = split_csv(text).ok_or_else(|| wrong("the quotes are not closed"))?;
-        let (mut id, mut file, mut env, mut kind) = (None, None, None, None);
-        for field in fields {
-            let (key, value) = field.split_once('=').ok_or_else(|| wrong("each part is `key=value`"))?;
-            match key.to_ascii_lowercase().as_str() {
-                "id" => id = Some(value.to_owned()),
-                "src" | "source" => file = Some(value.to_owned()),
-                "env" => env = Some(value.to_owned()),
-                "type" if matches!(value, "file" | "env") => kind = Some(value.to_owned()),
-                "type" => return Err(wrong("`type` is file or env")),
-                _ => return Err(wrong("the parts are id, src, env and type")),
-            }
-        }
-        let id = id.filter(|id| !id.is_empty()).ok_or_else(|| wrong("`id` is missing"))?;
-        if kind.as_deref() == Some("env") && env.is_none() {
-            env = Some(file.take().unwrap_or_else(|| id.clone()));
-        }
-        let source = match (file, env) {
-            (Some(_), Some(_)) => return Err(wrong("`src` and `env` exclude each other")),
-            (Some(file), None) => SecretSource::File(directory.join(file)),
-            (None, Some(name)) => SecretSource::Env(name),
-            (None, None) if kind.is_none() && is_set(&id) => SecretSource::Env(id.clone()),
-            (None, None) => SecretSource::File(directory.join(&id)),
-        };
-        Ok(Self { id, source })
-    }
-}
-
-/// Splits one line of comma-separated values as Go's `encoding/csv` does: a field in double quotes may hold commas, and
-/// quotes as `""`.
-#[must_use]
-pub fn split_csv(text: &str) -> Option<Vec<String>> {
-    let mut fields = Vec::new();
-    let mut rest = text;
-    loop {
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let mut field = String::new();
-            let mut remaining = quoted;
-            loop {
-                let end = remaining.find('"')?;
-                field.push_str(&remaining[..end]);
-                remaining = &remaining[end + 1..];
-                match remaining.strip_prefix('"') {
-                    Some(more) => {
-                        field.push('"');
-                        remaining = more;
-                    }
-                    None => break,
-                }
-            }
-            fields.push(field);
-            match remaining.strip_prefix(',') {
-                Some(next) => rest = next,
-                None if remaining.is_empty() => return Some(fields),
-                None => return None,
-            }
-        } else {
-            let (field, next) = rest.split_once(',').map_or((rest, None), |(field, next)| (field, Some(next)));
-            if field.contains('"') {
-                return None;
-            }
-            fields.push(field.to_owned());
-            match next {
-                Some(next) => rest = next,
-                None => return Some(fields),
-            }
-        }
-    }
-}
-
 /// Names the cache mounts of one project: the same context and Dockerfile share them, and nothing else does.
 #[must_use]
 pub fn cache_namespace(context: &Path, dockerfile: &Path) -> String {
@@ -381,29 +428,5 @@ mod tests {
         for text in ["", "a", "=b", "index:=b", "layer:a=b", "index[linux/arm64:a=b", "index[x]:a=b", "a b=c"] {
             assert!(parse(text).is_err(), "`{text}` was accepted");
         }
-    }
-
-    #[test]
-    fn secrets_are_references() {
-        let parse = |text: &str| Secret::parse(text, Path::new("/cwd"), |name| name == "SET").map(|s| (s.id, s.source));
-        let file = |path: &str| SecretSource::File(PathBuf::from(path));
-        assert_eq!(parse("id=a,src=b").unwrap(), ("a".to_owned(), file("/cwd/b")));
-        assert_eq!(parse("id=a,\"src=/x, y\"").unwrap(), ("a".to_owned(), file("/x, y")));
-        assert_eq!(parse("id=a,env=B").unwrap(), ("a".to_owned(), SecretSource::Env("B".to_owned())));
-        assert_eq!(parse("id=a,type=env,src=B").unwrap(), ("a".to_owned(), SecretSource::Env("B".to_owned())));
-        assert_eq!(parse("id=SET").unwrap(), ("SET".to_owned(), SecretSource::Env("SET".to_owned())));
-        assert_eq!(parse("id=unset").unwrap(), ("unset".to_owned(), file("/cwd/unset")));
-        for text in ["", "src=x", "id=", "id=a,src=b,env=c", "id=a,mode=0400", "id=a,\"src=b", "id=a,type=x"] {
-            assert!(parse(text).is_err(), "`{text}` was accepted");
-        }
-    }
-
-    #[test]
-    fn csv_is_read_as_go_reads_it() {
-        assert_eq!(split_csv("a,b").unwrap(), ["a", "b"]);
-        assert_eq!(split_csv("\"a,\"\"b\"\"\",c").unwrap(), ["a,\"b\"", "c"]);
-        assert_eq!(split_csv("").unwrap(), [""]);
-        assert_eq!(split_csv("a\"b"), None);
-        assert_eq!(split_csv("\"a\"b"), None);
     }
 }

@@ -1,0 +1,125 @@
+//! What git knows of a context, asked in a way that a hostile repository cannot use.
+//!
+//! Git runs programs that the configuration of a repository names: hooks, a file system monitor, filters, pagers, a program
+//! that checks signatures, transports. `git log` and `git status` did so when tried. The one question asked here is put to
+//! plumbing, and whatever could run a program is turned off.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::environment::Environment;
+
+/// What may be set for git: where it is and whose it is.
+const KEEP: [&str; 3] = ["PATH", "HOME", "TMPDIR"];
+
+/// Settings above those of the repository.
+const SETTINGS: [&str; 8] = [
+    "core.fsmonitor=",
+    "core.hooksPath=/dev/null",
+    "core.pager=cat",
+    "core.sshCommand=/bin/false",
+    "log.showSignature=false",
+    "protocol.allow=never",
+    "credential.helper=",
+    // Git refuses repositories of other users because of what they make it run; here they make it run nothing.
+    "safe.directory=*",
+];
+
+/// Why git gives no time.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// Git cannot be started.
+    #[error("cannot run git")]
+    Start(#[source] std::io::Error),
+    /// The directory is not in a repository, or has no commit.
+    #[error("`{path}` has no commit: {said}", path = path.display())]
+    NoCommit {
+        /// The directory.
+        path: PathBuf,
+        /// What git said.
+        said: String,
+    },
+}
+
+impl GitError {
+    /// What to do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Start(_) => "install git, or give the epoch in seconds",
+            Self::NoCommit { .. } => "commit it first, or give the epoch in seconds",
+        }
+    }
+}
+
+/// The time of the commit that is checked out in the repository of a directory, in seconds since 1970.
+pub fn commit_time(directory: &Path, environment: &Environment) -> Result<i64, GitError> {
+    let mut git = Command::new("git");
+    git.env_clear();
+    for name in KEEP {
+        if let Some(value) = environment.get(name) {
+            git.env(name, value);
+        }
+    }
+    git.envs([
+        ("LC_ALL", "C"),
+        ("GIT_CONFIG_NOSYSTEM", "1"),
+        ("GIT_CONFIG_GLOBAL", "/dev/null"),
+        ("GIT_TERMINAL_PROMPT", "0"),
+        ("GIT_OPTIONAL_LOCKS", "0"),
+        ("GIT_NO_LAZY_FETCH", "1"),
+        ("GIT_NO_REPLACE_OBJECTS", "1"),
+    ]);
+    for setting in SETTINGS {
+        git.args(["-c", setting]);
+    }
+    git.arg("-C").arg(directory).args(["rev-list", "--max-count=1", "--timestamp", "HEAD", "--"]);
+    let output = git.stdin(Stdio::null()).output().map_err(GitError::Start)?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let time = said.split_whitespace().next().and_then(|word| word.parse().ok());
+    time.filter(|_| output.status.success()).ok_or_else(|| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().next().unwrap_or_default();
+        let said = said.strip_prefix("fatal: ").unwrap_or(said).chars().filter(|c| !c.is_control()).collect();
+        GitError::NoCommit { path: directory.to_owned(), said }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn git(directory: &Path, arguments: &[&str]) {
+        let status = Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-C"])
+            .arg(directory)
+            .args(arguments)
+            .env("GIT_COMMITTER_DATE", "2024-01-02T03:04:05Z")
+            .stdout(Stdio::null())
+            .status();
+        assert!(status.unwrap().success(), "git {arguments:?}");
+    }
+
+    #[test]
+    fn a_hostile_repository_runs_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let environment = Environment::of_this_process();
+        assert!(matches!(commit_time(root.path(), &environment), Err(GitError::NoCommit { .. })));
+        git(root.path(), &["init", "--quiet"]);
+        std::fs::write(root.path().join("f"), "x").unwrap();
+        git(root.path(), &["add", "f"]);
+        git(root.path(), &["commit", "--quiet", "--message=a"]);
+        let witness = root.path().join("witness");
+        let script = root.path().join("script");
+        std::fs::write(&script, format!("#!/bin/sh\ntouch {}\n", witness.display())).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&script, mode).unwrap();
+        let script = script.to_str().unwrap();
+        for key in ["core.fsmonitor", "core.pager", "gpg.program", "core.sshCommand", "alias.rev-list", "core.editor"] {
+            git(root.path(), &["config", key, script]);
+        }
+        git(root.path(), &["config", "log.showSignature", "true"]);
+        assert_eq!(commit_time(root.path(), &environment).unwrap(), 1_704_164_645);
+        assert!(!witness.exists(), "a program of the repository was run");
+    }
+}

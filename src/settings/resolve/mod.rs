@@ -1,0 +1,367 @@
+//! Words and environment become settings.
+
+mod error;
+mod image;
+mod place;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+pub use self::error::SettingsError;
+
+use super::file::{FILE_NAME, SettingsFile};
+use super::sources::{Given, Words};
+use super::{BuildSettings, BuildWords, CompressionWord, MediaTypesWord, Origin, ProgressWord, RuntimeName, Setting};
+use crate::environment::Environment;
+use crate::epoch::{EpochError, SourceDateEpoch};
+use crate::git::commit_time;
+use crate::pin::Pin;
+use crate::plan::{Direction, NamedContext, Secret, Ssh};
+
+/// Which `repro.toml` counts.
+#[derive(Debug, Clone, Default)]
+pub enum ConfigChoice {
+    /// The one beside the Dockerfile, if there is one. It comes with the context, so that it may not say everything.
+    #[default]
+    Found,
+    /// This one, which the user trusts.
+    Named(PathBuf),
+    /// None.
+    None,
+}
+
+/// What the words mean, in this environment, seen from this directory, now.
+pub fn resolve(
+    flags: &BuildWords,
+    config: &ConfigChoice,
+    environment: &Environment,
+    directory: &Path,
+    now: DateTime<Utc>,
+) -> Result<BuildSettings, SettingsError> {
+    let context = place::resolve_context(&flags.context, directory)?;
+    let file = load_file(flags, config, &context, directory)?;
+    let words = Words::new(flags, directory, file.as_ref());
+    let mut notes = Notes::default();
+    if let Some(file) = &file {
+        notes.provenance.push(format!("settings are read from {}", file.path.display()));
+    }
+    let dockerfile = place::resolve_dockerfile(&words, &context)?;
+    let epoch = resolve_epoch(&words, environment, &context, now, &mut notes)?;
+    let platforms = image::resolve_platforms(&words)?;
+    let archive = image::resolve_archive(&words, platforms.value.len())?;
+    let is_set = |name: &str| environment.get(name).is_some();
+    let secrets = notes.list(&words, "--secret", |words| &words.secret);
+    let secrets = secrets.map(|given| Secret::parse(given.value, given.directory, is_set)).collect::<Result<_, _>>()?;
+    let ssh = notes.list(&words, "--ssh", |words| &words.ssh);
+    let ssh = ssh.map(|given| Ssh::parse(given.value, given.directory)).collect::<Result<_, _>>()?;
+    Ok(BuildSettings {
+        runtime: resolve_runtime(&words, environment)?,
+        pin: resolve_pin(&words, environment)?,
+        rootless: resolve_switch(&words, "--rootless", |words| words.rootless, environment, "REPRO_ROOTLESS", true)?,
+        no_cache: resolve_switch(&words, "--no-cache", |words| words.no_cache, environment, "REPRO_CACHE", false)?,
+        media_types: image::resolve_media_types(&words, &mut notes),
+        host_network: notes.one(&words, "--builder-network", |words| words.builder_network.clone()).as_deref()
+            == Some("host"),
+        buildkitd_config: place::resolve_buildkitd_config(&words)?,
+        buildkit_args: split_words(&words, "--buildkit-args", |words| words.buildkit_args.as_deref())?,
+        buildx_args: split_words(&words, "--buildx-args", |words| words.buildx_args.as_deref())?,
+        build_args: image::resolve_build_args(&words, environment, epoch.value, &mut notes)?,
+        labels: image::resolve_labels(&words, &mut notes)?,
+        annotations: image::resolve_annotations(&words, platforms.value.len(), &mut notes)?,
+        target: notes.one(&words, "--target", |words| words.target.clone()),
+        secrets,
+        ssh,
+        build_contexts: resolve_build_contexts(&words, &mut notes)?,
+        pull: notes.switch(&words, "--pull", |words| words.pull),
+        cache_from: place::resolve_caches(&words, Direction::From, &mut notes)?,
+        cache_to: place::resolve_caches(&words, Direction::To, &mut notes)?,
+        compression: image::resolve_compression(&words, &mut notes)?,
+        rewrite_timestamp: !notes.switch(&words, "--no-rewrite-timestamp", |words| words.no_rewrite_timestamp),
+        progress: notes.one(&words, "--progress", |words| words.progress).unwrap_or(ProgressWord::Auto),
+        quiet: notes.switch(&words, "--quiet", |words| words.quiet),
+        tags: image::resolve_tags(&words, &mut notes)?,
+        output: place::resolve_output(&words, directory),
+        metadata_file: place::resolve_metadata_file(&words, &mut notes),
+        epoch,
+        platforms,
+        archive,
+        context,
+        dockerfile,
+        warnings: notes.warnings,
+        provenance: notes.provenance,
+    })
+}
+
+/// What the resolution learnt on its way.
+#[derive(Debug, Default)]
+struct Notes {
+    warnings: Vec<String>,
+    provenance: Vec<String>,
+}
+
+impl Notes {
+    /// Writes down where a value came from.
+    fn came_from(&mut self, name: &str, value: &str, origin: Origin) {
+        let name = name.trim_start_matches('-');
+        self.provenance.push(format!("{name} = {value} ({origin})"));
+    }
+
+    /// A word that may not be secret.
+    fn one<T: ShowWord>(
+        &mut self,
+        words: &Words<'_>,
+        name: &'static str,
+        get: impl Fn(&BuildWords) -> Option<T>,
+    ) -> Option<T> {
+        let given = words.either(name, get)?;
+        self.came_from(name, &given.value.show(), given.origin);
+        Some(given.value)
+    }
+
+    /// A switch.
+    fn switch(&mut self, words: &Words<'_>, name: &'static str, get: impl Fn(&BuildWords) -> bool) -> bool {
+        self.one(words, name, |words| get(words).then_some(true)).is_some()
+    }
+
+    /// A list whose items may hold secrets: only how many there are is written down.
+    fn list<'a>(
+        &mut self,
+        words: &Words<'a>,
+        name: &'static str,
+        get: fn(&'a BuildWords) -> &'a [String],
+    ) -> impl Iterator<Item = Given<'a, &'a str>> + use<'a> {
+        let list = words.list(name, get);
+        if let Some(list) = &list {
+            self.came_from(name, &format!("{} given", list.value.len()), list.origin);
+        }
+        list.into_iter().flat_map(|list| {
+            list.value.iter().map(move |item| Given {
+                value: item.as_str(),
+                origin: list.origin,
+                directory: list.directory,
+            })
+        })
+    }
+}
+
+/// A word as it was written.
+trait ShowWord {
+    fn show(&self) -> String;
+}
+
+impl ShowWord for String {
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl ShowWord for bool {
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl ShowWord for u8 {
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+macro_rules! show_value_enum {
+    ($($word:ty),*) => {
+        $(impl ShowWord for $word {
+            fn show(&self) -> String {
+                clap::ValueEnum::to_possible_value(self).map(|value| value.get_name().to_owned()).unwrap_or_default()
+            }
+        })*
+    };
+}
+
+show_value_enum!(CompressionWord, MediaTypesWord, ProgressWord);
+
+fn load_file(
+    flags: &BuildWords,
+    config: &ConfigChoice,
+    context: &Path,
+    directory: &Path,
+) -> Result<Option<SettingsFile>, SettingsError> {
+    match config {
+        ConfigChoice::None => Ok(None),
+        ConfigChoice::Named(path) => Ok(Some(SettingsFile::load(&directory.join(path), true)?)),
+        ConfigChoice::Found => {
+            let dockerfile = flags.file.as_ref().map(|file| directory.join(file));
+            let beside = dockerfile.as_ref().and_then(|file| file.parent()).unwrap_or(context);
+            let path = beside.join(FILE_NAME);
+            // A link that leads nowhere is an error, not an absence.
+            if path.symlink_metadata().is_ok() { Ok(Some(SettingsFile::load(&path, false)?)) } else { Ok(None) }
+        }
+    }
+}
+
+/// The value of a variable; empty counts as not set.
+fn variable<'a>(environment: &'a Environment, name: &'static str) -> Result<Option<&'a str>, SettingsError> {
+    let Some(value) = environment.get(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    value.to_str().map(Some).ok_or_else(|| SettingsError::Variable {
+        name,
+        value: value.to_string_lossy().into_owned(),
+        expected: "it is not UTF-8",
+    })
+}
+
+/// Epoch and date are one setting: a pair of flags wins over a pair of variables, that over `SOURCE_DATE_EPOCH`, and that over
+/// the pair in the file.
+fn resolve_epoch(
+    words: &Words<'_>,
+    environment: &Environment,
+    context: &Path,
+    now: DateTime<Utc>,
+    notes: &mut Notes,
+) -> Result<Setting<SourceDateEpoch>, SettingsError> {
+    const SECONDS: &str = "--source-date-epoch";
+    const DATE: &str = "--datetime";
+    let pair = |origin: fn(&'static str) -> Origin, seconds: Option<String>, date: Option<String>| match (seconds, date)
+    {
+        (Some(_), Some(_)) => Err(SettingsError::Both(origin(SECONDS), origin(DATE))),
+        (Some(text), None) => Ok(Some((text, origin(SECONDS), false))),
+        (None, Some(text)) => Ok(Some((text, origin(DATE), true))),
+        (None, None) => Ok(None),
+    };
+    let text = |name| variable(environment, name).map(|value| value.map(str::to_owned));
+    let variable_name: fn(&'static str) -> Origin =
+        |flag| Origin::Variable(if flag == SECONDS { "REPRO_SOURCE_DATE_EPOCH" } else { "REPRO_DATETIME" });
+    let flags = pair(
+        Origin::Flag,
+        words.flag(SECONDS, |words| words.source_date_epoch.clone()).map(|given| given.value),
+        words.flag(DATE, |words| words.datetime.clone()).map(|given| given.value),
+    )?;
+    let own = (text("REPRO_SOURCE_DATE_EPOCH")?, text("REPRO_DATETIME")?);
+    if let Some((_, origin, _)) = &flags {
+        for (name, value) in [("REPRO_SOURCE_DATE_EPOCH", &own.0), ("REPRO_DATETIME", &own.1)] {
+            if let Some(value) = value {
+                notes.warnings.push(format!("{name}={value} is overridden by {origin}"));
+            }
+        }
+    }
+    let standard = text("SOURCE_DATE_EPOCH")?.map(|text| (text, Origin::Variable("SOURCE_DATE_EPOCH"), false));
+    let chosen = match flags {
+        Some(flags) => Some(flags),
+        None => pair(variable_name, own.0, own.1)?,
+    };
+    let file = pair(
+        Origin::Key,
+        words.key(SECONDS, |words| words.source_date_epoch.clone()).map(|given| given.value),
+        words.key(DATE, |words| words.datetime.clone()).map(|given| given.value),
+    )?;
+    let (text, origin, is_date) = chosen.or(standard).or(file).ok_or(SettingsError::NoEpoch)?;
+    let parsed = match text.as_str() {
+        "git" if !is_date => {
+            SourceDateEpoch::from_seconds(commit_time(context, environment).map_err(SettingsError::Git)?)
+        }
+        _ if is_date => SourceDateEpoch::parse_datetime(&text),
+        _ => text.parse(),
+    };
+    let checked: Result<SourceDateEpoch, EpochError> =
+        parsed.and_then(|epoch| epoch.check_not_after(now).map(|()| epoch));
+    checked.map(|value| Setting { value, origin }).map_err(|source| SettingsError::Epoch { origin, source })
+}
+
+fn resolve_runtime(
+    words: &Words<'_>,
+    environment: &Environment,
+) -> Result<Setting<Option<RuntimeName>>, SettingsError> {
+    const FLAG: &str = "--runtime";
+    const NAME: &str = "REPRO_RUNTIME";
+    let known = |text: &str| {
+        let all = [RuntimeName::Docker, RuntimeName::Podman, RuntimeName::Buildkitd];
+        all.into_iter().find(|runtime| runtime.name() == text).ok_or_else(|| SettingsError::Variable {
+            name: NAME,
+            value: text.to_owned(),
+            expected: "it is docker, podman or buildkitd",
+        })
+    };
+    if let Some(given) = words.flag(FLAG, |words| words.runtime) {
+        return Ok(Setting { value: Some(given.value), origin: given.origin });
+    }
+    if let Some(text) = variable(environment, NAME)? {
+        return Ok(Setting { value: Some(known(text)?), origin: Origin::Variable(NAME) });
+    }
+    Ok(words.key(FLAG, |words| words.runtime).map_or(Setting { value: None, origin: Origin::Default }, |given| {
+        Setting { value: Some(given.value), origin: given.origin }
+    }))
+}
+
+fn resolve_pin(words: &Words<'_>, environment: &Environment) -> Result<Setting<Option<Pin>>, SettingsError> {
+    const FLAG: &str = "--buildkit-image";
+    const NAME: &str = "REPRO_BUILDKIT_IMAGE";
+    let flag = words.flag(FLAG, |words| words.buildkit_image.as_deref()).map(|given| (given.value, given.origin));
+    let chosen = match flag {
+        Some(flag) => Some(flag),
+        None => variable(environment, NAME)?.map(|text| (text, Origin::Variable(NAME))),
+    };
+    let key = || words.key(FLAG, |words| words.buildkit_image.as_deref()).map(|given| (given.value, given.origin));
+    let Some((text, origin)) = chosen.or_else(key) else {
+        return Ok(Setting { value: None, origin: Origin::Default });
+    };
+    let pin = Pin::parse(text).map_err(|source| SettingsError::Pin { origin, source })?;
+    Ok(Setting { value: Some(pin), origin })
+}
+
+/// A switch whose variable says either the same (`REPRO_ROOTLESS`) or the opposite (`REPRO_CACHE`).
+fn resolve_switch(
+    words: &Words<'_>,
+    flag: &'static str,
+    get: fn(&BuildWords) -> bool,
+    environment: &Environment,
+    name: &'static str,
+    truth: bool,
+) -> Result<Setting<bool>, SettingsError> {
+    let is_set = |words: &BuildWords| get(words).then_some(true);
+    if let Some(given) = words.flag(flag, is_set) {
+        return Ok(Setting { value: true, origin: given.origin });
+    }
+    if let Some(text) = variable(environment, name)? {
+        let said = match text.to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => true,
+            "0" | "false" | "no" | "off" => false,
+            _ => {
+                let expected = "it is 1, true, yes, on, or 0, false, no, off";
+                return Err(SettingsError::Variable { name, value: text.to_owned(), expected });
+            }
+        };
+        return Ok(Setting { value: said == truth, origin: Origin::Variable(name) });
+    }
+    let key = words.key(flag, is_set);
+    Ok(Setting { value: key.is_some(), origin: key.map_or(Origin::Default, |given| given.origin) })
+}
+
+fn resolve_build_contexts(
+    words: &Words<'_>,
+    notes: &mut Notes,
+) -> Result<BTreeMap<String, NamedContext>, SettingsError> {
+    const FLAG: &str = "--build-context";
+    let mut contexts = BTreeMap::new();
+    for given in words.items(FLAG, |words| &words.build_context) {
+        let (name, mut context) = NamedContext::parse(given.value, given.directory)?;
+        if let NamedContext::Directory(path) | NamedContext::Layout { directory: path, .. } = &mut context {
+            *path = place::resolve_directory("build context", path)?;
+        }
+        notes.came_from(FLAG, &name, given.origin);
+        contexts.insert(name, context);
+    }
+    Ok(contexts)
+}
+
+fn split_words(
+    words: &Words<'_>,
+    flag: &'static str,
+    get: fn(&BuildWords) -> Option<&str>,
+) -> Result<Vec<String>, SettingsError> {
+    let Some(given) = words.either(flag, get) else { return Ok(Vec::new()) };
+    shlex::split(given.value).ok_or_else(|| SettingsError::Word {
+        origin: given.origin,
+        text: given.value.to_owned(),
+        why: "the quotes are not closed",
+    })
+}
