@@ -1,7 +1,5 @@
 //! What `repro.toml` may say, as editors are told.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
-
 use std::path::Path;
 
 /// `UPDATE_SCHEMA=1 cargo test --test settings` writes it down.

@@ -106,7 +106,7 @@ fn private_directory(read: &[&Path], environment: &Environment, unique: &str) ->
     let resolved = candidates.into_iter().flatten().filter_map(|path| path.canonicalize().ok());
     let is_read = |path: &PathBuf| read.iter().any(|directory| path.starts_with(directory));
     let usable = |path: &PathBuf| !is_read(path) && path.as_os_str().len() <= LONGEST_TEMPORARY;
-    let context = || read.first().map(|context| PathBuf::from(context)).unwrap_or_default();
+    let context = || read.first().map(PathBuf::from).unwrap_or_default();
     let parent = resolved.into_iter().find(usable).ok_or_else(|| BuildError::NoTemporary(context()))?;
     let private = tempfile::Builder::new().prefix(&format!("repro.{unique}")).rand_bytes(0).tempdir_in(&parent);
     private.map_err(|source| BuildError::Own { path: parent, source })

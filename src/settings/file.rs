@@ -139,7 +139,7 @@ impl SettingsFile {
     fn parse(path: &Path, text: &str, trusted: bool) -> Result<Self, FileError> {
         let table: toml::Table = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
             FileError::Syntax { path: path.to_owned(), line, why: error.message().to_owned() }
         })?;
         let directory = path.parent().map_or_else(PathBuf::new, Path::to_owned);

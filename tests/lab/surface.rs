@@ -107,8 +107,8 @@ fn a_full_disk_is_said_and_leaves_nothing() {
             Some(n ^ (n << 5))
         });
         let letter = |n: u32| char::from(b' ' + u8::try_from(n >> 26).unwrap());
-        let content = numbers.take(4_000_000).map(letter).collect::<String>();
-        let context = bench.context("context", &[("f", &content), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
+        let noise = numbers.take(4_000_000).map(letter).collect::<String>();
+        let context = bench.context("context", &[("f", &noise), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
         let disk = bench.directory("disk");
         let mount = |program: &str, arguments: &[&str]| {
             let status = Command::new(program).args(arguments).arg(&disk).status().unwrap();

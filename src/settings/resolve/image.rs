@@ -57,7 +57,7 @@ pub fn resolve_compression(words: &Words<'_>, notes: &mut Notes) -> Result<Compr
     };
     let level = notes.one(words, LEVEL, |words| words.compression_level);
     if let Some(level) = level
-        && !algorithm.highest_level().is_some_and(|highest| level <= highest)
+        && algorithm.highest_level().is_none_or(|highest| level > highest)
     {
         let origin = words.either(LEVEL, |words| words.compression_level).map_or(Origin::Default, |given| given.origin);
         let why = match algorithm {
