@@ -133,6 +133,11 @@ impl Ssh {
             Some(paths) if paths.split(',').any(str::is_empty) => return Err(wrong("a path is empty")),
             Some(paths) => SshSource::Paths(paths.split(',').map(|path| directory.join(path)).collect()),
         };
+        if let SshSource::Paths(paths) = &source
+            && paths.iter().any(|path| path.as_os_str().as_encoded_bytes().contains(&b','))
+        {
+            return Err(wrong("its directory holds a comma, at which the clients of BuildKit split"));
+        }
         Ok(Self { id: id.to_owned(), source })
     }
 }
@@ -237,6 +242,7 @@ mod tests {
         for text in ["", "=a", "x=a,,b"] {
             assert!(parse(text).is_err(), "`{text}` was accepted");
         }
+        assert!(Ssh::parse("x=a", Path::new("/a, b")).is_err());
     }
 
     #[test]

@@ -231,8 +231,17 @@ impl Bench {
         self.program(way, &self.home.binary)
     }
 
+    /// The same with further variables.
+    pub fn repro_with(&self, way: Way, variables: &[(&str, &OsStr)]) -> Command {
+        self.program_with(way, &self.home.binary, variables)
+    }
+
     /// Another program with the same environment.
     pub fn program(&self, way: Way, program: &Path) -> Command {
+        self.program_with(way, program, &[])
+    }
+
+    fn program_with(&self, way: Way, program: &Path, more: &[(&str, &OsStr)]) -> Command {
         let state = self.home.root.join(user(way)).join("state");
         let cache = Self::cache(way);
         let variables = [
@@ -240,6 +249,7 @@ impl Bench {
             ("XDG_CACHE_HOME", cache.as_os_str()),
             ("TMPDIR", self.home.tmp.as_os_str()),
         ];
+        let variables: Vec<_> = variables.into_iter().chain(more.iter().copied()).collect();
         let mut command = as_way(way, &variables, program);
         command.env_remove("REPRO_BUILDKIT_IMAGE").env_remove("SOURCE_DATE_EPOCH");
         command

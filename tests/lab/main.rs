@@ -6,9 +6,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 mod builder;
+mod caches;
 mod checked;
 mod context;
 mod dry;
+mod flags;
 mod harness;
 mod one_digest;
 mod stop;
