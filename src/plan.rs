@@ -277,6 +277,15 @@ impl Secret {
             (None, None) if kind.is_none() && is_set(&id) => SecretSource::Env(id.clone()),
             (None, None) => SecretSource::File(directory.join(&id)),
         };
+        // A dry run names the variable in a shell script.
+        let is_word = |name: &str| {
+            !name.starts_with(|c: char| c.is_ascii_digit())
+                && !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        if matches!(&source, SecretSource::Env(name) if !is_word(name)) {
+            return Err(wrong("the name of a variable is of letters, digits and underscores"));
+        }
         Ok(Self { id, source })
     }
 }

@@ -68,6 +68,7 @@ pub async fn dry_run(
     interrupt: &Interrupt,
     program: &Path,
 ) -> Result<Vec<u8>, BuildError> {
+    prepare::check_results(settings)?;
     let runtime = prepare::choose_runtime(settings, environment, interrupt).await?;
     // What stands for the private directory must not occur in anything of the user's.
     let placeholder = Placeholder::new(&prepare::random_text()?);
@@ -88,5 +89,7 @@ pub async fn dry_run(
             prepared.plan.epoch
         ),
     ];
-    Ok(render_script(&prepared.steps, &placeholder, &Destination { archive, in_context, comments: &comments, program }))
+    let destination =
+        Destination { archive, in_context, context: &prepared.plan.context, comments: &comments, program };
+    Ok(render_script(&prepared.steps, &placeholder, &destination))
 }

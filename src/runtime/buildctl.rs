@@ -1,9 +1,9 @@
 //! The client `buildctl`, on a daemon that `repro` starts for one build and owns: in Podman's container, and as a child.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use super::steps::{Documents, Findings, csv_field, joined};
+use super::steps::{Documents, Findings, csv_field, csv_path, joined};
 use crate::plan::{AnnotationTarget, BuildPlan, MediaTypes, SecretSource};
 
 /// The paths of a build as the client sees them: inside a container they are others than outside.
@@ -86,10 +86,11 @@ pub fn build_arguments(plan: &BuildPlan, paths: &ClientPaths<'_>, extra: &[Strin
     }
     for (secret, file) in plan.secrets.iter().zip(paths.secrets) {
         let source = match &secret.source {
-            SecretSource::File(_) => format!("src={}", file.to_string_lossy()),
-            SecretSource::Env(name) => format!("env={name}"),
+            SecretSource::File(_) => csv_path("src", file),
+            SecretSource::Env(name) => csv_field(&format!("env={name}")).into(),
         };
-        args.push(joined("--secret", [csv_field(&format!("id={}", secret.id)), csv_field(&source)].join(",")));
+        let id = OsString::from(csv_field(&format!("id={}", secret.id)));
+        args.push(joined("--secret", [id, source].join(OsStr::new(","))));
     }
     args.push(joined("--output", output_value(plan)));
     let mut file = |flag: &str, name: &str| args.push(joined(flag, paths.work.join(name).into_os_string()));
@@ -140,7 +141,7 @@ pub struct DaemonScript<'a> {
 /// the daemon again. The same text runs in a container, on the host, and from a dry run.
 ///
 /// `quote` quotes one word for a shell.
-pub fn render_daemon_script(script: &DaemonScript<'_>, quote: &dyn Fn(&std::ffi::OsStr) -> Vec<u8>) -> Vec<u8> {
+pub fn render_daemon_script(script: &DaemonScript<'_>, quote: &dyn Fn(&OsStr) -> Vec<u8>) -> Vec<u8> {
     let words = |words: &[OsString]| words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(&b' ');
     let discard = script.discard.map_or_else(|| b":".to_vec(), words);
     let mut text = Vec::new();

@@ -34,7 +34,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: b
     let mut solve = ToolCommand::new("/bin/sh", &KEEP).arg(work.join(SCRIPT));
     for secret in &plan.secrets {
         if let SecretSource::Env(name) = &secret.source {
-            solve.keep.push(name.clone());
+            solve.secret.push(name.clone());
         }
     }
     Steps {

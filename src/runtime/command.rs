@@ -32,6 +32,8 @@ pub struct ToolCommand {
     pub set: BTreeMap<&'static str, OsString>,
     /// Variables of the caller that it may see; nothing else of the caller's environment reaches it.
     pub keep: Vec<String>,
+    /// The same for variables that hold secrets: their values must never stand in an argument.
+    pub secret: Vec<String>,
 }
 
 /// Why a tool gave no answer.
@@ -73,7 +75,7 @@ impl ToolCommand {
     /// A command that sees nothing of the caller's environment but the named variables.
     pub fn new(program: impl Into<OsString>, keep: &[&str]) -> Self {
         let keep = keep.iter().map(|name| (*name).to_owned()).collect();
-        Self { program: program.into(), args: Vec::new(), set: BTreeMap::new(), keep }
+        Self { program: program.into(), args: Vec::new(), set: BTreeMap::new(), keep, secret: Vec::new() }
     }
 
     /// Adds one argument.
@@ -107,7 +109,7 @@ impl ToolCommand {
     }
 
     fn to_process(&self, environment: &Environment) -> Command {
-        let keep: Vec<&str> = self.keep.iter().map(String::as_str).collect();
+        let keep: Vec<&str> = self.keep.iter().chain(&self.secret).map(String::as_str).collect();
         let mut process = Command::new(&self.program);
         process
             .args(&self.args)

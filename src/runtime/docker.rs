@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use super::buildctl::{METADATA, VERSION, exporter_options};
 use super::command::ToolCommand;
 use super::docker_config::DockerConfig;
-use super::steps::{Builder, ContainerProof, Documents, Findings, Lock, Query, Step, Steps, csv_field, joined};
+use super::steps::{
+    Builder, ContainerProof, Documents, Findings, Lock, Query, Step, Steps, csv_field, csv_path, joined,
+};
 use super::{Site, configuration_slug};
 use crate::plan::{AnnotationTarget, BuildPlan, SecretSource};
 
@@ -161,19 +163,20 @@ fn build_arguments(plan: &BuildPlan, site: &Site<'_>, builder: &str) -> Vec<OsSt
         let target = if is_default { String::new() } else { format!("{}{platform}:", annotation.target.name()) };
         flag("--annotation", format!("{target}{}={}", annotation.key, annotation.value));
     }
-    for secret in &plan.secrets {
-        let source = match &secret.source {
-            SecretSource::File(path) => format!("src={}", path.to_string_lossy()),
-            SecretSource::Env(name) => format!("env={name}"),
-        };
-        flag("--secret", [csv_field(&format!("id={}", secret.id)), csv_field(&source)].join(","));
-    }
     for tag in &plan.tags {
         flag("--tag", tag.clone());
     }
     let mut output = exporter_options(plan);
     output.push("dest=-".to_owned());
     flag("--output", output.join(","));
+    for secret in &plan.secrets {
+        let source = match &secret.source {
+            SecretSource::File(path) => csv_path("src", path),
+            SecretSource::Env(name) => csv_field(&format!("env={name}")).into(),
+        };
+        let id = OsString::from(csv_field(&format!("id={}", secret.id)));
+        args.push(joined("--secret", [id, source].join(OsStr::new(","))));
+    }
     args.push(joined("--metadata-file", site.private.join(METADATA)));
     args.extend(site.extra_args.iter().map(OsString::from));
     args.push(OsStr::new("--").to_owned());
@@ -185,7 +188,7 @@ fn build_arguments(plan: &BuildPlan, site: &Site<'_>, builder: &str) -> Vec<OsSt
 pub fn with_secret_variables(mut command: ToolCommand, plan: &BuildPlan) -> ToolCommand {
     for secret in &plan.secrets {
         if let SecretSource::Env(name) = &secret.source {
-            command.keep.push(name.clone());
+            command.secret.push(name.clone());
         }
     }
     command

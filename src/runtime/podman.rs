@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::buildctl::{CONFIG, ClientPaths, DaemonScript, SCRIPT, build_arguments, findings, render_daemon_script};
 use super::command::ToolCommand;
 use super::script::quote;
-use super::steps::{Lock, Step, Steps, csv_field, joined};
+use super::steps::{Lock, Step, Steps, csv_path, joined};
 use super::{Site, configuration_slug};
 use crate::pin::Variant;
 use crate::plan::{BuildPlan, SecretSource};
@@ -127,7 +127,7 @@ fn run_command(
             // By name only: the value goes from environment to environment and never stands in an argument.
             SecretSource::Env(name) => {
                 run = run.arg(joined("--env", name));
-                run.keep.push(name.clone());
+                run.secret.push(name.clone());
             }
         }
     }
@@ -144,18 +144,9 @@ fn state_label(state: &Path) -> OsString {
 /// A bind mount; the path is a field of comma-separated values, so it is quoted where it has to be.
 fn bind(source: &Path, destination: &str, read_only: bool) -> OsString {
     let mut field = OsString::from("--mount=type=bind,");
-    field.push(csv_path("src=", source));
+    field.push(csv_path("src", source));
     field.push(format!(",dst={destination}"));
     field.push(if read_only { ",ro=true" } else { "" });
-    field
-}
-
-fn csv_path(key: &str, path: &Path) -> OsString {
-    if let Some(text) = path.to_str() {
-        return csv_field(&format!("{key}{text}")).into();
-    }
-    let mut field = OsString::from(key);
-    field.push(path);
     field
 }
 

@@ -1,7 +1,8 @@
 //! What a runtime does for one build, as data: rendered either to processes or to the dry run's script.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 
 use super::command::ToolCommand;
 use crate::digest::Digest;
@@ -163,9 +164,27 @@ pub fn csv_field(text: &str) -> String {
     if odd { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
+/// The same for `key=path`, whose path may not be UTF-8.
+#[must_use]
+pub fn csv_path(key: &str, path: &Path) -> OsString {
+    let text = [key.as_bytes(), b"=", path.as_os_str().as_bytes()].concat();
+    if !text.iter().any(|byte| matches!(byte, b'"' | b',' | b'\n' | b'\r')) {
+        return OsString::from_vec(text);
+    }
+    let doubled = text.iter().flat_map(|byte| if *byte == b'"' { vec![b'"'; 2] } else { vec![*byte] });
+    OsString::from_vec(std::iter::once(b'"').chain(doubled).chain([b'"']).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_is_not_utf8_cannot_add_fields() {
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"/\xff,dst=/etc,\"x\""));
+        assert_eq!(csv_path("src", path).as_bytes(), b"\"src=/\xff,dst=/etc,\"\"x\"\"\"");
+        assert_eq!(csv_path("src", Path::new("/a b")), "src=/a b");
+    }
     use crate::plan::split_csv;
 
     #[test]

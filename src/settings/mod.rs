@@ -1,5 +1,6 @@
 //! Settings: flag, then environment, then default, resolved once, each value with the place it came from.
 
+mod extra;
 mod resolve;
 mod words;
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
+use super::extra::{parse_buildctl, parse_buildx};
 use super::{ArchiveWord, BuildSettings, BuildWords, MediaTypesWord, Origin, Output, RuntimeName, Setting};
 use crate::environment::Environment;
 use crate::epoch::{EpochError, SourceDateEpoch};
@@ -165,8 +166,8 @@ pub fn resolve(
         }),
         host_network: words.builder_network.as_deref() == Some("host"),
         buildkitd_config: words.buildkitd_config.as_ref().map(|file| read_config(&directory.join(file))).transpose()?,
-        buildkit_args: split_words("--buildkit-args", words.buildkit_args.as_deref())?,
-        buildx_args: split_words("--buildx-args", words.buildx_args.as_deref())?,
+        buildkit_args: parse_buildctl(words.buildkit_args.as_deref())?,
+        buildx_args: parse_buildx(words.buildx_args.as_deref())?,
         build_args,
         labels: resolve_labels(words)?,
         annotations,
@@ -422,13 +423,4 @@ fn resolve_output(words: &BuildWords, directory: &Path) -> Setting<Output> {
         Some(path) => Setting { value: Output::File(directory.join(path)), origin: Origin::Flag("--output") },
         None => Setting { value: Output::File(directory.join("image.tar")), origin: Origin::Default },
     }
-}
-
-fn split_words(flag: &'static str, text: Option<&str>) -> Result<Vec<String>, SettingsError> {
-    let Some(text) = text else { return Ok(Vec::new()) };
-    shlex::split(text).ok_or_else(|| SettingsError::Word {
-        flag,
-        text: text.to_owned(),
-        why: "the quotes are not closed",
-    })
 }

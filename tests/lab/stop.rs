@@ -25,32 +25,40 @@ fn lines(command: &mut Command) -> Vec<String> {
 
 impl Traces {
     /// Everything of this bench: its root is in each path and command line that belongs to it.
-    fn of(bench: &Bench, way: Way) -> Self {
+    fn of(bench: &Bench, way: Way, builders: &[String]) -> Self {
         let root = bench.home().to_string_lossy().into_owned();
-        let engine = if way == Way::Docker { "docker" } else { "podman" };
-        let containers = if way.runtime() == "buildkitd" {
-            Vec::new()
-        } else {
-            let label = format!("label=repro.state={}", bench.state(way).display());
-            lines(as_way(way, &[], Path::new(engine)).args([
-                "ps",
-                "--all",
-                "--filter",
-                &label,
-                "--format",
-                "{{.Names}}",
-            ]))
+        let list = ["ps", "--all", "--format", "{{.Names}}", "--filter"];
+        let containers = match way.runtime() {
+            "buildkitd" => Vec::new(),
+            // buildx gives its containers no label of ours.
+            "docker" => lines(Command::new("docker").args(list).arg("name=buildx_buildkit_repro-"))
+                .into_iter()
+                .filter(|container| builders.iter().any(|builder| container.contains(builder)))
+                .collect(),
+            _ => {
+                let label = format!("label=repro.state={}", bench.state(way).display());
+                lines(as_way(way, &[], Path::new("podman")).args(list).arg(label))
+            }
         };
         let processes = lines(Command::new("ps").args(["-eo", "args"]));
-        let temporary = std::fs::read_dir(bench.temporary()).unwrap().flatten();
+        let state = bench.state(way);
+        let output = bench.output(way, "image.tar");
+        let places = [bench.temporary(), &state.join("tmp"), &state.join("throw-away"), output.parent().unwrap()];
+        let temporary = places.into_iter().flat_map(|place| std::fs::read_dir(place).into_iter().flatten().flatten());
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
         Self {
             containers,
             processes: processes.into_iter().filter(|line| line.contains(&root)).collect(),
             mounts: mounts.lines().filter(|line| line.contains(&root)).count(),
-            temporary: temporary.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
+            temporary: temporary.map(|entry| entry.path().to_string_lossy().into_owned()).collect(),
         }
     }
+}
+
+/// The builders that buildx knows, which are containers of the same name. Throw-away ones have to be gone in the end.
+fn builders(bench: &Bench, way: Way) -> Vec<String> {
+    let records = std::fs::read_dir(bench.state(way).join("buildx/instances")).into_iter().flatten().flatten();
+    records.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
@@ -64,17 +72,22 @@ fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 fn a_signal_ends_the_build_and_leaves_nothing() {
     for way in ways() {
-        for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        // Docker's builder stays, unless it was made for this build alone.
+        let kept = if *way == Way::Docker { "--no-cache" } else { "kept" };
+        for (signal, status, state) in [("INT", 130, kept), ("TERM", 143, "--no-cache")] {
             let bench = Bench::alone("stop");
-            let dockerfile = "ARG BASE\nFROM $BASE\nRUN echo the-run-has-begun; tail -f /dev/null\n";
-            let context = bench.context("context", &[("Dockerfile", dockerfile)]);
-            let before = Traces::of(&bench, *way);
+            // The path shows in the command line of RUN's shell, so that it is counted.
+            let run = format!("echo the-run-has-begun; tail -f /dev/null; : {}", bench.home().display());
+            let context = bench.context("context", &[("Dockerfile", &format!("ARG BASE\nFROM $BASE\nRUN {run}\n"))]);
+            let before = Traces::of(&bench, *way, &[]);
             let output = bench.output(*way, "image.tar");
             let mut command = bench.repro(*way);
             command
                 .args(bench.arguments(*way))
                 .args(base())
-                .args(words(&["--sde", "0", "-o"]))
+                .args(words(&["--sde", "0"]))
+                .args((state == "--no-cache").then_some(state))
+                .arg("-o")
                 .arg(&output)
                 .arg(&context);
             let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -88,6 +101,11 @@ fn a_signal_ends_the_build_and_leaves_nothing() {
                 assert_ne!(count, 0, "{}: the build ended: {}", way.name(), String::from_utf8_lossy(&text));
                 text.extend_from_slice(&buffer[..count]);
             }
+            let builders = builders(&bench, *way);
+            assert_eq!(builders.len(), usize::from(*way == Way::Docker), "{builders:?}");
+            let during = Traces::of(&bench, *way, &builders);
+            assert!(way.runtime() == "buildkitd" || during.containers.len() == 1, "{}: {during:?}", way.name());
+            assert!(during.processes.iter().any(|process| process.contains("tail -f")), "{}: {during:?}", way.name());
             // The plain user's command has a shell in front: the signal is for repro itself.
             let target = pids_of(&bench);
             for pid in &target {
@@ -96,8 +114,8 @@ fn a_signal_ends_the_build_and_leaves_nothing() {
             stderr.read_to_end(&mut text).unwrap();
             let ended = child.wait().unwrap();
             assert_eq!(ended.code(), Some(status), "{} {signal}: {}", way.name(), String::from_utf8_lossy(&text));
-            wait_for("the processes to end", || Traces::of(&bench, *way).processes == before.processes);
-            assert_eq!(Traces::of(&bench, *way), before, "{} {signal}", way.name());
+            wait_for("the processes to end", || Traces::of(&bench, *way, &builders).processes == before.processes);
+            assert_eq!(Traces::of(&bench, *way, &builders), before, "{} {signal}", way.name());
             assert!(!output.exists());
         }
     }
