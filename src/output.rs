@@ -38,6 +38,20 @@ pub enum OutputError {
         /// The path.
         path: PathBuf,
     },
+    /// The path names something that the build reads, or its other result.
+    #[error("`{path}` is {what}, and writing there would destroy it", path = path.display())]
+    Taken {
+        /// The path.
+        path: PathBuf,
+        /// What lies there.
+        what: &'static str,
+    },
+    /// stdout is a file that the build would read.
+    #[error("stdout is `{path}`, which lies in the build context: the image would hold it", path = path.display())]
+    Redirected {
+        /// The file.
+        path: PathBuf,
+    },
     /// Writing failed.
     #[error("cannot write `{path}`", path = path.display())]
     Write {
@@ -60,7 +74,11 @@ pub enum OutputError {
 impl Diagnose for OutputError {
     fn status(&self) -> ExitStatus {
         match self {
-            Self::WouldChangeContext { .. } | Self::NotAFile { .. } | Self::StateInContext { .. } => ExitStatus::Usage,
+            Self::WouldChangeContext { .. }
+            | Self::NotAFile { .. }
+            | Self::Taken { .. }
+            | Self::Redirected { .. }
+            | Self::StateInContext { .. } => ExitStatus::Usage,
             Self::Directory { .. } | Self::Write { .. } => ExitStatus::Unknown,
         }
     }
@@ -68,7 +86,9 @@ impl Diagnose for OutputError {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::WouldChangeContext { .. } => "make the directory first, or choose an output outside of the context",
-            Self::NotAFile { .. } => "give the path of a file with `--output`",
+            Self::NotAFile { .. } => "give the path of a file, or `--output -` for stdout",
+            Self::Redirected { .. } => "give the path with `--output`: repro itself keeps it out of the image",
+            Self::Taken { .. } => "choose another place with `--output` and `--metadata-file`",
             Self::StateInContext { .. } => {
                 "build a smaller directory, or set XDG_STATE_HOME, XDG_CACHE_HOME and TMPDIR to places outside of it"
             }
@@ -116,9 +136,7 @@ impl Place {
         rustix::fs::access(&directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
             .map_err(|errno| wrong(errno.into()))?;
         let path = directory.join(name);
-        if path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
-            return Err(OutputError::NotAFile { path });
-        }
+        require_replaceable(&path)?;
         let in_context = in_any(&directory);
         Ok(Self { path, directory, in_context, scratch: scratch.to_owned() })
     }
@@ -175,12 +193,12 @@ impl Place {
         File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(wrong)
     }
 
-    /// Writes a small file in one go.
-    pub fn write(&self, contents: &[u8]) -> Result<(), OutputError> {
+    /// A temporary file with all that a small file holds, on the disk: little is left then that can fail in `commit`.
+    pub fn filled(&self, contents: &[u8]) -> Result<NamedTempFile, OutputError> {
         let mut temporary = self.temporary()?;
-        io::Write::write_all(&mut temporary, contents)
-            .map_err(|source| OutputError::Write { path: self.path.clone(), source })?;
-        self.commit(temporary)
+        let written = io::Write::write_all(&mut temporary, contents).and_then(|()| temporary.as_file().sync_all());
+        written.map_err(|source| OutputError::Write { path: self.path.clone(), source })?;
+        Ok(temporary)
     }
 
     /// Does something in the directory and, inside the context, puts its modification time back afterwards.
@@ -223,6 +241,30 @@ fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     line.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o022)
+}
+
+/// Looks whether a file may be put at `path`: nothing is there, or a file, or a link to one.
+///
+/// The old file is removed before the build. Root can remove devices, too: `--output /dev/null` must not be the end of it, nor
+/// of `/dev/stdout`, a link to what may be a file.
+pub fn require_replaceable(path: &Path) -> Result<(), OutputError> {
+    let there = path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_symlink());
+    let leads_elsewhere = path.metadata().is_ok_and(|metadata| !metadata.is_file());
+    let directory = path.parent().and_then(|parent| parent.canonicalize().ok()).unwrap_or_default();
+    let of_the_kernel = directory == Path::new("/dev") || directory.starts_with("/proc");
+    if there || leads_elsewhere || of_the_kernel {
+        return Err(OutputError::NotAFile { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+/// The path with the links of its directory resolved, as far as they exist; what it names itself may be a link.
+#[must_use]
+pub fn resolve_directory(path: &Path) -> PathBuf {
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => resolve_existing(parent).join(name),
+        _ => path.to_owned(),
+    }
 }
 
 /// The path with the links of what exists of it resolved.
@@ -279,7 +321,7 @@ mod tests {
         assert!(matches!(inside, Err(OutputError::WouldChangeContext { .. })));
         assert!(!context.join("out").exists());
         let outside = place(&root.path().join("new/dir/image.tar"), &context, root.path()).unwrap();
-        outside.write(b"x").unwrap();
+        outside.commit(outside.filled(b"x").unwrap()).unwrap();
         assert_eq!(fs::read(outside.path()).unwrap(), b"x");
     }
 
@@ -290,5 +332,29 @@ mod tests {
         fs::create_dir_all(root.path().join("image.tar")).unwrap();
         let result = place(&root.path().join("image.tar"), &context, root.path());
         assert!(matches!(result, Err(OutputError::NotAFile { .. })));
+    }
+
+    #[test]
+    fn only_a_file_is_ever_replaced() {
+        let root = tempfile::tempdir().unwrap();
+        let (context, at) = (root.path().join("context"), |name: &str| root.path().join(name));
+        fs::create_dir_all(at("directory")).unwrap();
+        fs::write(at("file"), "old").unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, at("fifo"), rustix::fs::Mode::RWXU).unwrap();
+        for (link, target) in
+            [("to-directory", at("directory")), ("to-device", "/dev/null".into()), ("to-file", at("file"))]
+        {
+            std::os::unix::fs::symlink(target, at(link)).unwrap();
+        }
+        let refused = |path: &Path| matches!(place(path, &context, root.path()), Err(OutputError::NotAFile { .. }));
+        for name in ["directory", "fifo", "to-directory", "to-device"] {
+            assert!(refused(&at(name)), "{name}");
+        }
+        for path in ["/dev/null", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/dev/image.tar"] {
+            assert!(refused(Path::new(path)), "{path}");
+        }
+        for name in ["file", "to-file", "new"] {
+            assert!(!refused(&at(name)), "{name}");
+        }
     }
 }

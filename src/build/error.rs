@@ -94,6 +94,9 @@ pub enum BuildError {
     /// The archive could not be written.
     #[error("cannot write the archive")]
     Write(#[source] std::io::Error),
+    /// Whoever read stdout went away.
+    #[error("whoever reads stdout went away before it had the whole archive")]
+    NoReader,
     /// The archive is not right.
     #[error("what BuildKit wrote is not a sound archive")]
     Archive(#[source] ImageError),
@@ -176,6 +179,7 @@ impl Diagnose for BuildError {
             | Self::NoHome
             | Self::Own { .. }
             | Self::Write(_)
+            | Self::NoReader
             | Self::Unproved(_)
             | Self::OtherVersion { .. }
             | Self::Interrupted(_) => ExitStatus::Unknown,
@@ -208,6 +212,7 @@ impl Diagnose for BuildError {
                 "the end of the daemon's log above says why; `repro build -v --runtime …` tries another runtime"
             }
             Self::Write(_) => "look at the free space there (`df`), or choose another place with `--output`",
+            Self::NoReader => "look at what the other program said, or write to a file with `--output`",
             Self::Archive(_) | Self::Metadata(_) | Self::Disagreement(_) => {
                 "build again with `--no-cache`; if it comes back, the builder or its disk is broken: please report it"
             }

@@ -68,6 +68,7 @@ pub async fn dry_run(
     interrupt: &Interrupt,
     program: &Path,
 ) -> Result<Vec<u8>, BuildError> {
+    prepare::check_results(settings)?;
     let runtime = prepare::choose_runtime(settings, environment, interrupt).await?;
     // What stands for the private directory must not occur in anything of the user's.
     let placeholder = Placeholder::new(&prepare::random_text()?);
@@ -78,8 +79,8 @@ pub async fn dry_run(
         Output::File(path) => Some(path.as_path()),
     };
     let parent = archive.and_then(|path| path.parent()?.canonicalize().ok());
-    let in_context =
-        parent.is_some_and(|parent| prepared.plan.directories().any(|directory| parent.starts_with(directory)));
+    let read: Vec<&Path> = prepared.plan.directories().collect();
+    let in_context = parent.is_some_and(|parent| read.iter().any(|directory| parent.starts_with(directory)));
     let comments = [
         format!("repro {}: what `repro build` would run.", env!("CARGO_PKG_VERSION")),
         format!(
@@ -89,5 +90,6 @@ pub async fn dry_run(
             prepared.plan.epoch
         ),
     ];
-    Ok(render_script(&prepared.steps, &placeholder, &Destination { archive, in_context, comments: &comments, program }))
+    let destination = Destination { archive, in_context, read: &read, comments: &comments, program };
+    Ok(render_script(&prepared.steps, &placeholder, &destination))
 }

@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use super::error::BuildError;
 use crate::environment::Environment;
-use crate::output::{OutputError, Place};
+use crate::output::{OutputError, Place, require_replaceable, resolve_directory};
 use crate::pin::Variant;
 use crate::plan::{BuildPlan, Cache};
 use crate::reference::ImageSource;
@@ -60,6 +60,7 @@ pub struct Grounds {
 impl Grounds {
     /// Makes the directories, and looks whether results can be written, before anything runs.
     pub fn make(settings: &BuildSettings, environment: &Environment) -> Result<Self, BuildError> {
+        check_results(settings)?;
         let (state, cache) = directories(environment)?;
         let scratch = state.join("tmp");
         for directory in [&state, &scratch] {
@@ -72,6 +73,7 @@ impl Grounds {
         for path in [state.as_path(), cache.as_path()].into_iter().chain(written) {
             refuse_in_context(&read, &resolved(path))?;
         }
+        refuse_redirection(settings)?;
         let unique = random_text()?;
         let private = private_directory(&read, environment, &unique)?;
         let place = |path: &PathBuf| Place::prepare(path, &read, &scratch);
@@ -108,8 +110,50 @@ fn private_directory(read: &[&Path], environment: &Environment, unique: &str) ->
     let usable = |path: &PathBuf| !is_read(path) && path.as_os_str().len() <= LONGEST_TEMPORARY;
     let context = || read.first().map(PathBuf::from).unwrap_or_default();
     let parent = resolved.into_iter().find(usable).ok_or_else(|| BuildError::NoTemporary(context()))?;
-    let private = tempfile::Builder::new().prefix(&format!("repro.{unique}")).rand_bytes(0).tempdir_in(&parent);
+    // BuildKit's metadata in there name the build's arguments.
+    let mode = fs::Permissions::from_mode(0o700);
+    let private =
+        tempfile::Builder::new().prefix(&format!("repro.{unique}")).rand_bytes(0).permissions(mode).tempdir_in(&parent);
     private.map_err(|source| BuildError::Own { path: parent, source })
+}
+
+/// Looks whether the results would destroy what the build reads, or each other: old files are removed before the build.
+pub fn check_results(settings: &BuildSettings) -> Result<(), OutputError> {
+    let archive = match &settings.output.value {
+        Output::Stdout => None,
+        Output::File(path) => Some(path),
+    };
+    let mut ignore_file = settings.dockerfile.clone().into_os_string();
+    ignore_file.push(".dockerignore");
+    let mut taken = vec![
+        (settings.dockerfile.clone(), "the Dockerfile"),
+        (ignore_file.into(), "the Dockerfile's ignore file"),
+        (settings.context.join(".dockerignore"), "the context's ignore file"),
+    ];
+    taken.extend(settings.inputs().map(|path| (path.to_owned(), "what the build reads")));
+    for path in [archive, settings.metadata_file.as_ref()].into_iter().flatten() {
+        require_replaceable(path)?;
+        let place = resolve_directory(path);
+        // By its name, and by where the name leads when it is a link.
+        let is_place = |other: &PathBuf| {
+            resolve_directory(other) == place || other.canonicalize().is_ok_and(|other| other == place)
+        };
+        if let Some((_, what)) = taken.iter().find(|(other, _)| is_place(other)) {
+            return Err(OutputError::Taken { path: path.clone(), what });
+        }
+        taken.push((path.clone(), "the archive"));
+    }
+    Ok(())
+}
+
+/// A shell makes the file of `--output - > image.tar` before anything else: in the context it would be built, still empty.
+fn refuse_redirection(settings: &BuildSettings) -> Result<(), OutputError> {
+    let stdout = fs::read_link("/proc/self/fd/1").unwrap_or_default();
+    let is_read = settings.directories().any(|directory| stdout.starts_with(directory));
+    if settings.output.value == Output::Stdout && stdout.is_file() && is_read {
+        return Err(OutputError::Redirected { path: stdout });
+    }
+    Ok(())
 }
 
 fn refuse_in_context(read: &[&Path], path: &Path) -> Result<(), OutputError> {
@@ -200,8 +244,8 @@ impl Prepared {
         let (runtime_name, rootless) = (runtime.name(), runtime.is_rootless());
         let child_rootless = runtime_name == RuntimeName::Buildkitd && rootless;
         let variant = if settings.rootless.value || child_rootless { Variant::Rootless } else { Variant::Plain };
-        let plan = settings.plan(settings.pin_for(variant))?;
-        BuildSettings::check_caches(&plan, |name| environment.get(name).is_some_and(|value| !value.is_empty()))?;
+        let mut plan = settings.plan(settings.pin_for(variant))?;
+        BuildSettings::prepare_caches(&mut plan, |name| environment.get(name).is_some_and(|value| !value.is_empty()))?;
         let agent = environment.path("SSH_AUTH_SOCK");
         if plan.wants_agent() && agent.is_none() {
             return Err(BuildError::NoAgent);

@@ -1,11 +1,14 @@
 //! Runs the solve: the builder writes the archive into a temporary file, and the checks read it there as it grows.
 
 use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Seek as _, SeekFrom};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitStatus;
+use std::thread;
 
 use tempfile::NamedTempFile;
+use tokio::sync::oneshot;
 
 use super::check::{Findings, check};
 use super::error::BuildError;
@@ -17,6 +20,7 @@ use crate::image::{Image, ReadOptions, read_archive};
 use crate::output::OutputError;
 use crate::runtime::command::{ToolCommand, stop};
 use crate::runtime::execute::{ExecuteError, Executor};
+use crate::runtime::interrupt::Interrupt;
 use crate::settings::RuntimeName;
 
 /// How much is shown of what a build said that failed, in bytes.
@@ -49,15 +53,18 @@ pub async fn build(
     let findings = Findings::load(&prepared.steps.findings, executor.engine.as_ref()).await?;
     let mut outcome = check(prepared, &image, &findings)?;
     check_length(&temporary, &image)?;
+    outcome.archive = grounds.archive.as_ref().map(|place| place.path().to_owned());
+    // Before the archive gets its name: a build that fails here must not leave one.
+    let metadata = match &grounds.metadata {
+        Some(place) => Some((place, place.filled(&outcome.to_json())?)),
+        None => None,
+    };
     match &grounds.archive {
-        Some(place) => {
-            place.commit(temporary)?;
-            outcome.archive = Some(place.path().to_owned());
-        }
-        None => copy_to_stdout(temporary)?,
+        Some(place) => place.commit(temporary)?,
+        None => copy_to_stdout(&temporary, executor.interrupt).await?,
     }
-    if let Some(place) = &grounds.metadata {
-        place.write(&outcome.to_json())?;
+    if let Some((place, temporary)) = metadata {
+        place.commit(temporary)?;
     }
     Ok(outcome)
 }
@@ -156,8 +163,23 @@ fn spool(grounds: &Grounds) -> Result<NamedTempFile, OutputError> {
     NamedTempFile::new_in(&directory).map_err(|source| OutputError::Directory { path: directory, source })
 }
 
-fn copy_to_stdout(mut temporary: NamedTempFile) -> Result<(), BuildError> {
-    temporary.as_file_mut().rewind().map_err(BuildError::Write)?;
-    let mut stdout = io::stdout().lock();
-    io::copy(temporary.as_file_mut(), &mut stdout).and_then(|_| stdout.flush()).map_err(BuildError::Write)
+/// Copies the archive to stdout. Whoever reads it may stop without going away: a thread of its own waits for that, which
+/// ends with the process.
+async fn copy_to_stdout(temporary: &NamedTempFile, interrupt: &Interrupt) -> Result<(), BuildError> {
+    let archive = temporary.reopen().map_err(BuildError::Write)?;
+    let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(BuildError::Write)?;
+    let (sender, copied) = oneshot::channel();
+    thread::spawn(move || {
+        let copied = io::copy(&mut &archive, &mut File::from(stdout));
+        // Nobody waits for it any more when the user wanted to stop.
+        let _ = sender.send(copied);
+    });
+    tokio::select! {
+        copied = copied => match copied.map_err(io::Error::other).and_then(|copied| copied) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(BuildError::NoReader),
+            Err(error) => Err(BuildError::Write(error)),
+        },
+        interruption = interrupt.wait() => Err(BuildError::Interrupted(interruption)),
+    }
 }

@@ -28,6 +28,15 @@ pub struct Secret {
 }
 
 impl Secret {
+    /// The file that holds it.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match &self.source {
+            SecretSource::File(path) => Some(path),
+            SecretSource::Env(_) => None,
+        }
+    }
+
     /// Parses one `--secret` word. Without `src` and `env` the variable named like the id is taken if it is set, else the file.
     pub fn parse(text: &str, directory: &Path, is_set: impl Fn(&str) -> bool) -> Result<Self, PlanError> {
         let wrong = |why| PlanError::Secret { text: text.to_owned(), why };
@@ -55,6 +64,15 @@ impl Secret {
             (None, None) if kind.is_none() && is_set(&id) => SecretSource::Env(id.clone()),
             (None, None) => SecretSource::File(directory.join(&id)),
         };
+        // A dry run names the variable in a shell script.
+        let is_word = |name: &str| {
+            !name.starts_with(|c: char| c.is_ascii_digit())
+                && !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        if matches!(&source, SecretSource::Env(name) if !is_word(name)) {
+            return Err(wrong("the name of a variable is of letters, digits and underscores"));
+        }
         Ok(Self { id, source })
     }
 }
@@ -121,6 +139,15 @@ pub struct Ssh {
 }
 
 impl Ssh {
+    /// The socket or keys that it names.
+    #[must_use]
+    pub fn paths(&self) -> &[PathBuf] {
+        match &self.source {
+            SshSource::Paths(paths) => paths,
+            SshSource::Agent => &[],
+        }
+    }
+
     /// Parses one `--ssh` word.
     pub fn parse(text: &str, directory: &Path) -> Result<Self, PlanError> {
         let wrong = |why| PlanError::Ssh { text: text.to_owned(), why };

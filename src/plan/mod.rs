@@ -55,6 +55,8 @@ pub struct BuildPlan {
     pub cache_from: Vec<Cache>,
     /// Where the cache of this build goes.
     pub cache_to: Vec<Cache>,
+    /// The variables of a GitHub Actions runner that its cache needs, as far as they are set.
+    pub runner_variables: Vec<&'static str>,
     /// Names of the image inside the archive.
     pub tags: Vec<String>,
     /// The format of the archive.
@@ -80,14 +82,8 @@ impl BuildPlan {
 
     /// What the client reads besides the context and the Dockerfile.
     pub fn inputs(&self) -> impl Iterator<Item = &Path> {
-        let secrets = self.secrets.iter().filter_map(|secret| match &secret.source {
-            SecretSource::File(path) => Some(path.as_path()),
-            SecretSource::Env(_) => None,
-        });
-        let keys = self.ssh.iter().flat_map(|ssh| match &ssh.source {
-            SshSource::Paths(paths) => paths.as_slice(),
-            SshSource::Agent => &[],
-        });
+        let secrets = self.secrets.iter().filter_map(Secret::file);
+        let keys = self.ssh.iter().flat_map(Ssh::paths);
         let caches = self.cache_from.iter().filter_map(Cache::directory);
         secrets.chain(keys.map(PathBuf::as_path)).chain(self.directories().skip(1)).chain(caches)
     }
@@ -109,8 +105,7 @@ impl BuildPlan {
             SecretSource::Env(name) => Some(name.as_str()),
             SecretSource::File(_) => None,
         });
-        let gha = self.cache_from.iter().chain(&self.cache_to).any(|cache| cache.kind == CacheKind::Gha);
-        secrets.chain(GHA_VARIABLES.into_iter().filter(move |_| gha))
+        secrets.chain(self.runner_variables.iter().copied())
     }
 }
 

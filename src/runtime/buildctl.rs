@@ -210,7 +210,7 @@ pub struct DaemonScript<'a> {
 /// the daemon again. The same text runs in a container, on the host, and from a dry run.
 ///
 /// `quote` quotes one word for a shell.
-pub fn render_daemon_script(script: &DaemonScript<'_>, quote: &dyn Fn(&std::ffi::OsStr) -> Vec<u8>) -> Vec<u8> {
+pub fn render_daemon_script(script: &DaemonScript<'_>, quote: &dyn Fn(&OsStr) -> Vec<u8>) -> Vec<u8> {
     let words = |words: &[OsString]| words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(&b' ');
     let discard = script.discard.map_or_else(|| b":".to_vec(), words);
     let mut text = Vec::new();

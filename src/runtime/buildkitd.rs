@@ -35,7 +35,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: b
         Step::File { path: work.join(SCRIPT), contents: script(plan, site, binaries, rootless, &state) },
     ];
     let mut solve = ToolCommand::new("/bin/sh", &KEEP).arg(work.join(SCRIPT));
-    solve.keep.extend(plan.variables().map(str::to_owned));
+    solve.secret.extend(plan.variables().map(str::to_owned));
     Steps {
         prepare,
         solve,
@@ -63,6 +63,15 @@ fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool
         prefix.push("--net=host".into());
     }
     let mut daemon = prefix.clone();
+    // Namespaces of its own for processes and mounts: a daemon that has to be killed takes with it whatever RUN started and
+    // whatever is mounted. On its own it would leave both behind.
+    if rootless {
+        daemon.push("--pidns".into());
+    } else {
+        daemon.extend(
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"].map(OsString::from),
+        );
+    }
     daemon.push(binaries.buildkitd.clone().into_os_string());
     daemon.push(joined("--root", state));
     daemon.push(joined("--config", work.join(CONFIG)));

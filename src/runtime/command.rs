@@ -15,8 +15,9 @@ use crate::environment::Environment;
 
 /// What of a tool's stdout and stderr is kept for messages and answers, each. Longer output is cut in front.
 const OUTPUT_LIMIT: usize = 1 << 20;
-/// How long a process group has to end after SIGTERM before SIGKILL follows: BuildKit unmounts what it mounted.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long a process group has to end after SIGTERM before SIGKILL follows. `daemon.sh` gives its client five seconds, then
+/// its daemon five, and removes throw-away state; killed in the middle of that it would leave everything behind.
+const GRACE: Duration = Duration::from_secs(40);
 
 /// How often it is looked whether a process group is gone.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -32,6 +33,8 @@ pub struct ToolCommand {
     pub set: BTreeMap<&'static str, OsString>,
     /// Variables of the caller that it may see; nothing else of the caller's environment reaches it.
     pub keep: Vec<String>,
+    /// The same for variables that hold secrets: their values must never stand in an argument.
+    pub secret: Vec<String>,
 }
 
 /// Why a tool gave no answer.
@@ -73,7 +76,7 @@ impl ToolCommand {
     /// A command that sees nothing of the caller's environment but the named variables.
     pub fn new(program: impl Into<OsString>, keep: &[&str]) -> Self {
         let keep = keep.iter().map(|name| (*name).to_owned()).collect();
-        Self { program: program.into(), args: Vec::new(), set: BTreeMap::new(), keep }
+        Self { program: program.into(), args: Vec::new(), set: BTreeMap::new(), keep, secret: Vec::new() }
     }
 
     /// Adds one argument.
@@ -107,7 +110,7 @@ impl ToolCommand {
     }
 
     fn to_process(&self, environment: &Environment) -> Command {
-        let keep: Vec<&str> = self.keep.iter().map(String::as_str).collect();
+        let keep: Vec<&str> = self.keep.iter().chain(&self.secret).map(String::as_str).collect();
         let mut process = Command::new(&self.program);
         process
             .args(&self.args)

@@ -12,8 +12,14 @@ discard() { @DISCARD@; }
 daemon_pid='' solve_pid=''
 # A daemon whose RUN has no process namespace of its own (the rootless image in a container) never ends by itself while
 # something that RUN started lives: BuildKit's kill does not find it. Five seconds are for unmounting.
+# unshare hands no signal on: its child is asked, and dies with it when asking does not help.
 end() {
-	kill -TERM "$1" 2>/dev/null
+	whom=$1
+	if [ "$(cat "/proc/$1/comm" 2>/dev/null)" = unshare ]; then
+		whom=$(cat "/proc/$1/task/$1/children")
+	fi
+	# shellcheck disable=SC2086 # no child, or one
+	kill -TERM $whom 2>/dev/null
 	(
 		patience=100
 		while [ "$patience" -gt 0 ]; do

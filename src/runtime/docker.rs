@@ -233,6 +233,6 @@ fn input_arguments(plan: &BuildPlan, site: &Site<'_>) -> Vec<OsString> {
 /// The variables that buildx reads itself.
 #[must_use]
 pub fn with_variables(mut command: ToolCommand, plan: &BuildPlan) -> ToolCommand {
-    command.keep.extend(plan.variables().map(str::to_owned));
+    command.secret.extend(plan.variables().map(str::to_owned));
     command
 }

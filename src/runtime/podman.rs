@@ -140,7 +140,7 @@ fn run_command(
     for name in plan.variables() {
         // By name only: the value goes from environment to environment and never stands in an argument.
         run = run.arg(joined("--env", name));
-        run.keep.push(name.to_owned());
+        run.secret.push(name.to_owned());
     }
     run.args(["--entrypoint=sh", "--"]).arg(site.image).arg(format!("{WORK}/{SCRIPT}"))
 }

@@ -85,6 +85,8 @@ pub struct Destination<'a> {
     pub archive: Option<&'a Path>,
     /// Whether the archive's directory lies in the context, where its times are bytes of the image.
     pub in_context: bool,
+    /// The directories that the build reads, which must not hold the private directory.
+    pub read: &'a [&'a Path],
     /// Lines of comment at the top.
     pub comments: &'a [String],
     /// How the script calls this very program.
@@ -101,6 +103,9 @@ pub fn render_script(steps: &Steps, placeholder: &Placeholder, destination: &Des
     }
     script.text.extend_from_slice(include_str!("prelude.sh").as_bytes());
     script.leave(steps);
+    for directory in destination.read {
+        script.refuse_in_context(directory);
+    }
     if let Some(lock) = &steps.lock {
         script.lock(&lock.path);
     }
@@ -126,16 +131,7 @@ pub fn render_script(steps: &Steps, placeholder: &Placeholder, destination: &Des
         let ask = script.command(&query.command);
         script.line(&[&ask, b" > ".as_slice(), &placeholder.word(query.stdout.as_os_str()), b" &"].concat());
     }
-    let mut solve = script.command(&steps.solve);
-    if target.is_some() {
-        solve.extend_from_slice(b" > \"$private/image.tar\"");
-    }
-    if let Some(log) = &steps.solve_log {
-        let log = placeholder.word(log.as_os_str());
-        solve =
-            [&solve, b" 2> ".as_slice(), &log, b" || { status=$?; cat ", &log, b" >&2; exit \"$status\"; }"].concat();
-    }
-    script.line(&solve);
+    script.solve(steps, target.is_some());
     if !steps.beside.is_empty() {
         script.line(b"wait");
     }
@@ -180,6 +176,60 @@ impl Script<'_> {
             text.extend(self.placeholder.word(word));
         }
         text
+    }
+
+    /// The solve, which may need secrets. As arguments of `env` everybody could see them, and they would stand in logs of what
+    /// was run: a shell in front reads them from a here-document instead.
+    fn solve(&mut self, steps: &Steps, to_file: bool) {
+        let mut redirection = if to_file { b" > \"$private/image.tar\"".to_vec() } else { Vec::new() };
+        let mut otherwise = Vec::new();
+        if let Some(log) = &steps.solve_log {
+            let log = self.placeholder.word(log.as_os_str());
+            redirection.extend([b" 2> ".as_slice(), &log].concat());
+            otherwise = [b" || { status=$?; cat ".as_slice(), &log, b" >&2; exit \"$status\"; }"].concat();
+        }
+        self.solve_command(&steps.solve, &redirection, &otherwise);
+    }
+
+    fn solve_command(&mut self, command: &ToolCommand, redirection: &[u8], otherwise: &[u8]) {
+        if command.secret.is_empty() {
+            return self.line(&[&self.command(command), redirection, otherwise].concat());
+        }
+        let mut read = "_secrets=$(cat <&3)\n".to_owned();
+        let mut values = String::new();
+        for name in &command.secret {
+            self.line(format!(": \"${{{name}?is not set}}\"").as_bytes());
+            let take = format!("{name}=${{_secrets%%\"$1\"*}}\n_secrets=${{_secrets#*\"$1\"}}\nexport {name}\n");
+            read.push_str(&take);
+            values.extend(["${", name, "}${unique}"]);
+        }
+        read.push_str("shift\nexec \"$@\" 3<&-");
+        let mut shell = command.clone();
+        let arguments = std::mem::take(&mut shell.args);
+        let shell = ToolCommand { program: "sh".into(), ..shell }
+            .args(["-c", read.as_str(), "sh", self.placeholder.unique()])
+            .arg(command.program.clone())
+            .args(arguments);
+        self.line(&[&self.command(&shell), redirection, b" 3<<SECRETS", otherwise].concat());
+        self.line(values.as_bytes());
+        self.line(b"SECRETS");
+    }
+
+    /// A run looks for another directory then; the script only knows the one that TMPDIR names.
+    fn refuse_in_context(&mut self, context: &Path) {
+        let mut pattern = quote(context.as_os_str());
+        if !pattern.ends_with(b"/") {
+            pattern.push(b'/');
+        }
+        self.line(b"case $(cd -- \"$private\" && pwd -P)/ in");
+        self.line(
+            &[
+                &pattern,
+                b"*) fail \"TMPDIR lies in the build context: set it to a directory outside of it\" ;;".as_slice(),
+            ]
+            .concat(),
+        );
+        self.line(b"esac");
     }
 
     fn put_times_back(&mut self, destination: &Destination<'_>) {
@@ -318,5 +368,58 @@ impl Script<'_> {
              same \"$({docker} container inspect --format '{{{{.Id}}}} {{{{.State.StartedAt}}}}' {container})\""
         );
         self.line(lines.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_reach_the_command_and_no_argument_on_the_way() {
+        let placeholder = Placeholder::new("0123");
+        let mut script =
+            Script { text: b"unique=abcdef\n".to_vec(), placeholder: &placeholder, program: Path::new("repro") };
+        let mut command = ToolCommand::new("sh", &["PATH"]).args([
+            "-c",
+            "printf '<%s><%s><%s>' \"$A\" \"$B\" \"$1\"",
+            "sh",
+            "last word",
+        ]);
+        command.secret = vec!["A".to_owned(), "B".to_owned()];
+        script.solve_command(&command, b"", b"");
+        let text = String::from_utf8(script.text).unwrap();
+        let values = [("A", "two\nlines\\ $B `x`\n"), ("B", "")];
+        let run = |values: &[(&str, &str)]| {
+            let path = std::env::var_os("PATH").unwrap();
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", &text]).env_clear().env("PATH", path).envs(values.iter().copied()).output().unwrap()
+        };
+        assert_eq!(String::from_utf8_lossy(&run(&values).stdout), "<two\nlines\\ $B `x`\n><><last word>", "{text}");
+        assert!(!run(&values[..1]).status.success(), "a secret that is not set is told");
+        assert!(!text.lines().any(|line| line.contains("env -i") && line.contains("$A")), "{text}");
+    }
+
+    #[test]
+    fn temporary_files_in_the_context_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let placeholder = Placeholder::new("0123");
+        let is_refused = |context: &Path, private: &Path| {
+            std::fs::create_dir_all(private).unwrap();
+            let mut script = Script {
+                text: b"fail() { exit 4; }\n".to_vec(),
+                placeholder: &placeholder,
+                program: Path::new("repro"),
+            };
+            script.refuse_in_context(context);
+            let mut shell = std::process::Command::new("sh");
+            let status = shell.arg("-c").arg(OsStr::from_bytes(&script.text)).env("private", private).status().unwrap();
+            status.code() == Some(4)
+        };
+        assert!(is_refused(&root.join("a *'b"), &root.join("a *'b/tmp/p")));
+        assert!(is_refused(Path::new("/"), &root.join("p")));
+        assert!(!is_refused(&root.join("a"), &root.join("ab/p")));
+        assert!(!is_refused(&root.join("*"), &root.join("other/p")));
     }
 }

@@ -1,6 +1,7 @@
 //! What a runtime does for one build, as data: rendered either to processes or to the dry run's script.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use super::command::ToolCommand;
@@ -165,20 +166,27 @@ pub fn csv_field(text: &str) -> String {
     if odd { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
-/// A field `key=path`; a path that is not UTF-8 goes as it is.
+/// A field `key=path`, whose path may not be UTF-8. `key` ends in `=`.
 #[must_use]
 pub fn csv_path(key: &str, path: &Path) -> OsString {
-    if let Some(text) = path.to_str() {
-        return csv_field(&format!("{key}{text}")).into();
+    let text = [key.as_bytes(), path.as_os_str().as_bytes()].concat();
+    if !text.iter().any(|byte| matches!(byte, b'"' | b',' | b'\n' | b'\r')) {
+        return OsString::from_vec(text);
     }
-    let mut field = OsString::from(key);
-    field.push(path);
-    field
+    let doubled = text.iter().flat_map(|byte| if *byte == b'"' { vec![b'"'; 2] } else { vec![*byte] });
+    OsString::from_vec(std::iter::once(b'"').chain(doubled).chain([b'"']).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_is_not_utf8_cannot_add_fields() {
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"/\xff,dst=/etc,\"x\""));
+        assert_eq!(csv_path("src=", path).as_bytes(), b"\"src=/\xff,dst=/etc,\"\"x\"\"\"");
+        assert_eq!(csv_path("src=", Path::new("/a b")), "src=/a b");
+    }
     use crate::plan::split_csv;
 
     #[test]

@@ -17,8 +17,8 @@ pub use self::words::{ArchiveWord, BuildWords, CompressionWord, MediaTypesWord, 
 use crate::epoch::SourceDateEpoch;
 use crate::pin::{Pin, Variant};
 use crate::plan::{
-    Annotation, ArchiveFormat, BuildPlan, Cache, Compression, MediaTypes, NamedContext, PlanError, Platform, Secret,
-    Ssh, cache_namespace,
+    Annotation, ArchiveFormat, BuildPlan, Cache, CacheKind, Compression, GHA_VARIABLES, MediaTypes, NamedContext,
+    PlanError, Platform, Secret, Ssh, cache_namespace,
 };
 
 /// Where a value came from.
@@ -147,6 +147,12 @@ impl BuildSettings {
         std::iter::once(self.context.as_path()).chain(named)
     }
 
+    /// The files that the build reads besides what lies in its directories.
+    pub fn inputs(&self) -> impl Iterator<Item = &Path> {
+        let secrets = self.secrets.iter().filter_map(Secret::file);
+        secrets.chain(self.ssh.iter().flat_map(Ssh::paths).map(PathBuf::as_path))
+    }
+
     /// The plan of the build with this pin.
     pub fn plan(&self, pin: Pin) -> Result<BuildPlan, SettingsError> {
         let archive = self.archive.value;
@@ -177,6 +183,7 @@ impl BuildSettings {
             pull: self.pull,
             cache_from: self.cache_from.clone(),
             cache_to: self.cache_to.clone(),
+            runner_variables: Vec::new(),
             tags: self.tags.clone(),
             archive,
             media_types,
@@ -186,9 +193,14 @@ impl BuildSettings {
         })
     }
 
-    /// Refuses caches that cannot work with this plan's BuildKit here.
-    pub fn check_caches(plan: &BuildPlan, is_set: impl Fn(&str) -> bool) -> Result<(), PlanError> {
-        plan.cache_from.iter().chain(&plan.cache_to).try_for_each(|cache| cache.check(plan.pin.version, &is_set))
+    /// Refuses caches that cannot work with this plan's BuildKit here, and finds the variables that they need.
+    pub fn prepare_caches(plan: &mut BuildPlan, is_set: impl Fn(&str) -> bool) -> Result<(), PlanError> {
+        let caches = || plan.cache_from.iter().chain(&plan.cache_to);
+        caches().try_for_each(|cache| cache.check(plan.pin.version, &is_set))?;
+        if caches().any(|cache| cache.kind == CacheKind::Gha) {
+            plan.runner_variables = GHA_VARIABLES.into_iter().filter(|name| is_set(name)).collect();
+        }
+        Ok(())
     }
 
     /// One line a value: its name, the value, the place that it came from.

@@ -288,7 +288,7 @@ fn no_flag_is_without_a_test() {
     let help = String::from_utf8(help.stdout).unwrap();
     let options = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
     let flags: BTreeSet<String> = options
-        .flat_map(|line| line.split([' ', ',']).find(|word| word.starts_with("--")))
+        .filter_map(|line| line.split([' ', ',']).find(|word| word.starts_with("--")))
         .map(|word| word.trim_end_matches(['[', '=', '.']).to_owned())
         .collect();
     assert!(flags.len() > 30, "{flags:?}");

@@ -69,6 +69,16 @@ pub enum SettingsError {
         /// What is wrong.
         why: &'static str,
     },
+    /// Further arguments for the client that would undo what repro proves.
+    #[error("{origin} `{text}`: {why}")]
+    Extra {
+        /// Where they were given.
+        origin: Origin,
+        /// What was given.
+        text: String,
+        /// What is wrong.
+        why: String,
+    },
     /// A name of the image that is none.
     #[error("{origin} `{text}`")]
     Tag {
@@ -130,6 +140,7 @@ impl Diagnose for SettingsError {
             Self::Pin { source: PinError::MediaTypesUnknown(_), .. } => {
                 "give `--media-types docker` or `--media-types oci`, or name the version in the tag (NAME:v0.19.0@sha256:…)"
             }
+            Self::Extra { .. } => "use the flag of `repro build` that means the same, if there is one",
             Self::Context { .. } => "give a directory; to build from git, check it out first",
             Self::DockerArchive(_) => {
                 "leave `--archive` out, or give `--archive oci`; `docker load` takes one platform at a time"

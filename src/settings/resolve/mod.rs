@@ -1,6 +1,7 @@
 //! Words and environment become settings.
 
 mod error;
+mod extra;
 mod image;
 mod place;
 
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 pub use self::error::SettingsError;
+
+use self::extra::{parse_buildctl, parse_buildx};
 
 use super::file::{FILE_NAME, SettingsFile};
 use super::sources::{Given, Words};
@@ -65,8 +68,8 @@ pub fn resolve(
         host_network: notes.one(&words, "--builder-network", |words| words.builder_network.clone()).as_deref()
             == Some("host"),
         buildkitd_config: place::resolve_buildkitd_config(&words)?,
-        buildkit_args: split_words(&words, "--buildkit-args", |words| words.buildkit_args.as_deref())?,
-        buildx_args: split_words(&words, "--buildx-args", |words| words.buildx_args.as_deref())?,
+        buildkit_args: parse_buildctl(words.either("--buildkit-args", |words| words.buildkit_args.as_deref()))?,
+        buildx_args: parse_buildx(words.either("--buildx-args", |words| words.buildx_args.as_deref()))?,
         build_args: image::resolve_build_args(&words, environment, epoch.value, &mut notes)?,
         labels: image::resolve_labels(&words, &mut notes)?,
         annotations: image::resolve_annotations(&words, platforms.value.len(), &mut notes)?,
@@ -351,17 +354,4 @@ fn resolve_build_contexts(
         contexts.insert(name, context);
     }
     Ok(contexts)
-}
-
-fn split_words(
-    words: &Words<'_>,
-    flag: &'static str,
-    get: fn(&BuildWords) -> Option<&str>,
-) -> Result<Vec<String>, SettingsError> {
-    let Some(given) = words.either(flag, get) else { return Ok(Vec::new()) };
-    shlex::split(given.value).ok_or_else(|| SettingsError::Word {
-        origin: given.origin,
-        text: given.value.to_owned(),
-        why: "the quotes are not closed",
-    })
 }

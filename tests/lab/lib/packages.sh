@@ -6,7 +6,7 @@ LAB_PACKAGES=(
     dockerd:docker.io containerd:containerd docker:docker.io
     podman:podman conmon:conmon skopeo:skopeo docker-registry:docker-registry runc:runc
     rootlesskit:rootlesskit newuidmap:uidmap fuse-overlayfs:fuse-overlayfs slirp4netns:slirp4netns
-    jq:jq mmdebstrap:mmdebstrap curl:curl zstd:zstd xz:xz-utils ip:iproute2 setpriv:util-linux mkfs.ext4:e2fsprogs fuser:psmisc dpkg-deb:dpkg
+    jq:jq mmdebstrap:mmdebstrap curl:curl zstd:zstd xz:xz-utils ip:iproute2 setpriv:util-linux mkfs.ext4:e2fsprogs fuser:psmisc ps:procps dpkg-deb:dpkg
     /usr/bin/busybox:busybox-static git:git openssl:openssl
     gcc:gcc /usr/include/stdlib.h:libc6-dev pkg-config:pkg-config /usr/include/seccomp.h:libseccomp-dev
     /etc/containers/policy.json:golang-github-containers-image
