@@ -1,6 +1,7 @@
 //! What a runtime does for one build, as data: rendered either to processes or to the dry run's script.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use super::command::ToolCommand;
@@ -165,15 +166,19 @@ pub fn csv_field(text: &str) -> String {
     if odd { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
-/// A field `key=path`; a path that is not UTF-8 goes as it is.
+/// A field `key=path`, quoted in the same way; the path may be any bytes.
 #[must_use]
 pub fn csv_path(key: &str, path: &Path) -> OsString {
-    if let Some(text) = path.to_str() {
-        return csv_field(&format!("{key}{text}")).into();
+    let field = [key.as_bytes(), path.as_os_str().as_bytes()].concat();
+    if !field.iter().any(|byte| matches!(byte, b'"' | b',' | b'\n' | b'\r')) {
+        return OsString::from_vec(field);
     }
-    let mut field = OsString::from(key);
-    field.push(path);
-    field
+    let mut quoted = vec![b'"'];
+    for byte in field {
+        quoted.extend(std::iter::repeat_n(byte, if byte == b'"' { 2 } else { 1 }));
+    }
+    quoted.push(b'"');
+    OsString::from_vec(quoted)
 }
 
 #[cfg(test)]
