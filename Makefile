@@ -1,7 +1,7 @@
 # `make` shows what there is. Everything that needs real engines runs in the laboratory (tests/lab/README.md), which
 # needs root on a Debian or Ubuntu machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint doc bench peers lab-up lab-down
+.PHONY: help demo test argv lint doc bench peers lab-up lab-down
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -12,6 +12,9 @@ demo: ## build examples/hello and analyse it: needs Rust (and Go where no contai
 test: lab-up ## all tests, on real engines; leaves the laboratory up for the next run
 	@eval "$$(tests/lab/lab env)" && cargo test --locked --no-fail-fast
 	@echo "the laboratory is still up; \`make lab-down\` stops it"
+
+argv: lab-up ## odd words through the parsers of the real tools, for minutes instead of seconds
+	@eval "$$(tests/lab/lab env)" && PROPTEST_CASES=50000 cargo test --locked --release --test argv
 
 lint: ## format, clippy, rustdoc, shell scripts, workflows, dependencies
 	@.ci/run lint

@@ -18,7 +18,7 @@ use crate::runtime::engine::Engine;
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::script::Placeholder;
 use crate::runtime::steps::Steps;
-use crate::runtime::{Site, binaries, binaries_options, buildkitd, docker, podman};
+use crate::runtime::{Site, binaries, binaries_options, buildctl, buildkitd, docker, podman};
 use crate::settings::{BuildSettings, Output, ProgressWord, RuntimeName};
 
 /// What is left of a socket's 107 bytes for the directory of temporary files.
@@ -201,10 +201,6 @@ pub async fn choose_runtime(
     if settings.progress == ProgressWord::Tty && name == RuntimeName::Podman {
         return refuse("--progress tty", "the archive leaves the container where a terminal would be");
     }
-    let upper = settings.annotations.iter().any(|annotation| annotation.key.chars().any(char::is_uppercase));
-    if upper && name != RuntimeName::Docker {
-        return refuse("--annotation with a key in upper case", "buildctl makes it lower case");
-    }
     Ok(runtime)
 }
 
@@ -266,6 +262,14 @@ impl Prepared {
             progress: progress(settings, runtime_name),
             ssh_agent: agent.as_deref(),
         };
+        let refusal = match runtime_name {
+            RuntimeName::Docker => None,
+            RuntimeName::Podman => podman::refusal(&plan, &site),
+            RuntimeName::Buildkitd => buildctl::refusal(&plan),
+        };
+        if let Some((flag, why)) = refusal {
+            return Err(BuildError::NotHere { flag, runtime: runtime_name.name(), why });
+        }
         let (mut steps, engine) = match runtime {
             Runtime::Docker { config, engine, .. } => (docker::steps(&plan, &site, &config), Some(engine)),
             Runtime::Podman { .. } => (podman::steps(&plan, &site, variant), None),

@@ -3,6 +3,8 @@
 mod analyze;
 mod build;
 mod builder;
+mod completions;
+mod man;
 
 use std::io::{self, Write as _};
 
@@ -36,6 +38,10 @@ pub enum Command {
     Analyze(analyze::AnalyzeCommand),
     /// What builds need: the binaries of a pinned BuildKit, the private Docker configuration
     Builder(builder::BuilderCommand),
+    /// Print a script that completes commands and flags in a shell
+    Completions(completions::CompletionsCommand),
+    /// Write the manual, one page a command
+    Man(man::ManCommand),
 }
 
 /// Runs a command and says how the process ends.
@@ -43,6 +49,8 @@ pub enum Command {
 pub fn run(cli: &Cli) -> ExitStatus {
     let result = match &cli.command {
         Command::Analyze(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
         Command::Build(command) => with_tokio(async |environment, interrupt| command.run(environment, interrupt).await),
         Command::Builder(command) => {
             with_tokio(async |environment, interrupt| command.run(environment, interrupt).await)

@@ -64,17 +64,17 @@ impl Secret {
             (None, None) if kind.is_none() && is_set(&id) => SecretSource::Env(id.clone()),
             (None, None) => SecretSource::File(directory.join(&id)),
         };
-        // A dry run names the variable in a shell script.
-        let is_word = |name: &str| {
-            !name.starts_with(|c: char| c.is_ascii_digit())
-                && !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        };
-        if matches!(&source, SecretSource::Env(name) if !is_word(name)) {
-            return Err(wrong("the name of a variable is of letters, digits and underscores"));
+        match &source {
+            // A shell reads it in a dry run, and Podman takes `NAME*` for every variable that begins so.
+            SecretSource::Env(name) if !is_variable_name(name) => Err(wrong("`env` is not the name of a variable")),
+            _ => Ok(Self { id, source }),
         }
-        Ok(Self { id, source })
     }
+}
+
+fn is_variable_name(name: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.bytes().all(is_word) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
 /// Splits one line of comma-separated values as Go's `encoding/csv` does: a field in double quotes may hold commas, and
@@ -246,7 +246,19 @@ mod tests {
         assert_eq!(parse("id=a,type=env,src=B").unwrap(), ("a".to_owned(), SecretSource::Env("B".to_owned())));
         assert_eq!(parse("id=SET").unwrap(), ("SET".to_owned(), SecretSource::Env("SET".to_owned())));
         assert_eq!(parse("id=unset").unwrap(), ("unset".to_owned(), file("/cwd/unset")));
-        for text in ["", "src=x", "id=", "id=a,src=b,env=c", "id=a,mode=0400", "id=a,\"src=b", "id=a,type=x"] {
+        for text in [
+            "",
+            "src=x",
+            "id=",
+            "id=a,src=b,env=c",
+            "id=a,mode=0400",
+            "id=a,\"src=b",
+            "id=a,type=x",
+            "id=a,env=",
+            "id=a,env=A*",
+            "id=a,env=A}$(id)",
+            "id=a,env=1",
+        ] {
             assert!(parse(text).is_err(), "`{text}` was accepted");
         }
     }

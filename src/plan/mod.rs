@@ -352,7 +352,10 @@ impl Annotation {
                 let (target, platform) = match target.split_once('[') {
                     Some((target, rest)) => {
                         let platform = rest.strip_suffix(']').ok_or_else(|| wrong("`[` is not closed"))?;
-                        (target, Some(platform.parse().map_err(|_| wrong("the platform in brackets is not one"))?))
+                        // BuildKit takes no dot there: it would not know the option for an annotation, and drop it.
+                        let platform = Some(platform).filter(|platform| !platform.contains('.'));
+                        let platform = platform.and_then(|platform| platform.parse().ok());
+                        (target, Some(platform.ok_or_else(|| wrong("the platform in brackets is not one"))?))
                     }
                     None => (target, None),
                 };
@@ -420,7 +423,17 @@ mod tests {
             one("manifest-descriptor", Some("linux/arm64"), "a", "b")
         );
         assert_eq!(parse("index,manifest:a=b").unwrap().len(), 2);
-        for text in ["", "a", "=b", "index:=b", "layer:a=b", "index[linux/arm64:a=b", "index[x]:a=b", "a b=c"] {
+        for text in [
+            "",
+            "a",
+            "=b",
+            "index:=b",
+            "layer:a=b",
+            "index[linux/arm64:a=b",
+            "index[x]:a=b",
+            "manifest[linux/a.b]:a=b",
+            "a b=c",
+        ] {
             assert!(parse(text).is_err(), "`{text}` was accepted");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::steps::{Documents, Findings, csv_field, csv_path, joined};
@@ -84,6 +85,15 @@ pub fn cache_value(cache: &Cache, direction: Direction, see: impl Fn(&Path) -> P
     fields.join(OsStr::new(","))
 }
 
+/// What of a plan this client would not hand on as it is: the flag, and why.
+#[must_use]
+pub fn refusal(plan: &BuildPlan) -> Option<(&'static str, &'static str)> {
+    // Not only capital letters: Go has lower case for title case as well.
+    let is_lower = |c: char| c.to_lowercase().eq(std::iter::once(c));
+    let upper = plan.annotations.iter().any(|annotation| !annotation.key.chars().all(is_lower));
+    upper.then_some(("--annotation with a key in upper case", "buildctl makes it lower case"))
+}
+
 /// The arguments behind `buildctl build`.
 #[must_use]
 pub fn build_arguments(plan: &BuildPlan, paths: &ClientPaths<'_>, progress: &str, extra: &[String]) -> Vec<OsString> {
@@ -132,8 +142,21 @@ pub fn build_arguments(plan: &BuildPlan, paths: &ClientPaths<'_>, progress: &str
     let mut file = |flag: &str, name: &str| args.push(joined(flag, paths.work.join(name).into_os_string()));
     file("--metadata-file", METADATA);
     file("--ref-file", "ref");
+    let mut args: Vec<OsString> = args.into_iter().flat_map(keep_white_space).collect();
     args.extend(extra.iter().map(OsString::from));
     args
+}
+
+/// A flag and its value as two words, where it matters.
+///
+/// buildctl of v0.31 cuts the white space off the end of a word that begins with dashes (urfave/cli/v3, command_parse.go), but
+/// not off a value that is a word of its own. None of our values that can end so begins with a dash.
+fn keep_white_space(word: OsString) -> Vec<OsString> {
+    if !word.to_string_lossy().ends_with(char::is_whitespace) {
+        return vec![word];
+    }
+    let parts: Vec<&[u8]> = word.as_bytes().splitn(2, |byte| *byte == b'=').collect();
+    parts.into_iter().map(|part| OsStr::from_bytes(part).to_owned()).collect()
 }
 
 /// `name=path`.

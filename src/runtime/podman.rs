@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::buildctl::{
-    CONFIG, ClientPaths, DaemonScript, SCRIPT, SOLVE_LOG, build_arguments, findings, render_daemon_script,
+    self, CONFIG, ClientPaths, DaemonScript, SCRIPT, SOLVE_LOG, build_arguments, findings, render_daemon_script,
 };
 use super::command::ToolCommand;
 use super::script::quote;
@@ -44,6 +44,23 @@ const AGENT: &str = "/repro/agent";
 #[must_use]
 pub fn podman_command() -> ToolCommand {
     ToolCommand::new("podman", &KEEP)
+}
+
+/// What of a plan Podman would not hand on as it is: the flag, and why.
+#[must_use]
+pub fn refusal(plan: &BuildPlan, site: &Site<'_>) -> Option<(&'static str, &'static str)> {
+    let own = [site.private, plan.context.as_path()].into_iter().chain(plan.dockerfile.parent()).chain(site.ssh_agent);
+    let mounted = own.chain(plan.inputs()).chain(plan.outputs());
+    let odd = mounted.into_iter().find_map(|path| match path.to_str() {
+        // What is not text becomes another path in the JSON that it hands to runc.
+        None => Some(("a path that is not UTF-8", "Podman would mount another one")),
+        // Go's encoding/csv makes the two one, also in quotes.
+        Some(text) if text.contains("\r\n") => {
+            Some(("a path with a carriage return before a line feed", "Podman would mount another one"))
+        }
+        Some(_) => None,
+    });
+    odd.or_else(|| buildctl::refusal(plan))
 }
 
 /// The steps of a build with Podman.

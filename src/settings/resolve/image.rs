@@ -82,6 +82,9 @@ pub fn resolve_annotations(
             if annotation.target.needs_index() && platforms == 1 {
                 return Err(SettingsError::NoIndex(given.value.to_owned()));
             }
+            // The last one counts. buildx would keep several of one platform, and take any of them.
+            let place = (annotation.target, annotation.platform.clone(), annotation.key.clone());
+            annotations.retain(|other: &Annotation| (other.target, other.platform.clone(), other.key.clone()) != place);
             annotations.push(annotation);
         }
     }

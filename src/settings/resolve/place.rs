@@ -46,6 +46,7 @@ pub fn resolve_dockerfile(words: &Words<'_>, context: &Path) -> Result<PathBuf, 
     if !metadata.is_file() {
         return Err(wrong(std::io::Error::other("not a file")));
     }
+    require_findable(&path, given.map_or(Origin::Default, |given| given.origin))?;
     // The file itself may be a link: its name names the ignore file.
     let resolved = path.parent().and_then(|parent| parent.canonicalize().ok()).zip(path.file_name());
     Ok(resolved.map_or_else(|| path.clone(), |(parent, name)| parent.join(name)))
@@ -91,4 +92,17 @@ pub fn resolve_metadata_file(words: &Words<'_>, notes: &mut Notes) -> Option<Pat
     let path = given.directory.join(given.value);
     notes.came_from("--metadata-file", &path.display().to_string(), given.origin);
     Some(path)
+}
+
+/// BuildKit sends the name of the Dockerfile, unlike its directory, in a header without control characters, and looks for it
+/// as a pattern (moby/patternmatcher): it would not find the file.
+fn require_findable(dockerfile: &Path, origin: Origin) -> Result<(), SettingsError> {
+    let odd = |c: char| c.is_ascii_control() || matches!(c, '[' | '\\');
+    let findable = |name: &str| !name.contains(odd) && !name.starts_with('!') && name.trim() == name;
+    if dockerfile.file_name().and_then(OsStr::to_str).is_some_and(findable) {
+        return Ok(());
+    }
+    let why = "BuildKit does not find a Dockerfile whose name is not UTF-8, begins with `!`, begins or ends with white space, \
+               or holds `[`, `\\` or control characters";
+    Err(SettingsError::Word { origin, text: dockerfile.display().to_string(), why })
 }

@@ -69,6 +69,9 @@ shim_binary() {
     build_cached shim "$LAB_DIR/shim" 0 "" "-X main.runtime=$(command -v runc)" .
 }
 
+# Reads argument vectors as that tool does, for tests/argv.
+argv_binary() { build_cached "argv-$1" "$(module_of "argv-$1")" 0 "" "" .; }
+
 # The shim (shim/main.go) is for machines that cannot give what a privileged container asks for; everywhere else runc itself.
 CAP_SYS_RESOURCE_BIT=24
 shim_needed() {
@@ -95,6 +98,10 @@ up_binaries() {
         place=$(shim_binary)
         publish "$place/shim" "$LAB_STATE/libexec/oci-runtime"
     fi
+    for version in buildx-v0.29.1 buildctl-v0.19.0 buildctl-v0.31.1; do
+        place=$(argv_binary "$version")
+        publish "$place/argv-$version" "$LAB_STATE/libexec/argv-$version"
+    done
     mkdir -p "$LAB_STATE/bin"
     ln -sfn "$LAB_DIR/lab" "$LAB_STATE/bin/lab"
 }

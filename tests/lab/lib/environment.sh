@@ -17,6 +17,7 @@ cmd_env() {
     print_variable LAB_REGISTRY "$LAB_REGISTRY"
     print_variable LAB_BASE "$(image_reference debian:bookworm)"
     print_variable LAB_BASE_SMALL "$(image_reference small:latest)"
+    print_variable LAB_BASE_PYTHON "$(image_reference debian:python)"
     print_variable LAB_BASE_ZSTD "$(image_reference debian:zstd)"
     print_variable LAB_BASE_UNREWRITTEN "$(image_reference debian:unrewritten)"
     print_variable LAB_APT "http://127.0.0.1:$LAB_APT_PORT"
@@ -27,6 +28,9 @@ cmd_env() {
     print_variable LAB_USER_HOME "$LAB_STATE/fast/home"
     print_variable LAB_USER_ENV "$LAB_DIR/lab as-user"
     print_variable LAB_BUSYBOX /usr/bin/busybox
+    print_variable LAB_ARGV_BUILDX "$LAB_STATE/libexec/argv-buildx-v0.29.1"
+    print_variable LAB_ARGV_BUILDCTL_V0_19_0 "$LAB_STATE/libexec/argv-buildctl-v0.19.0"
+    print_variable LAB_ARGV_BUILDCTL_V0_31_1 "$LAB_STATE/libexec/argv-buildctl-v0.31.1"
     while read -r image reference; do
         case $image in
             moby/buildkit:*)

@@ -5,12 +5,15 @@
 BUSYBOX=/usr/bin/busybox
 
 up_images() {
-    local base version place
+    local base python version place
     base=$(base_rootfs)
     place=$(cached image-debian "$(key_of "${base##*/}" "$(image_code)")" debian_image "$base/rootfs.tar" gzip)
     push_layout "$place" debian bookworm
     place=$(cached image-debian-zstd "$(key_of "${base##*/}" "$(image_code)")" debian_image "$base/rootfs.tar" zstd)
     push_layout "$place" debian zstd
+    python=$(python_rootfs)
+    place=$(cached image-debian-python "$(key_of "${python##*/}" "$(image_code)")" debian_image "$python/rootfs.tar" gzip)
+    push_layout "$place" debian python
     place=$(cached image-debian-unrewritten "$(key_of "${base##*/}" "$(image_code)" "$(declare -f unrewritten_image)")" unrewritten_image "$base/rootfs.tar")
     push_layout "$place" debian unrewritten
     place=$(cached image-small "$(key_of "${base##*/}" "$(sha256sum <"$BUSYBOX")" "$(image_code)" "$(declare -f small_image)")" small_image "$base/rootfs.tar")
@@ -52,6 +55,8 @@ publish_buildkit_images() {
 # Bit for bit the same on every run, as long as Debian's packages are. With an empty /dev, as in Debian's official image:
 # a plain user's engine could not make the nodes.
 base_rootfs() { cached rootfs-debian "$(key_of "$(declare -f debootstrap)")" debootstrap ca-certificates; }
+# For the examples: Debian's Python with pip, in the place of an official Python image.
+python_rootfs() { cached rootfs-python "$(key_of "$(declare -f debootstrap python_rootfs)")" debootstrap ca-certificates,python3,python3-pip; }
 # What BuildKit's image needs around BuildKit: git and ssh for git contexts, xz, and for the rootless one uidmap and fuse-overlayfs.
 tools_rootfs() { cached rootfs-tools "$(key_of "$(declare -f debootstrap tools_rootfs)")" debootstrap ca-certificates,git,openssh-client,xz-utils,uidmap,fuse-overlayfs; }
 

@@ -1,0 +1,114 @@
+//! The examples for Python, with packages from PyPI: reproducible, up to date, and without a trace of the building machine.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::{Bench, Way, lab, said, ways, words};
+
+/// PyPI is asked by each: these suffice.
+const WAYS: [Way; 3] = [Way::Buildkitd, Way::Docker, Way::Podman];
+/// What no image may hold: the certificates that a build is given begin with it.
+const MARKER: &str = "certificates of the building machine";
+
+/// The times and modes that a checkout has are those of whoever made it.
+const CHECKOUTS: [(&str, &str, &str); 4] = [
+    ("2024-06-07T08:09:10Z", "644", "755"),
+    ("2025-01-02T03:04:05Z", "600", "700"),
+    ("2025-10-11T12:13:14Z", "664", "2775"),
+    ("2026-02-03T04:05:06Z", "640", "750"),
+];
+
+fn checkout(bench: &Bench, example: &str, number: usize) -> PathBuf {
+    let (time, file, directory) = CHECKOUTS[number];
+    let place = bench.directory(&format!("{example} {number}")).join(example);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(example);
+    let script = "set -e; cp -r \"$1\" \"$2\"; cd \"$2\"; rm -rf .venv; find . -type f -exec chmod \"$3\" {} +; \
+                  find . -type d -exec chmod \"$4\" {} +; find . -exec touch -d \"$5\" {} +";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh"]).arg(source).arg(&place).args([file, directory, time]);
+    assert!(command.status().unwrap().success());
+    place
+}
+
+fn arguments(bench: &Bench) -> Vec<OsString> {
+    let certificates = bench.directory("secrets").join("ca.crt");
+    let bundle = fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap();
+    fs::write(&certificates, format!("# {MARKER}\n{bundle}")).unwrap();
+    let mut arguments = words(&["--sde", "1700000000", "--secret"]);
+    arguments.push(format!("id=ca,\"src={}\"", certificates.display()).into());
+    arguments.extend(["--build-arg".into(), format!("BASE={}", lab("LAB_BASE_PYTHON")).into()]);
+    arguments
+}
+
+/// Every way builds from a checkout of its own, and the first one from two, each with nothing kept from before.
+fn one_digest(example: &str, prove: &[&str], expected: &str) {
+    let mut digest = None;
+    let tested: Vec<Way> = WAYS.into_iter().filter(|way| ways().contains(way)).collect();
+    for (number, way) in tested.first().into_iter().chain(&tested).enumerate() {
+        let bench = Bench::shared(&format!("{example} {number}"), *way);
+        let archive = bench.output(*way, "image.tar");
+        let mut arguments = arguments(&bench);
+        arguments.push("--no-cache".into());
+        let built = bench.build(*way, &archive, &arguments, &checkout(&bench, example, number));
+        let digest = digest.get_or_insert_with(|| built.digest().to_owned());
+        assert_eq!(built.digest(), digest, "{example}: {}, checkout {number}", way.name());
+        assert_no_trace(&archive);
+        if *way == Way::Docker {
+            assert_works(&archive, prove, expected);
+        }
+        fs::remove_file(archive).unwrap();
+    }
+}
+
+fn assert_no_trace(archive: &Path) {
+    let script = "set -e; d=$(mktemp -d); trap 'rm -rf \"$d\"' EXIT; tar -C \"$d\" -xf \"$1\"; \
+                  for b in \"$d\"/blobs/sha256/*; do gzip -dcf \"$b\"; done | grep -aqF -- \"$2\" && echo found || echo clean";
+    for (text, found) in [(MARKER, "clean\n"), ("site-packages", "found\n")] {
+        let output = Command::new("sh").args(["-c", script, "sh"]).arg(archive).arg(text).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), found, "{text}: {}", said(&output));
+    }
+}
+
+/// An image that is the same everywhere is worth nothing where it does not run.
+fn assert_works(archive: &Path, arguments: &[&str], expected: &str) {
+    let loaded = Command::new("docker").args(["load", "--quiet", "--input"]).arg(archive).output().unwrap();
+    let text = String::from_utf8_lossy(&loaded.stdout).into_owned();
+    let image = text.trim().rsplit_once(' ').unwrap_or_else(|| panic!("{}", said(&loaded))).1;
+    let mut run = Command::new("docker");
+    let (options, command) = arguments.split_at(arguments.iter().position(|word| *word == "IMAGE").unwrap());
+    let run =
+        run.args(["run", "--rm", "--network=none"]).args(options).arg(image).args(&command[1..]).output().unwrap();
+    let removed = Command::new("docker").args(["rmi", image]).output().unwrap();
+    assert!(removed.status.success(), "{}", said(&removed));
+    assert_eq!(String::from_utf8_lossy(&run.stdout).trim(), expected, "{}", said(&run));
+}
+
+#[test]
+fn a_uv_workspace_has_one_digest() {
+    let expected = "2027-01-01  New Year\n2027-03-14  Pi Day\n2027-03-28  Easter\n2027-10-01  Coffee Day";
+    one_digest("python-uv", &["IMAGE", "2027"], expected);
+}
+
+#[test]
+fn a_function_for_lambda_has_one_digest() {
+    let program = "import handler; print(handler.handler({'year': 2027}, None))";
+    one_digest("python-lambda", &["--entrypoint=python3", "IMAGE", "-c", program], "easter: 2027-03-28");
+}
+
+/// The same digest from the cache as without it, and another one where a source changed and its pyproject.toml did not.
+#[test]
+fn a_changed_source_reaches_the_image_though_everything_is_cached() {
+    let Some(way) = WAYS.into_iter().find(|way| ways().contains(way)) else { return };
+    let bench = Bench::shared("python-uv, warm", way);
+    let context = checkout(&bench, "python-uv", 0);
+    let arguments = arguments(&bench);
+    let build = || bench.build(way, &bench.output(way, "image.tar"), &arguments, &context);
+    let first = build();
+    assert_eq!(build().digest(), first.digest(), "from the cache");
+    let source = context.join("packages/almanac-core/src/almanac_core/days.yaml");
+    let text = fs::read_to_string(&source).unwrap();
+    fs::write(&source, text.replace("Pi Day", "Day of Pi")).unwrap();
+    assert_ne!(build().digest(), first.digest(), "the change is not in the image");
+}
