@@ -1,8 +1,9 @@
 //! Runs the solve: the builder writes the archive into a temporary file, and the checks read it there as it grows.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Seek as _, SeekFrom};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::thread;
@@ -45,14 +46,14 @@ pub async fn build(
     }
     let solve = stream(&prepared.steps.solve, prepared, grounds, executor);
     let (streamed, answered) = tokio::join!(solve, executor.ask(&prepared.steps.beside));
-    let (temporary, image) = streamed?;
+    let (temporary, written, image) = streamed?;
     answered?;
     for step in &prepared.steps.finish {
         executor.step(step).await?;
     }
     let findings = Findings::load(&prepared.steps.findings, executor.engine.as_ref()).await?;
     let mut outcome = check(prepared, &image, &findings)?;
-    check_length(&temporary, &image)?;
+    written.check(&temporary, &image)?;
     outcome.archive = grounds.archive.as_ref().map(|place| place.path().to_owned());
     // Before the archive gets its name: a build that fails here must not leave one.
     let metadata = match &grounds.metadata {
@@ -74,7 +75,7 @@ async fn stream(
     prepared: &Prepared,
     grounds: &Grounds,
     executor: &Executor<'_>,
-) -> Result<(NamedTempFile, Image), BuildError> {
+) -> Result<(NamedTempFile, Written, Image), BuildError> {
     let temporary = match &grounds.archive {
         Some(place) => place.temporary()?,
         // Nothing unchecked leaves through stdout either.
@@ -94,6 +95,7 @@ async fn stream(
             Err(BuildError::Interrupted(interruption))
         }
     };
+    let written = temporary.as_file().metadata();
     if status.as_ref().is_ok_and(ExitStatus::success) {
         writer.done();
     } else {
@@ -125,7 +127,7 @@ async fn stream(
             BuildError::Failed { command, status }
         });
     }
-    Ok((temporary, read.map_err(BuildError::Archive)?))
+    Ok((temporary, Written(written.map_err(BuildError::Write)?), read.map_err(BuildError::Archive)?))
 }
 
 fn make_log(path: &Path) -> Result<File, BuildError> {
@@ -149,13 +151,19 @@ fn check_space(temporary: &NamedTempFile) -> Result<(), BuildError> {
     if full { Err(BuildError::Write(io::ErrorKind::StorageFull.into())) } else { Ok(()) }
 }
 
-/// The builder is done with the file: nothing may have come to it since it was read.
-fn check_length(temporary: &NamedTempFile, image: &Image) -> Result<(), BuildError> {
-    let length = temporary.as_file().metadata().map_err(BuildError::Write)?.len();
-    if length == image.archive_bytes {
-        return Ok(());
+/// The archive as the builder left it.
+struct Written(Metadata);
+
+impl Written {
+    /// What was checked is what gets its name: all of it was read, and nobody has written to it since the builder ended.
+    fn check(&self, temporary: &NamedTempFile, image: &Image) -> Result<(), BuildError> {
+        let now = temporary.as_file().metadata().map_err(BuildError::Write)?;
+        let times = |file: &Metadata| (file.mtime(), file.mtime_nsec());
+        if now.len() == image.archive_bytes && times(&now) == times(&self.0) {
+            return Ok(());
+        }
+        Err(BuildError::Write(io::Error::other("somebody wrote to it after it was checked")))
     }
-    Err(BuildError::Write(io::Error::other("somebody wrote to it after it was checked")))
 }
 
 fn spool(grounds: &Grounds) -> Result<NamedTempFile, OutputError> {
