@@ -4,6 +4,7 @@ mod analyze;
 mod build;
 mod builder;
 mod completions;
+mod format;
 mod man;
 
 use std::io::{self, Write as _};
@@ -36,7 +37,7 @@ pub enum Command {
     Build(Box<build::BuildCommand>),
     /// Check every byte of an archive and print its digests
     Analyze(analyze::AnalyzeCommand),
-    /// What builds need: the binaries of a pinned BuildKit, the private Docker configuration
+    /// What repro keeps on this machine: builders, caches, binaries; list it, remove it
     Builder(builder::BuilderCommand),
     /// Print a script that completes commands and flags in a shell
     Completions(completions::CompletionsCommand),

@@ -1,4 +1,5 @@
 //! Reports as bytes: pure functions, one file a form.
 
 pub mod json;
+pub mod kept;
 pub mod text;

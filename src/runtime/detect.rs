@@ -144,7 +144,7 @@ async fn probe(name: RuntimeName, environment: &Environment, interrupt: &Interru
 async fn probe_docker(environment: &Environment, interrupt: &Interrupt) -> Result<Runtime, DetectError> {
     let config = DockerConfig::load(environment)?;
     let daemon = async {
-        let engine = Engine::connect(&config).await?;
+        let engine = Engine::connect(&config, environment).await?;
         let facts = engine.facts().await?;
         Ok((engine, facts))
     };

@@ -101,6 +101,8 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
             what: "the cache of this BuildKit in Podman",
             only_to_prepare: false,
         }),
+        state: None,
+        uses: volume,
     }
 }
 

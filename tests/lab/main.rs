@@ -9,6 +9,7 @@ mod builder;
 mod caches;
 mod checked;
 mod context;
+mod daemons;
 mod dry;
 mod examples;
 mod flags;
