@@ -25,7 +25,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// A command of another tool, as data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::unsafe_derive_deserialize, reason = "the unsafe code is inside `tokio::select!`, and is not about this type")]
+#[expect(
+    clippy::unsafe_derive_deserialize,
+    reason = "the unsafe code is inside `tokio::select!`, and is not about this type"
+)]
 pub struct ToolCommand {
     /// The program, looked up on PATH unless it is a path.
     pub program: OsString,

@@ -120,9 +120,7 @@ impl Engine {
     pub async fn facts(&self) -> Result<EngineFacts, EngineError> {
         let info = tokio::time::timeout(TIMEOUT, self.docker.info()).await;
         let hangs = |_| EngineError::Hangs { address: self.address.clone(), seconds: TIMEOUT.as_secs() };
-        let info = info
-            .map_err(hangs)?
-            .map_err(|source| no_answer(&self.address, source))?;
+        let info = info.map_err(hangs)?.map_err(|source| no_answer(&self.address, source))?;
         let options = info.security_options.unwrap_or_default();
         Ok(EngineFacts {
             version: info.server_version.unwrap_or_default(),

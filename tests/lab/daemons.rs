@@ -94,6 +94,9 @@ impl Drop for Second {
         }
         let _ = Command::new("kill").arg(self.daemon.id().to_string()).status();
         let _ = self.daemon.wait();
+        for namespace in fs::read_dir(self.root.join("exec/netns")).into_iter().flatten().flatten() {
+            let _ = Command::new("umount").arg(namespace.path()).status();
+        }
         let _ = Command::new("rm").args(["-rf", "--one-file-system"]).arg(&self.root).status();
     }
 }

@@ -15,6 +15,8 @@ mod examples;
 mod flags;
 mod harness;
 mod odd;
+mod kept;
+mod killed;
 mod one_digest;
 mod stop;
 mod substitution;
