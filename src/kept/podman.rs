@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::run::Found;
 use super::{Activity, Ground, Item, Kind, NotAsked, cache_limit_at, item, names};
+use crate::runtime::detect::find_on_path;
+use crate::runtime::docker::buildx_directory;
 use crate::runtime::podman::podman_command;
 use crate::settings::RuntimeName;
 
@@ -14,10 +16,12 @@ use crate::settings::RuntimeName;
 const LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) async fn list(ground: &Ground<'_>, runs: &[Found], items: &mut Vec<Item>, not_asked: &mut Vec<NotAsked>) {
-    // Without a run there is no lock, and Podman need not be asked, or be there.
-    let locks: Vec<String> =
-        names(&ground.state.join("locks")).into_iter().filter(|name| name.starts_with("repro-")).collect();
-    if locks.is_empty() && runs.is_empty() {
+    // Builders of Docker have locks, too. Where no other has been taken, Podman need not be asked, or be there.
+    let builders = names(&buildx_directory(&ground.state).join("instances"));
+    let is_volume = |name: &String| name.starts_with("repro-") && !builders.contains(name);
+    let locks: Vec<String> = names(&ground.state.join("locks")).into_iter().filter(is_volume).collect();
+    let is_there = find_on_path(ground.environment, "podman").is_some();
+    if locks.is_empty() && (runs.is_empty() || !is_there) {
         return;
     }
     if let Err(why) = ask(ground, runs, &locks, items).await {

@@ -77,6 +77,8 @@ fn in_namespace(site: &Site<'_>, binaries: &Binaries, rootless: bool) -> Vec<OsS
         joined("--state-dir", site.private.join("work").join("rootlesskit")),
         // Downloads and RUN use the network as the user does; BuildKit itself isolates nothing more here.
         "--net=host".into(),
+        // What RUN started ends with the daemon, also where that is killed.
+        "--pidns".into(),
     ]
 }
 
@@ -123,6 +125,8 @@ fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool
         .chain([state.as_os_str().to_owned()])
         .collect();
     let discard = plan.no_cache.then_some(discard.as_slice());
-    let script = DaemonScript { daemon: &daemon, client: &client, build: &build, work: &work, state, discard };
+    let reap = [binaries.runc.clone().into_os_string(), "delete".into(), "--force".into()];
+    let reap = (!rootless).then_some(reap.as_slice());
+    let script = DaemonScript { daemon: &daemon, client: &client, build: &build, work: &work, state, discard, reap };
     render_daemon_script(&script, &|word: &OsStr| quote(word))
 }

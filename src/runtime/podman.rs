@@ -222,6 +222,8 @@ fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
         work: Path::new(WORK),
         state: Path::new(state),
         discard: None,
+        // They end with the container.
+        reap: None,
     };
     render_daemon_script(&script, &|word: &OsStr| quote(word))
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::harness::{Bench, Way, as_way, base, said, ways, words};
-use crate::stop::{Running, Traces, pids_of, wait_for};
+use crate::stop::{Running, Traces, pids_of, wait_for_the_end};
 
 fn kill(pids: &[String]) {
     assert!(!pids.is_empty(), "there is nothing to kill");
@@ -34,7 +34,7 @@ fn build_after(bench: &Bench, way: Way, before: &Traces, what: &str) {
     bench.build(way, &output, &arguments, &context);
     let analyzed = bench.repro(way).arg("analyze").arg(&output).output().unwrap();
     assert!(analyzed.status.success(), "{} {what}: {}", way.name(), said(&analyzed));
-    wait_for("the processes to end", || Traces::of(bench, way).processes == before.processes);
+    wait_for_the_end(bench, way, before);
     assert_eq!(Traces::of(bench, way), *before, "{} {what}", way.name());
 }
 
@@ -49,7 +49,7 @@ fn a_killed_repro_ends_its_build_and_the_next_run_cleans_up() {
             kill(&pids_of(&bench));
             let (status, _) = running.wait();
             assert!(!status.success());
-            wait_for("the processes to end", || Traces::of(&bench, *way).processes == before.processes);
+            wait_for_the_end(&bench, *way, &before);
             assert_ne!(Traces::of(&bench, *way), before, "{}: a killed one cannot clean up", way.name());
             build_after(&bench, *way, &before, "after repro was killed");
             assert!(!output.exists());
@@ -84,7 +84,7 @@ fn a_killed_builder_is_said_and_leaves_nothing() {
         let (status, text) = running.wait();
         assert!(matches!(status.code(), Some(3 | 4)), "{}: {text}", way.name());
         assert!(text.contains("error: ") && text.contains("hint: "), "{}: {text}", way.name());
-        wait_for("the processes to end", || Traces::of(&bench, *way).processes == before.processes);
+        wait_for_the_end(&bench, *way, &before);
         assert_eq!(Traces::of(&bench, *way), before, "{}: {text}", way.name());
         assert!(!output.exists());
         build_after(&bench, *way, &before, "after the builder was killed");
@@ -106,7 +106,7 @@ fn a_killed_client_is_said_and_leaves_nothing() {
         let (status, text) = running.wait();
         assert!(matches!(status.code(), Some(3 | 4)), "{}: {text}", way.name());
         assert!(text.contains("error: ") && text.contains("hint: "), "{}: {text}", way.name());
-        wait_for("the processes to end", || Traces::of(&bench, *way).processes == before.processes);
+        wait_for_the_end(&bench, *way, &before);
         assert_eq!(Traces::of(&bench, *way), before, "{}: {text}", way.name());
         assert!(!output.exists());
         build_after(&bench, *way, &before, "after the client was killed");
