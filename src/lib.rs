@@ -13,6 +13,7 @@
 //! | [`runtime`] | where BuildKit runs: plan to steps, a pure function; steps to processes or to a script |
 //! | [`registry`] | images from registries, by digest |
 //! | [`image`] | archives, read in one pass, every byte checked |
+//! | [`doctor`] | what works on a machine, and what to do about the rest |
 //! | [`analyze`](mod@analyze) | an image becomes a report |
 //! | [`report`] | reports become text and JSON |
 //! | [`git`] | the one question that a context's repository is asked |
@@ -25,6 +26,7 @@ pub mod analyze;
 pub mod build;
 pub mod cli;
 pub mod digest;
+pub mod doctor;
 pub mod environment;
 pub mod epoch;
 pub mod failure;

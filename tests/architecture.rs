@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
             "analyze",
             "build",
             "digest",
+            "doctor",
             "environment",
             "failure",
             "image",
@@ -48,8 +49,9 @@ const ARROWS: [(&str, &[&str]); 24] = [
             "settings",
         ],
     ),
-    ("report", &["analyze", "image", "kept"]),
+    ("report", &["analyze", "doctor", "image", "kept"]),
     ("analyze", &["digest", "image"]),
+    ("doctor", &["environment", "failure", "pin", "runtime"]),
     ("kept", &["environment", "lock", "pin", "runtime", "settings"]),
     // `settings` for the name of a runtime alone.
     ("runtime", &["digest", "environment", "failure", "pin", "plan", "reference", "registry", "settings"]),

@@ -129,7 +129,8 @@ async fn stream(
         return Err(if not_started {
             BuildError::NotStarted { command, status }
         } else {
-            BuildError::Failed { command, status }
+            let lasting = prepared.runtime_name == RuntimeName::Docker && !prepared.plan.no_cache;
+            BuildError::Failed { command, status, builder: lasting.then(|| prepared.steps.uses.clone()) }
         });
     }
     Ok((temporary, read.map_err(BuildError::Archive)?))

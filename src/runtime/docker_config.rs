@@ -4,6 +4,7 @@
 //! A daemon that variables name together with certificates becomes a context of the private configuration: buildx makes no
 //! builder from such variables ("could not create a builder instance with TLS data loaded from environment").
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -153,6 +154,21 @@ impl DockerConfig {
     #[must_use]
     pub fn has_credentials(&self) -> bool {
         self.kept.get("auths").and_then(Value::as_object).is_some_and(|auths| !auths.is_empty())
+    }
+
+    /// The registries that the configuration has credentials or a helper for, sorted.
+    #[must_use]
+    pub fn registries(&self) -> Vec<String> {
+        let keys = ["auths", "credHelpers"].into_iter().filter_map(|key| self.kept.get(key)?.as_object());
+        keys.flat_map(Map::keys).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The names of the credential helpers, sorted.
+    #[must_use]
+    pub fn helpers(&self) -> Vec<String> {
+        let each = self.kept.get("credHelpers").and_then(Value::as_object).into_iter().flat_map(Map::values);
+        let all = each.chain(self.kept.get("credsStore")).filter_map(Value::as_str).filter(|name| !name.is_empty());
+        all.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The directory of the user's Docker contexts, if there is one.

@@ -176,7 +176,7 @@ fn the_selected_daemon_is_the_only_one_that_is_touched() {
             assert!(result.status.success(), "{name}: {}", said(&result));
             result
         };
-        let built = Built::read(&build(&[]));
+        let first = Built::read(&build(&[]));
         let names = builders(&bench);
         let [builder] = names.as_slice() else { panic!("{name}: one builder: {names:?}") };
         let container = format!("buildx_buildkit_{builder}0");
@@ -190,7 +190,7 @@ fn the_selected_daemon_is_the_only_one_that_is_touched() {
         with(&mut run);
         let ran = run.arg(&script).stdin(Stdio::null()).output().unwrap();
         assert!(ran.status.success(), "{name}: {}", said(&ran));
-        let analyzed = repro(&["analyze", output.to_str().unwrap(), "--expected-image-digest", built.digest()]);
+        let analyzed = repro(&["analyze", output.to_str().unwrap(), "--expected-image-digest", first.digest()]);
         assert!(analyzed.status.success(), "{name}: {}", said(&analyzed));
         assert_eq!(builders(&bench), names, "{name}: the script uses the same builder");
 

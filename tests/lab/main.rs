@@ -13,6 +13,7 @@ mod daemons;
 mod dry;
 mod examples;
 mod flags;
+mod failures;
 mod harness;
 mod odd;
 mod kept;
