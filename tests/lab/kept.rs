@@ -6,10 +6,8 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::harness::{Bench, Way, as_way, lab, said, ways, words};
+use crate::schema;
 use crate::stop::Running;
-
-#[path = "../support/schema.rs"]
-mod schema;
 
 const SCHEMA: &str = include_str!("../../docs/schema/builders.v1.json");
 

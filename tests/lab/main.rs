@@ -10,6 +10,7 @@ mod caches;
 mod checked;
 mod context;
 mod daemons;
+mod doctor;
 mod dry;
 mod examples;
 mod flags;
@@ -19,6 +20,8 @@ mod odd;
 mod kept;
 mod killed;
 mod one_digest;
+#[path = "../support/schema.rs"]
+mod schema;
 mod stop;
 mod substitution;
 mod surface;
