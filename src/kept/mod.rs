@@ -224,7 +224,7 @@ fn names(directory: &Path) -> Vec<String> {
 /// (cmd/buildkitd/config/gcpolicy.go and gcpolicy_unix.go, v0.19.0 to v0.31.1).
 fn default_cache_limit(disk_bytes: u64) -> u64 {
     const MOST: u64 = 100_000_000_000;
-    let rounded = (disk_bytes / 100 * 80 / (1 << 30) + 1) * 1_000_000_000;
+    let rounded = (disk_bytes.saturating_mul(80) / 100 / (1 << 30) + 1) * 1_000_000_000;
     rounded.min(MOST)
 }
 
