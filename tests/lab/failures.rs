@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::harness::{Bench, Way, base, lab, open_to_all, said, ways, words};
-use crate::stop::{Traces, wait_for_the_end};
+use crate::traces::{Traces, wait_for_the_end};
 
 /// A failure of this status, told as it should be, with nothing left behind.
 fn is_told(bench: &Bench, way: Way, before: &Traces, result: &Output, statuses: &[i32], expected: &str) {

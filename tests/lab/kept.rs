@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::harness::{Bench, Way, as_way, lab, said, ways, words};
 use crate::schema;
-use crate::stop::Running;
+use crate::traces::Running;
 
 const SCHEMA: &str = include_str!("../../docs/schema/builders.v1.json");
 
@@ -106,7 +106,7 @@ fn what_a_build_keeps_is_listed_and_removed_and_nothing_else() {
         let pruned = bench.repro(*way).args(["builder", "prune", "--older-than", "0s", "--dry"]).output().unwrap();
         assert!(!String::from_utf8_lossy(&pruned.stdout).contains(name), "{}: {}", way.name(), said(&pruned));
         assert!(running.child.try_wait().unwrap().is_none());
-        for pid in crate::stop::pids_of(&bench) {
+        for pid in crate::traces::pids_of(&bench) {
             assert!(Command::new("kill").arg(pid).status().unwrap().success());
         }
         running.wait();

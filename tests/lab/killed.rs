@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::harness::{Bench, Way, as_way, base, said, ways, words};
-use crate::stop::{Running, Traces, pids_of, wait_for_the_end};
+use crate::traces::{Running, Traces, pids_of, wait_for_the_end};
 
 fn kill(pids: &[String]) {
     assert!(!pids.is_empty(), "there is nothing to kill");

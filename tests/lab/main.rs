@@ -13,15 +13,16 @@ mod daemons;
 mod doctor;
 mod dry;
 mod examples;
-mod flags;
 mod failures;
+mod flags;
 mod harness;
-mod odd;
 mod kept;
 mod killed;
+mod odd;
 mod one_digest;
 #[path = "../support/schema.rs"]
 mod schema;
 mod stop;
 mod substitution;
 mod surface;
+mod traces;
