@@ -74,18 +74,24 @@ impl Failure {
 
 impl<E: Diagnose> From<E> for Failure {
     fn from(error: E) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(next) = cause {
-            let text = next.to_string();
-            // Some libraries repeat their cause in their own message.
-            if !message.contains(&text) {
-                let _ = write!(message, ": {text}");
-            }
-            cause = next.source();
-        }
-        Self { status: error.status(), hint: error.hint(), message }
+        Self { status: error.status(), hint: error.hint(), message: chain(&error) }
     }
+}
+
+/// An error and its causes.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let text = next.to_string();
+        // Some libraries repeat their cause in their own message.
+        if !message.contains(&text) {
+            let _ = write!(message, ": {text}");
+        }
+        cause = next.source();
+    }
+    message
 }
 
 fn one_line(text: &str) -> String {

@@ -9,27 +9,32 @@
 //! | [`plan`] | everything that decides the bytes of an image, as plain data |
 //! | [`pin`] | BuildKit images by digest, and what is known about their versions |
 //! | [`build`] | one build: a runtime runs the plan, the archive is checked while it streams, then it gets its name |
+//! | [`kept`] | what `repro` keeps on a machine: builders, caches, and what a killed run left behind |
 //! | [`runtime`] | where BuildKit runs: plan to steps, a pure function; steps to processes or to a script |
 //! | [`registry`] | images from registries, by digest |
 //! | [`image`] | archives, read in one pass, every byte checked |
+//! | [`doctor`] | what works on a machine, and what to do about the rest |
 //! | [`analyze`](mod@analyze) | an image becomes a report |
 //! | [`report`] | reports become text and JSON |
 //! | [`git`] | the one question that a context's repository is asked |
 //! | [`provenance`] | what BuildKit's own record says a build was made from |
 //! | [`output`] | where results go, and that they are never an input |
 //! | [`reference`](mod@reference) | image references, strictly by the specification |
-//! | [`digest`], [`epoch`], [`environment`], [`limits`], [`failure`], [`logging`] | leaves |
+//! | [`digest`], [`epoch`], [`environment`], [`limits`], [`failure`], [`lock`], [`logging`] | leaves |
 
 pub mod analyze;
 pub mod build;
 pub mod cli;
 pub mod digest;
+pub mod doctor;
 pub mod environment;
 pub mod epoch;
 pub mod failure;
 pub mod git;
 pub mod image;
+pub mod kept;
 pub mod limits;
+pub mod lock;
 pub mod logging;
 pub mod output;
 pub mod pin;

@@ -106,15 +106,31 @@ pub struct Place {
     path: PathBuf,
     directory: PathBuf,
     in_context: bool,
-    scratch: PathBuf,
+    scratch: Scratch,
+}
+
+/// Where temporary files of a run lie, and how their names begin: they are found by it where the run is killed.
+#[derive(Debug, Clone)]
+pub struct Scratch {
+    /// A directory outside of the context.
+    pub directory: PathBuf,
+    /// The beginning of each name.
+    pub prefix: String,
+}
+
+impl Scratch {
+    /// A new temporary file in a directory.
+    pub fn file_in(&self, directory: &Path) -> io::Result<NamedTempFile> {
+        tempfile::Builder::new().prefix(&self.prefix).suffix(".part").tempfile_in(directory)
+    }
 }
 
 impl Place {
     /// Looks whether `path` can be written, without changing anything but making its directory where that is harmless.
     ///
-    /// `read` are the directories that the build reads: the context, and others that it was given. `scratch` is a directory
-    /// outside of them for temporary files.
-    pub fn prepare(path: &Path, read: &[&Path], scratch: &Path) -> Result<Self, OutputError> {
+    /// `read` are the directories that the build reads: the context, and others that it was given. `scratch` is for temporary
+    /// files, outside of them.
+    pub fn prepare(path: &Path, read: &[&Path], scratch: &Scratch) -> Result<Self, OutputError> {
         let name = path.file_name().ok_or_else(|| OutputError::NotAFile { path: path.to_owned() })?;
         let parent = path.parent().unwrap_or(Path::new("/"));
         let wrong = |source| OutputError::Directory { path: parent.to_owned(), source };
@@ -138,13 +154,19 @@ impl Place {
         let path = directory.join(name);
         require_replaceable(&path)?;
         let in_context = in_any(&directory);
-        Ok(Self { path, directory, in_context, scratch: scratch.to_owned() })
+        Ok(Self { path, directory, in_context, scratch: scratch.clone() })
     }
 
     /// The final path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The directory that it lies in.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Whether the place lies inside the build context.
@@ -164,12 +186,8 @@ impl Place {
 
     /// A temporary file that can become this one.
     pub fn temporary(&self) -> Result<NamedTempFile, OutputError> {
-        let directory = if self.in_context { &self.scratch } else { &self.directory };
-        tempfile::Builder::new()
-            .prefix(".repro.")
-            .suffix(".part")
-            .tempfile_in(directory)
-            .map_err(|source| OutputError::Directory { path: directory.clone(), source })
+        let directory = if self.in_context { &self.scratch.directory } else { &self.directory };
+        self.scratch.file_in(directory).map_err(|source| OutputError::Directory { path: directory.clone(), source })
     }
 
     /// Puts a finished temporary file into its place: synced, readable, then renamed.
@@ -180,8 +198,7 @@ impl Place {
             Ok(_) => Ok(()),
             // The scratch directory may lie on another file system.
             Err(error) if error.error.kind() == io::ErrorKind::CrossesDevices => {
-                let mut beside =
-                    tempfile::Builder::new().prefix(".repro.").suffix(".part").tempfile_in(&self.directory)?;
+                let mut beside = self.scratch.file_in(&self.directory)?;
                 io::copy(&mut File::open(error.file.path())?, beside.as_file_mut())?;
                 finish(beside.as_file())?;
                 beside.persist(&self.path).map(|_| ()).map_err(|error| error.error)
@@ -283,7 +300,8 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     fn place(output: &Path, context: &Path, scratch: &Path) -> Result<Place, OutputError> {
-        Place::prepare(output, &[context], scratch)
+        let scratch = Scratch { directory: scratch.to_owned(), prefix: ".repro.test.".to_owned() };
+        Place::prepare(output, &[context], &scratch)
     }
 
     #[test]

@@ -10,9 +10,25 @@ use std::path::{Path, PathBuf};
 
 /// Each module and the modules that it may use. A module stands above all that it uses, so that there is no way round:
 /// first the program, then the workflows, then what they work with, then the leaves.
-const ARROWS: [(&str, &[&str]); 22] = [
+const ARROWS: [(&str, &[&str]); 25] = [
     ("main", &["cli", "failure", "logging"]),
-    ("cli", &["analyze", "build", "digest", "environment", "failure", "image", "pin", "report", "runtime", "settings"]),
+    (
+        "cli",
+        &[
+            "analyze",
+            "build",
+            "digest",
+            "doctor",
+            "environment",
+            "failure",
+            "image",
+            "kept",
+            "pin",
+            "report",
+            "runtime",
+            "settings",
+        ],
+    ),
     (
         "build",
         &[
@@ -21,7 +37,9 @@ const ARROWS: [(&str, &[&str]); 22] = [
             "epoch",
             "failure",
             "image",
+            "kept",
             "limits",
+            "lock",
             "output",
             "pin",
             "plan",
@@ -31,8 +49,10 @@ const ARROWS: [(&str, &[&str]); 22] = [
             "settings",
         ],
     ),
-    ("report", &["analyze", "image"]),
+    ("report", &["analyze", "doctor", "image", "kept"]),
     ("analyze", &["digest", "image"]),
+    ("doctor", &["environment", "failure", "pin", "runtime"]),
+    ("kept", &["environment", "lock", "pin", "runtime", "settings"]),
     // `settings` for the name of a runtime alone.
     ("runtime", &["digest", "environment", "failure", "pin", "plan", "reference", "registry", "settings"]),
     ("settings", &["environment", "epoch", "failure", "git", "pin", "plan", "reference"]),
@@ -51,12 +71,14 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("failure", &[]),
     ("limits", &[]),
     ("lib", &[]),
+    ("lock", &[]),
     ("logging", &[]),
 ];
 
 /// What talks to the world, and the only modules that may: everything else is functions from values to values.
-const WORLD: [(&str, &[&str]); 4] = [
+const WORLD: [(&str, &[&str]); 5] = [
     ("bollard", &["runtime"]),
+    ("hyper", &["runtime"]),
     ("clap", &["cli", "main", "settings"]),
     ("reqwest", &["registry"]),
     ("tokio", &["build", "cli", "registry", "runtime"]),

@@ -82,6 +82,8 @@ pub enum BuildError {
         command: String,
         /// How it ended.
         status: std::process::ExitStatus,
+        /// The builder, where it goes on running after the build.
+        builder: Option<String>,
     },
     /// The builder did not even start.
     #[error("the builder did not start: `{command}` ended with {status}")]
@@ -207,6 +209,11 @@ impl Diagnose for BuildError {
             }
             Self::StatePath(_) | Self::StateOnTmpfs(_) => "set XDG_STATE_HOME to another directory",
             Self::Own { .. } => "look at its permissions and at the free space there (`df`)",
+            Self::Failed { builder: Some(builder), .. } => {
+                return Some(format!(
+                    "the builder's own words above say what is wrong; `-v` shows what repro ran; where a download was damaged (`unexpected commit digest`), BuildKit keeps it until its builder is gone: `repro builder rm {builder}`"
+                ));
+            }
             Self::Failed { .. } => "the builder's own words above say what is wrong; `-v` shows what repro ran",
             Self::NotStarted { .. } => {
                 "the end of the daemon's log above says why; `repro build -v --runtime …` tries another runtime"
@@ -246,7 +253,9 @@ const fn detect_hint(error: &DetectError) -> &'static str {
 
 const fn engine_hint(error: &EngineError) -> &'static str {
     match error {
-        EngineError::NotThePin { .. } => "remove the builder with `docker buildx rm`, and build again",
+        EngineError::NotThePin { .. } => {
+            "remove the builder (`repro builder ls`, `repro builder rm NAME`), and build again"
+        }
         EngineError::Inspect { .. } => "look at the daemon's log, and build again",
         _ => "start the daemon, or say where it is with DOCKER_HOST or `docker context use`",
     }

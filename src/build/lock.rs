@@ -1,14 +1,13 @@
 //! What two builds at once must not share.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use rustix::fs::{FlockOperation, flock};
 
 use super::error::BuildError;
 use super::prepare::{Grounds, Prepared};
 use crate::digest::Digest;
+use crate::lock::try_take;
 use crate::runtime::interrupt::Interrupt;
 
 /// How often a lock that another build holds is asked for again.
@@ -19,6 +18,11 @@ pub struct Locks {
     _context: File,
     daemon: Option<File>,
     only_to_prepare: bool,
+}
+
+/// Where the lock of a daemon's state is that the processes of the build hold as well.
+pub fn held_by_processes(prepared: &Prepared) -> Option<&Path> {
+    prepared.steps.lock.as_ref().filter(|lock| !lock.only_to_prepare).map(|lock| lock.path.as_path())
 }
 
 impl Locks {
@@ -38,6 +42,15 @@ impl Locks {
         Ok(Self { _context: context, daemon, only_to_prepare: lock.is_some_and(|lock| lock.only_to_prepare) })
     }
 
+    /// The lock that a process of this build holds until it ends: that of the daemon's state, so that no other daemon starts
+    /// on it before; else that of the run.
+    pub fn for_process(&self, grounds: &Grounds) -> std::io::Result<File> {
+        match &self.daemon {
+            Some(daemon) if !self.only_to_prepare => daemon.try_clone(),
+            _ => grounds.run.lock(),
+        }
+    }
+
     /// The solve begins: a daemon that is shared may be used by others now.
     pub fn prepared(&mut self) {
         if self.only_to_prepare {
@@ -48,18 +61,10 @@ impl Locks {
 
 async fn take(path: &Path, exclusive: bool, what: &str, interrupt: &Interrupt) -> Result<File, BuildError> {
     let own = |source| BuildError::Own { path: PathBuf::from(path), source };
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).map_err(own)?;
-    }
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(own)?;
-    let operation =
-        if exclusive { FlockOperation::NonBlockingLockExclusive } else { FlockOperation::NonBlockingLockShared };
     let mut told = false;
     loop {
-        match flock(&file, operation) {
-            Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(own(errno.into())),
+        if let Some(file) = try_take(path, exclusive).map_err(own)? {
+            return Ok(file);
         }
         if !told {
             tracing::warn!("waiting for another build that uses {what}");

@@ -18,6 +18,7 @@ pub use self::prepare::Prepared;
 
 use self::lock::Locks;
 use crate::environment::Environment;
+use crate::kept::run::{remove_directory, sweep, unmount_below};
 use crate::runtime::execute::Executor;
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::script::{Destination, Placeholder, render_script};
@@ -48,16 +49,25 @@ async fn run_once(
     environment: &Environment,
     interrupt: &Interrupt,
 ) -> Result<BuildOutcome, BuildError> {
-    let site = prepare::Grounds::make(settings, environment)?;
+    let mut site = prepare::Grounds::make(settings, environment)?;
+    sweep(&site.state, environment, interrupt).await;
     let runtime = prepare::choose_runtime(settings, environment, interrupt).await?;
     let mut prepared = Prepared::new(settings, environment, interrupt, runtime, &site.names()).await?;
+    site.write_down(&prepared)?;
     let mut locks = Locks::take(&prepared, &site, interrupt).await?;
     let mut executor = Executor { environment, interrupt, engine: prepared.take_engine(), identity: None };
     let result = solve::build(&prepared, &site, &mut executor, &mut locks).await;
-    if result.is_err() {
-        executor.clean_up(&prepared.steps.abort).await;
+    let mut clean = result.is_ok() || executor.clean_up(&prepared.steps.abort).await;
+    clean &= executor.clean_up(&prepared.steps.cleanup).await;
+    if let (true, Some(state)) = (result.is_err(), &prepared.steps.state) {
+        // A daemon that was killed leaves its file systems mounted.
+        let ended = if state.throw_away { remove_directory(&state.path) } else { unmount_below(&state.path) };
+        clean &= ended.inspect_err(|why| tracing::warn!("cleaning up: {why}")).is_ok();
     }
-    executor.clean_up(&prepared.steps.cleanup).await;
+    if !clean {
+        site.run.keep();
+    }
+    drop(locks);
     result
 }
 

@@ -1,5 +1,6 @@
 //! From settings to steps: the runtime, the pin, the plan, and the ground that a build stands on.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -8,8 +9,10 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::error::BuildError;
+use super::lock::held_by_processes;
 use crate::environment::Environment;
-use crate::output::{OutputError, Place, require_replaceable, resolve_directory};
+use crate::kept::run::Run;
+use crate::output::{OutputError, Place, Scratch, require_replaceable, resolve_directory};
 use crate::pin::Variant;
 use crate::plan::{BuildPlan, Cache};
 use crate::reference::ImageSource;
@@ -17,7 +20,7 @@ use crate::runtime::detect::{Runtime, detect};
 use crate::runtime::engine::Engine;
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::script::Placeholder;
-use crate::runtime::steps::Steps;
+use crate::runtime::steps::{Step, Steps};
 use crate::runtime::{Site, binaries, binaries_options, buildctl, buildkitd, docker, podman};
 use crate::settings::{BuildSettings, Output, ProgressWord, RuntimeName};
 
@@ -48,6 +51,10 @@ impl Names {
 pub struct Grounds {
     private: TempDir,
     unique: String,
+    /// Where all this is written down, for the case that nobody is left to remove it. Dropped after what it names.
+    pub run: Run,
+    /// How temporary files are called.
+    pub scratch: Scratch,
     /// Where builders, caches and locks are kept.
     pub state: PathBuf,
     cache: PathBuf,
@@ -62,8 +69,8 @@ impl Grounds {
     pub fn make(settings: &BuildSettings, environment: &Environment) -> Result<Self, BuildError> {
         check_results(settings)?;
         let (state, cache) = directories(environment)?;
-        let scratch = state.join("tmp");
-        for directory in [&state, &scratch] {
+        let temporary = state.join("tmp");
+        for directory in [&state, &temporary] {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
             made.map_err(|source| BuildError::Own { path: directory.clone(), source })?;
         }
@@ -75,14 +82,26 @@ impl Grounds {
         }
         refuse_redirection(settings)?;
         let unique = random_text()?;
-        let private = private_directory(&read, environment, &unique)?;
+        let parent = temporary_directory(&read, environment)?;
+        let private = parent.join(format!("repro.{unique}"));
+        let own = |source| BuildError::Own { path: state.clone(), source };
+        let mut run = Run::begin(&state, &unique, &private).map_err(own)?;
+        // BuildKit's metadata in there name the build's arguments.
+        let mode = fs::Permissions::from_mode(0o700);
+        let mut builder = tempfile::Builder::new();
+        let private = builder.prefix(&format!("repro.{unique}")).rand_bytes(0).permissions(mode).tempdir_in(&parent);
+        let private = private.map_err(|source| BuildError::Own { path: parent, source })?;
+        let scratch = Scratch { directory: temporary, prefix: run.prefix() };
         let place = |path: &PathBuf| Place::prepare(path, &read, &scratch);
         let archive = match &settings.output.value {
             Output::Stdout => None,
             Output::File(path) => Some(place(path)?),
         };
         let metadata = settings.metadata_file.as_ref().map(place).transpose()?;
-        Ok(Self { private, unique, state, cache, archive, metadata })
+        let places = [&archive, &metadata].into_iter().flatten().map(|place| place.directory().as_os_str());
+        let places = places.chain([scratch.directory.as_os_str()]).map(OsStr::to_owned).collect();
+        run.note(|record| record.places = places).map_err(own)?;
+        Ok(Self { private, unique, run, scratch, state, cache, archive, metadata })
     }
 
     /// The names of this run.
@@ -92,6 +111,21 @@ impl Grounds {
         Names { private, unique: self.unique.clone(), state: self.state.clone(), cache: self.cache.clone() }
     }
 
+    /// Writes down what the run will use and make, before it does.
+    pub fn write_down(&mut self, prepared: &Prepared) -> Result<(), BuildError> {
+        let steps = &prepared.steps;
+        let held = held_by_processes(prepared).map(|path| path.as_os_str().to_owned());
+        let note = self.run.note(|record| {
+            record.uses = Some(vec![steps.uses.clone(), prepared.plan.pin.digest.hex().to_owned()]);
+            record.cleanup = steps.abort.iter().chain(&steps.cleanup).cloned().collect();
+            record.state = steps.state.as_ref().map(|state| state.path.as_os_str().to_owned());
+            record.throw_away = steps.state.as_ref().is_some_and(|state| state.throw_away);
+            record.held = held;
+            record.builder = throw_away_builder(steps).map(|path| path.as_os_str().to_owned());
+        });
+        note.map_err(|source| BuildError::Own { path: self.state.clone(), source })
+    }
+
     /// Whether a result goes into the context itself.
     #[must_use]
     pub fn writes_into_context(&self) -> bool {
@@ -99,22 +133,24 @@ impl Grounds {
     }
 }
 
-/// A directory for the files of this run alone.
+/// Where the directory for the files of this run alone is made.
 ///
 /// A context that holds the directory for temporary files would see this build's own; and a socket's path has at most 107
 /// bytes, which a long TMPDIR uses up.
-fn private_directory(read: &[&Path], environment: &Environment, unique: &str) -> Result<TempDir, BuildError> {
+fn temporary_directory(read: &[&Path], environment: &Environment) -> Result<PathBuf, BuildError> {
     let candidates = [environment.path("TMPDIR"), Some(PathBuf::from("/tmp")), environment.path("XDG_RUNTIME_DIR")];
-    let resolved = candidates.into_iter().flatten().filter_map(|path| path.canonicalize().ok());
+    let mut resolved = candidates.into_iter().flatten().filter_map(|path| path.canonicalize().ok());
     let is_read = |path: &PathBuf| read.iter().any(|directory| path.starts_with(directory));
     let usable = |path: &PathBuf| !is_read(path) && path.as_os_str().len() <= LONGEST_TEMPORARY;
     let context = || read.first().map(PathBuf::from).unwrap_or_default();
-    let parent = resolved.into_iter().find(usable).ok_or_else(|| BuildError::NoTemporary(context()))?;
-    // BuildKit's metadata in there name the build's arguments.
-    let mode = fs::Permissions::from_mode(0o700);
-    let private =
-        tempfile::Builder::new().prefix(&format!("repro.{unique}")).rand_bytes(0).permissions(mode).tempdir_in(&parent);
-    private.map_err(|source| BuildError::Own { path: parent, source })
+    resolved.find(usable).ok_or_else(|| BuildError::NoTemporary(context()))
+}
+
+fn throw_away_builder(steps: &Steps) -> Option<&Path> {
+    steps.prepare.iter().find_map(|step| match step {
+        Step::Builder(builder) if builder.throw_away => Some(builder.record.as_path()),
+        _ => None,
+    })
 }
 
 /// Looks whether the results would destroy what the build reads, or each other: old files are removed before the build.

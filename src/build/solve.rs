@@ -19,8 +19,9 @@ use super::outcome::BuildOutcome;
 use super::prepare::{Grounds, Prepared};
 use crate::image::{Image, ReadOptions, read_archive};
 use crate::output::OutputError;
-use crate::runtime::command::{ToolCommand, stop};
+use crate::runtime::command::{ToolCommand, stop, stop_group};
 use crate::runtime::execute::{ExecuteError, Executor};
+use crate::runtime::guard::Guard;
 use crate::runtime::interrupt::Interrupt;
 use crate::settings::RuntimeName;
 
@@ -44,7 +45,8 @@ pub async fn build(
     for place in [&grounds.archive, &grounds.metadata].into_iter().flatten() {
         place.remove_stale()?;
     }
-    let solve = stream(&prepared.steps.solve, prepared, grounds, executor);
+    let lock = locks.for_process(grounds).map_err(BuildError::Write)?;
+    let solve = stream(&prepared.steps.solve, lock, prepared, grounds, executor);
     let (streamed, answered) = tokio::join!(solve, executor.ask(&prepared.steps.beside));
     let (temporary, written, image) = streamed?;
     answered?;
@@ -72,6 +74,7 @@ pub async fn build(
 
 async fn stream(
     solve: &ToolCommand,
+    lock: File,
     prepared: &Prepared,
     grounds: &Grounds,
     executor: &Executor<'_>,
@@ -85,7 +88,9 @@ async fn stream(
     let (archive, writer) = follow(own()?);
     let log = prepared.steps.solve_log.as_deref().map(make_log).transpose()?;
     let kept = log.as_ref().map(File::try_clone).transpose().map_err(BuildError::Write)?;
-    let mut child = solve.spawn_into(own()?, kept, executor.environment).map_err(ExecuteError::from)?;
+    let mut child = solve.spawn_into(own()?, kept, lock, executor.environment).map_err(ExecuteError::from)?;
+    let group = child.id().unwrap_or_default();
+    let _guard = Guard::over(group).map_err(BuildError::Write)?;
     let options = ReadOptions { epoch: Some(prepared.plan.epoch.seconds()) };
     let mut reading = tokio::task::spawn_blocking(move || read_archive(archive, &options));
     let status = tokio::select! {
@@ -100,6 +105,8 @@ async fn stream(
         writer.done();
     } else {
         writer.abandoned();
+        // A client that was killed could not end what it started.
+        stop_group(group, std::future::ready(())).await;
     }
     let read = tokio::select! {
         read = &mut reading => read,
@@ -124,7 +131,8 @@ async fn stream(
         return Err(if not_started {
             BuildError::NotStarted { command, status }
         } else {
-            BuildError::Failed { command, status }
+            let lasting = prepared.runtime_name == RuntimeName::Docker && !prepared.plan.no_cache;
+            BuildError::Failed { command, status, builder: lasting.then(|| prepared.steps.uses.clone()) }
         });
     }
     Ok((temporary, Written(written.map_err(BuildError::Write)?), read.map_err(BuildError::Archive)?))
@@ -168,7 +176,7 @@ impl Written {
 
 fn spool(grounds: &Grounds) -> Result<NamedTempFile, OutputError> {
     let directory = grounds.state.join("tmp");
-    NamedTempFile::new_in(&directory).map_err(|source| OutputError::Directory { path: directory, source })
+    grounds.scratch.file_in(&directory).map_err(|source| OutputError::Directory { path: directory, source })
 }
 
 /// Copies the archive to stdout. Whoever reads it may stop without going away: a thread of its own waits for that, which

@@ -4,6 +4,8 @@ mod analyze;
 mod build;
 mod builder;
 mod completions;
+mod doctor;
+mod format;
 mod man;
 
 use std::io::{self, Write as _};
@@ -36,7 +38,9 @@ pub enum Command {
     Build(Box<build::BuildCommand>),
     /// Check every byte of an archive and print its digests
     Analyze(analyze::AnalyzeCommand),
-    /// What builds need: the binaries of a pinned BuildKit, the private Docker configuration
+    /// Tell what works on this machine, and what to do about the rest
+    Doctor(doctor::DoctorCommand),
+    /// What repro keeps on this machine: builders, caches, binaries; list it, remove it
     Builder(builder::BuilderCommand),
     /// Print a script that completes commands and flags in a shell
     Completions(completions::CompletionsCommand),
@@ -52,6 +56,9 @@ pub fn run(cli: &Cli) -> ExitStatus {
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
         Command::Build(command) => with_tokio(async |environment, interrupt| command.run(environment, interrupt).await),
+        Command::Doctor(command) => {
+            with_tokio(async |environment, interrupt| command.run(environment, interrupt).await)
+        }
         Command::Builder(command) => {
             with_tokio(async |environment, interrupt| command.run(environment, interrupt).await)
         }

@@ -227,6 +227,8 @@ pub struct DaemonScript<'a> {
     pub state: &'a Path,
     /// Removes throw-away state.
     pub discard: Option<&'a [OsString]>,
+    /// Ends the container whose name follows; nothing where all ends with a namespace of the daemon's own.
+    pub reap: Option<&'a [OsString]>,
 }
 
 /// A POSIX shell script that starts a daemon, builds once with the archive on stdout, asks for the provenance, and stops
@@ -236,6 +238,7 @@ pub struct DaemonScript<'a> {
 pub fn render_daemon_script(script: &DaemonScript<'_>, quote: &dyn Fn(&OsStr) -> Vec<u8>) -> Vec<u8> {
     let words = |words: &[OsString]| words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(&b' ');
     let discard = script.discard.map_or_else(|| b":".to_vec(), words);
+    let reap = script.reap.map_or_else(|| b":".to_vec(), |command| [&words(command), b" \"$1\"".as_slice()].concat());
     let mut text = Vec::new();
     for line in include_str!("daemon.sh").split_inclusive('\n') {
         match line.trim_end() {
@@ -252,6 +255,7 @@ pub fn render_daemon_script(script: &DaemonScript<'_>, quote: &dyn Fn(&OsStr) ->
                 text.extend([&head, &words(script.build), b"; }\n".as_slice()].concat());
             }
             "discard() { @DISCARD@; }" => text.extend([b"discard() { ".as_slice(), &discard, b"; }\n"].concat()),
+            "reap() { @REAP@; }" => text.extend([b"reap() { ".as_slice(), &reap, b"; }\n"].concat()),
             _ => text.extend(line.as_bytes()),
         }
     }

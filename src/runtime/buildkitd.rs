@@ -10,7 +10,7 @@ use super::buildctl::{
 };
 use super::command::ToolCommand;
 use super::script::quote;
-use super::steps::{Lock, Step, Steps, joined};
+use super::steps::{Lock, StateDirectory, Step, Steps, joined};
 use super::{Site, configuration_slug};
 use crate::plan::BuildPlan;
 
@@ -42,7 +42,8 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: b
         beside: Vec::new(),
         finish: Vec::new(),
         cleanup: Vec::new(),
-        abort: Vec::new(),
+        // A script that was killed could not.
+        abort: discard(site, binaries, &state).filter(|_| plan.no_cache && rootless).into_iter().collect(),
         solve_log: site.quiet.then(|| site.private.join(SOLVE_LOG)),
         findings: findings(&work),
         lock: (!plan.no_cache).then(|| Lock {
@@ -50,18 +51,40 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: b
             what: "the cache of this BuildKit",
             only_to_prepare: false,
         }),
+        state: Some(StateDirectory { path: state, throw_away: plan.no_cache }),
+        uses: name,
     }
+}
+
+/// Files of throw-away state belong to ids that only the user namespace maps: they are removed inside it.
+fn discard(site: &Site<'_>, binaries: &Binaries, state: &Path) -> Option<ToolCommand> {
+    let rootlesskit = binaries.rootlesskit.as_ref()?;
+    Some(remove_in_namespace(rootlesskit, &site.private.join("work").join("rootlesskit"), state))
+}
+
+/// Removes a directory inside a user namespace that maps this user's subordinate ids. `work` must not be there yet.
+#[must_use]
+pub fn remove_in_namespace(rootlesskit: &Path, work: &Path, path: &Path) -> ToolCommand {
+    let command = ToolCommand::new(rootlesskit, &KEEP).arg(joined("--state-dir", work)).arg("--net=host");
+    command.args(["rm", "-rf", "--"]).arg(path)
+}
+
+/// What starts a program inside the user namespace of a plain user's daemon; nothing where there is none.
+fn in_namespace(site: &Site<'_>, binaries: &Binaries, rootless: bool) -> Vec<OsString> {
+    let (true, Some(rootlesskit)) = (rootless, &binaries.rootlesskit) else { return Vec::new() };
+    vec![
+        rootlesskit.clone().into_os_string(),
+        joined("--state-dir", site.private.join("work").join("rootlesskit")),
+        // Downloads and RUN use the network as the user does; BuildKit itself isolates nothing more here.
+        "--net=host".into(),
+        // What RUN started ends with the daemon, also where that is killed.
+        "--pidns".into(),
+    ]
 }
 
 fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool, state: &Path) -> Vec<u8> {
     let work = site.private.join("work");
-    let mut prefix: Vec<OsString> = Vec::new();
-    if let (true, Some(rootlesskit)) = (rootless, &binaries.rootlesskit) {
-        prefix.push(rootlesskit.clone().into_os_string());
-        prefix.push(joined("--state-dir", work.join("rootlesskit")));
-        // Downloads and RUN use the network as the user does; BuildKit itself isolates nothing more here.
-        prefix.push("--net=host".into());
-    }
+    let prefix = in_namespace(site, binaries, rootless);
     let mut daemon = prefix.clone();
     // Namespaces of its own for processes and mounts: a daemon that has to be killed takes with it whatever RUN started and
     // whatever is mounted. On its own it would leave both behind.
@@ -102,6 +125,8 @@ fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool
         .chain([state.as_os_str().to_owned()])
         .collect();
     let discard = plan.no_cache.then_some(discard.as_slice());
-    let script = DaemonScript { daemon: &daemon, client: &client, build: &build, work: &work, state, discard };
+    let reap = [binaries.runc.clone().into_os_string(), "delete".into(), "--force".into()];
+    let reap = (!rootless).then_some(reap.as_slice());
+    let script = DaemonScript { daemon: &daemon, client: &client, build: &build, work: &work, state, discard, reap };
     render_daemon_script(&script, &|word: &OsStr| quote(word))
 }

@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
@@ -23,14 +24,18 @@ const GRACE: Duration = Duration::from_secs(40);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A command of another tool, as data.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::unsafe_derive_deserialize,
+    reason = "the unsafe code is inside `tokio::select!`, and is not about this type"
+)]
 pub struct ToolCommand {
     /// The program, looked up on PATH unless it is a path.
     pub program: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
     /// Variables with values of ours.
-    pub set: BTreeMap<&'static str, OsString>,
+    pub set: BTreeMap<String, OsString>,
     /// Variables of the caller that it may see; nothing else of the caller's environment reaches it.
     pub keep: Vec<String>,
     /// The same for variables that hold secrets: their values must never stand in an argument.
@@ -95,8 +100,8 @@ impl ToolCommand {
 
     /// Sets a variable.
     #[must_use]
-    pub fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
-        self.set.insert(name, value.into());
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.set.insert(name.to_owned(), value.into());
         self
     }
 
@@ -128,15 +133,24 @@ impl ToolCommand {
         CommandError::Start { program: OsStr::new(&self.program).to_string_lossy().into_owned(), source }
     }
 
-    /// Starts it with stdout into a file and stderr passed through, or into a file as well.
+    /// Starts it with stdout into a file and stderr passed through, or into a file as well. `lock` becomes its stdin, which it
+    /// does not read: the lock is held until it has ended, too.
     pub fn spawn_into(
         &self,
         stdout: File,
         stderr: Option<File>,
+        lock: File,
         environment: &Environment,
     ) -> Result<Child, CommandError> {
         let mut process = self.to_process(environment);
-        process.stdout(stdout).stderr(stderr.map_or_else(Stdio::inherit, Stdio::from));
+        process.stdin(lock).stdout(stdout).stderr(stderr.map_or_else(Stdio::inherit, Stdio::from));
+        process.spawn().map_err(|source| self.start_error(source))
+    }
+
+    /// Starts it with pipes to its stdin, stdout and stderr.
+    pub fn spawn_piped(&self, environment: &Environment) -> Result<Child, CommandError> {
+        let mut process = self.to_process(environment);
+        process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         process.spawn().map_err(|source| self.start_error(source))
     }
 
@@ -187,7 +201,8 @@ impl ToolCommand {
     }
 }
 
-async fn read_tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+/// The end of what a child says until it closes the stream.
+pub async fn read_tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     let Some(mut stream) = stream else { return Vec::new() };
     let mut kept = Vec::new();
     let mut buffer = vec![0; 16 << 10];
@@ -204,18 +219,25 @@ async fn read_tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
 ///
 /// The group counts, not the child: Podman without root starts itself once more, and the first one may end before the second.
 pub async fn stop(child: &mut Child) {
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    let Some(group) = group else { return };
+    let Some(group) = child.id() else { return };
+    stop_group(group, async {
+        let _ = child.wait().await;
+    })
+    .await;
+}
+
+/// Ends a process group whose leader is waited for by `leader`, or has ended already.
+pub async fn stop_group(group: u32, leader: impl Future<Output = ()>) {
+    let Some(group) = i32::try_from(group).ok().and_then(Pid::from_raw) else { return };
     let _ = kill_process_group(group, Signal::TERM);
     let ended = async {
-        let _ = child.wait().await;
+        leader.await;
         while test_kill_process_group(group).is_ok() {
             tokio::time::sleep(PAUSE).await;
         }
     };
     if tokio::time::timeout(GRACE, ended).await.is_err() {
         let _ = kill_process_group(group, Signal::KILL);
-        let _ = child.wait().await;
     }
 }
 

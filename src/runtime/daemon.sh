@@ -8,6 +8,7 @@ daemon() { @DAEMON@; }
 client() { @CLIENT@; }
 solve() { @SOLVE@; }
 discard() { @DISCARD@; }
+reap() { @REAP@; }
 
 daemon_pid='' solve_pid=''
 # A daemon whose RUN has no process namespace of its own (the rootless image in a container) never ends by itself while
@@ -41,9 +42,18 @@ stop() {
 	done
 	daemon_pid='' solve_pid=''
 }
+# A daemon that was killed leaves the processes of RUN behind, whose bundles are in its state by their names.
+reap_all() {
+	for bundle in "$state"/runc-overlayfs/executor/*/config.json; do
+		[ -e "$bundle" ] || continue
+		bundle=${bundle%/config.json}
+		reap "${bundle##*/}" </dev/null >/dev/null 2>&1
+	done
+}
 leave() {
 	trap '' INT TERM HUP
 	stop
+	reap_all
 	discard
 	exit "$1"
 }

@@ -9,6 +9,7 @@ use super::engine::{Engine, EngineError};
 use super::interrupt::Interrupt;
 use super::podman::podman_command;
 use crate::environment::Environment;
+use crate::failure::chain;
 use crate::settings::RuntimeName;
 
 /// How long a probe may take.
@@ -114,16 +115,6 @@ pub async fn detect(
     Err(DetectError::None(reasons.join("\n")))
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
-}
-
 async fn probe(name: RuntimeName, environment: &Environment, interrupt: &Interrupt) -> Result<Runtime, DetectError> {
     let failed = |source| match source {
         CommandError::Interrupted(interruption) => DetectError::Interrupted(interruption),
@@ -144,7 +135,7 @@ async fn probe(name: RuntimeName, environment: &Environment, interrupt: &Interru
 async fn probe_docker(environment: &Environment, interrupt: &Interrupt) -> Result<Runtime, DetectError> {
     let config = DockerConfig::load(environment)?;
     let daemon = async {
-        let engine = Engine::connect(&config).await?;
+        let engine = Engine::connect(&config, environment).await?;
         let facts = engine.facts().await?;
         Ok((engine, facts))
     };
@@ -155,7 +146,7 @@ async fn probe_docker(environment: &Environment, interrupt: &Interrupt) -> Resul
 
 /// Asks for buildx: the plugin that docker would run, which is what docker itself asks of each plugin it finds, and docker
 /// where that is not to be found. Asking docker takes three times as long, because it asks all its plugins first.
-async fn probe_buildx(
+pub async fn probe_buildx(
     config: &DockerConfig,
     environment: &Environment,
     interrupt: &Interrupt,

@@ -10,6 +10,7 @@ use super::steps::{
     Builder, ContainerProof, Documents, Findings, Lock, Query, Step, Steps, csv_field, csv_path, joined,
 };
 use super::{Site, configuration_slug};
+use crate::digest::Digest;
 use crate::plan::{AnnotationTarget, BuildPlan, Direction, NamedContext, SecretSource, SshSource};
 
 /// What `docker` may see of the caller's environment: where its daemon is, and how to reach it.
@@ -30,12 +31,42 @@ const KEEP: [&str; 13] = [
     "PASSWORD_STORE_DIR",
 ];
 
+/// What docker may see of the caller's environment to find its daemon as it would for the user: everything that names it, and
+/// the user's own configuration.
+const USER_KEEP: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "DOCKER_CONFIG",
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_TLS",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_CERT_PATH",
+    "SSH_AUTH_SOCK",
+    "SSH_ASKPASS",
+    "XDG_RUNTIME_DIR",
+    "TMPDIR",
+];
+
+/// `docker` with the user's own configuration, for questions. Builds never run with it.
+#[must_use]
+pub fn user_docker_command() -> ToolCommand {
+    ToolCommand::new("docker", &USER_KEEP)
+}
+
+/// The variables of [`KEEP`] that name the daemon, where the private configuration does not.
+const NAMES_THE_DAEMON: [&str; 4] = ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"];
+
 /// `docker` with the private configuration, our own buildx state, and nothing of the caller's environment but the daemon.
 #[must_use]
-pub fn docker_command(site: &Site<'_>) -> ToolCommand {
-    ToolCommand::new("docker", &KEEP)
-        .env("DOCKER_CONFIG", site.private.join("docker"))
-        .env("BUILDX_CONFIG", buildx_directory(site.state))
+pub fn docker_command(private: &Path, state: &Path, config: &DockerConfig) -> ToolCommand {
+    let named = |name: &&str| config.secured().is_none() || !NAMES_THE_DAEMON.contains(name);
+    let keep: Vec<&str> = KEEP.into_iter().filter(named).collect();
+    ToolCommand::new("docker", &keep)
+        .env("DOCKER_CONFIG", private.join("docker"))
+        .env("BUILDX_CONFIG", buildx_directory(state))
         .env("BUILDX_METADATA_PROVENANCE", "max")
         // buildx would run git in the context, and git runs programs that a hostile repository names.
         .env("BUILDX_GIT_INFO", "false")
@@ -51,18 +82,9 @@ pub fn buildx_directory(state: &Path) -> PathBuf {
 /// The steps of a build with Docker.
 #[must_use]
 pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps {
-    let docker = docker_command(site);
+    let docker = docker_command(site.private, site.state, config);
     let builder = builder_name(plan, site, config);
-    let mut prepare = vec![Step::Directory(site.private.join("docker"))];
-    prepare.push(Step::DockerConfig {
-        path: site.private.join("docker/config.json"),
-        contents: config.private_json(),
-        secret: config.has_credentials(),
-    });
-    if let Some(contexts) = config.contexts_directory() {
-        prepare.push(Step::Link { path: site.private.join("docker/contexts"), target: contexts });
-    }
-    prepare.push(Step::Directory(buildx_directory(site.state)));
+    let mut prepare = configuration_steps(site.private, site.state, config);
     let toml = site.private.join(super::buildctl::CONFIG);
     if let Some(contents) = site.buildkitd_config {
         prepare.push(Step::File { path: toml.clone(), contents: contents.to_vec() });
@@ -111,12 +133,41 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
             what: "this builder",
             only_to_prepare: true,
         }),
+        state: None,
+        uses: builder,
     }
 }
 
 /// The link to a named context: new in every build as that of the context is, and without characters that buildx splits at.
 fn named_link(site: &Site<'_>, number: usize) -> PathBuf {
     site.private.join(format!("{}-{number}", site.unique))
+}
+
+/// Makes the private configuration that [`docker_command`] uses.
+#[must_use]
+pub fn configuration_steps(private: &Path, state: &Path, config: &DockerConfig) -> Vec<Step> {
+    let docker = private.join("docker");
+    let contexts = docker.join("contexts");
+    let mut steps = vec![Step::Directory(docker.clone())];
+    steps.push(Step::DockerConfig {
+        path: docker.join("config.json"),
+        contents: config.private_json(),
+        secret: config.has_credentials(),
+    });
+    if let Some(secured) = config.secured() {
+        let name = Digest::of(secured.context().as_bytes());
+        let (meta, tls) =
+            (contexts.join("meta").join(name.hex()), contexts.join("tls").join(name.hex()).join("docker"));
+        steps.extend([Step::Directory(meta.clone()), Step::Directory(tls.clone())]);
+        steps.push(Step::File { path: meta.join("meta.json"), contents: secured.meta_json() });
+        for file in &secured.files {
+            steps.push(Step::Link { path: tls.join(file.file_name().unwrap_or_default()), target: file.clone() });
+        }
+    } else if let Some(target) = config.contexts_directory() {
+        steps.push(Step::Link { path: contexts, target });
+    }
+    steps.push(Step::Directory(buildx_directory(state)));
+    steps
 }
 
 /// `repro-v0.19.0-14aa1b4dd92e`, and what else makes a builder another one: its configuration, its network, its daemon.

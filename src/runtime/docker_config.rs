@@ -1,10 +1,15 @@
 //! The private Docker configuration: credentials, plugins and what names the daemon are taken over from the user's;
 //! proxies, HTTP headers, the default builder and everything else stay out, because they would change the build.
+//!
+//! A daemon that variables name together with certificates becomes a context of the private configuration: buildx makes no
+//! builder from such variables ("could not create a builder instance with TLS data loaded from environment").
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::digest::Digest;
 use crate::environment::Environment;
 
 /// The user's Docker configuration, as far as a build may know it.
@@ -12,7 +17,51 @@ use crate::environment::Environment;
 pub struct DockerConfig {
     directory: Option<PathBuf>,
     kept: Map<String, Value>,
-    endpoint: String,
+    endpoint: Endpoint,
+}
+
+/// What names the daemon, in docker's own order: DOCKER_HOST, DOCKER_CONTEXT, the current context.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum Endpoint {
+    #[default]
+    Default,
+    Address(String),
+    Context(String),
+    Secured(Secured),
+}
+
+/// A daemon that variables name with TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secured {
+    /// Its address.
+    pub address: String,
+    /// Whether its certificate is checked.
+    pub verify: bool,
+    /// The files of certificates and the key that are there.
+    pub files: Vec<PathBuf>,
+}
+
+/// What docker reads in the directory of certificates (docker/cli, cli/flags/options.go).
+const TLS_FILES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
+/// The address of a daemon that variables want TLS with, and do not name.
+const DEFAULT_TLS_ADDRESS: &str = "tcp://localhost:2376";
+/// The default address.
+const DEFAULT_ADDRESS: &str = "unix:///var/run/docker.sock";
+
+impl Secured {
+    /// The name of its context in the private configuration, another one for each daemon: buildx writes it down.
+    #[must_use]
+    pub fn context(&self) -> String {
+        format!("repro-{}", &Digest::of(self.address.as_bytes()).short()[..8])
+    }
+
+    /// The description of that context, as docker keeps it.
+    #[must_use]
+    pub fn meta_json(&self) -> Vec<u8> {
+        let docker = serde_json::json!({"Host": self.address, "SkipTLSVerify": !self.verify});
+        let meta = serde_json::json!({"Name": self.context(), "Metadata": {}, "Endpoints": {"docker": docker}});
+        meta.to_string().into_bytes()
+    }
 }
 
 /// A Docker configuration that cannot be read.
@@ -79,16 +128,11 @@ impl DockerConfig {
         }
         plugins.extend(config.get("cliPluginsExtraDirs").and_then(Value::as_array).into_iter().flatten().cloned());
         kept.insert("cliPluginsExtraDirs".to_owned(), Value::Array(plugins));
-        let variable = |name: &str| {
-            environment.get(name).filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned())
-        };
-        let context = variable("DOCKER_CONTEXT")
-            .or_else(|| kept.get("currentContext").and_then(Value::as_str).map(str::to_owned));
-        let endpoint = match (variable("DOCKER_HOST"), context) {
-            (Some(host), _) => host,
-            (None, Some(context)) => format!("context:{context}"),
-            (None, None) => String::new(),
-        };
+        let current = kept.get("currentContext").and_then(Value::as_str);
+        let endpoint = endpoint(environment, current, directory);
+        if let Endpoint::Secured(secured) = &endpoint {
+            kept.insert("currentContext".to_owned(), secured.context().into());
+        }
         Ok(Self { directory: directory.map(Path::to_owned), kept, endpoint })
     }
 
@@ -112,31 +156,101 @@ impl DockerConfig {
         self.kept.get("auths").and_then(Value::as_object).is_some_and(|auths| !auths.is_empty())
     }
 
+    /// The registries that the configuration has credentials or a helper for, sorted.
+    #[must_use]
+    pub fn registries(&self) -> Vec<String> {
+        let keys = ["auths", "credHelpers"].into_iter().filter_map(|key| self.kept.get(key)?.as_object());
+        keys.flat_map(Map::keys).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The names of the credential helpers, sorted.
+    #[must_use]
+    pub fn helpers(&self) -> Vec<String> {
+        let each = self.kept.get("credHelpers").and_then(Value::as_object).into_iter().flat_map(Map::values);
+        let all = each.chain(self.kept.get("credsStore")).filter_map(Value::as_str).filter(|name| !name.is_empty());
+        all.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// The directory of the user's Docker contexts, if there is one.
     #[must_use]
     pub fn contexts_directory(&self) -> Option<PathBuf> {
         self.directory.as_ref().map(|directory| directory.join("contexts")).filter(|contexts| contexts.is_dir())
     }
 
-    /// What names the daemon: `DOCKER_HOST`, the current context, or nothing for the default one.
+    /// The daemon that variables name with TLS, if they do.
     #[must_use]
-    pub fn endpoint_name(&self) -> &str {
-        &self.endpoint
+    pub fn secured(&self) -> Option<&Secured> {
+        match &self.endpoint {
+            Endpoint::Secured(secured) => Some(secured),
+            _ => None,
+        }
     }
 
-    /// The address of the daemon: `DOCKER_HOST`, that of the current context, or the default socket.
+    /// What names the daemon: an address, the current context, or nothing for the default one.
+    #[must_use]
+    pub fn endpoint_name(&self) -> String {
+        match &self.endpoint {
+            Endpoint::Default => String::new(),
+            Endpoint::Address(address) => address.clone(),
+            Endpoint::Context(context) => format!("context:{context}"),
+            Endpoint::Secured(secured) => format!("tls:{}", secured.address),
+        }
+    }
+
+    /// How buildx writes the daemon down: the context, else the address.
+    #[must_use]
+    pub fn buildx_endpoint(&self) -> String {
+        match &self.endpoint {
+            Endpoint::Default => DEFAULT_ADDRESS.to_owned(),
+            Endpoint::Address(name) | Endpoint::Context(name) => name.clone(),
+            Endpoint::Secured(secured) => secured.context(),
+        }
+    }
+
+    /// The address of the daemon: that of the variables, that of the current context, or the default socket.
     #[must_use]
     pub fn endpoint_address(&self) -> Option<String> {
-        let Some(context) = self.endpoint.strip_prefix("context:").filter(|context| *context != "default") else {
-            let host = if self.endpoint.starts_with("context:") { "" } else { &self.endpoint };
-            return Some(if host.is_empty() { "unix:///var/run/docker.sock".to_owned() } else { host.to_owned() });
+        let context = match &self.endpoint {
+            Endpoint::Default => return Some(DEFAULT_ADDRESS.to_owned()),
+            Endpoint::Address(address) => return Some(address.clone()),
+            Endpoint::Secured(secured) => return Some(secured.address.clone()),
+            Endpoint::Context(context) => context,
         };
         // The Docker CLI keeps the description of a context under the digest of its name.
-        let name = crate::digest::Digest::of(context.as_bytes());
+        let name = Digest::of(context.as_bytes());
         let path = self.directory.as_ref()?.join("contexts/meta").join(name.hex()).join("meta.json");
         let meta: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
         meta.pointer("/Endpoints/docker/Host")?.as_str().map(str::to_owned)
     }
+}
+
+fn endpoint(environment: &Environment, current: Option<&str>, directory: Option<&Path>) -> Endpoint {
+    let variable = |name: &str| {
+        environment.get(name).filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned())
+    };
+    let host = variable("DOCKER_HOST");
+    let context = variable("DOCKER_CONTEXT").or_else(|| current.map(str::to_owned));
+    if let (None, Some(context)) = (&host, context.filter(|context| context != "default")) {
+        return Endpoint::Context(context);
+    }
+    let verify = variable("DOCKER_TLS_VERIFY").is_some();
+    let wants_tls = verify || variable("DOCKER_TLS").is_some();
+    let address = match host {
+        Some(host) if wants_tls && host.starts_with("tcp://") => with_port(&host),
+        Some(host) => return Endpoint::Address(host),
+        None if wants_tls => DEFAULT_TLS_ADDRESS.to_owned(),
+        None => return Endpoint::Default,
+    };
+    let certificates = environment.path("DOCKER_CERT_PATH").or_else(|| directory.map(Path::to_owned));
+    let files = certificates.into_iter().flat_map(|directory| TLS_FILES.map(|name| directory.join(name)));
+    Endpoint::Secured(Secured { address, verify, files: files.filter(|file| file.exists()).collect() })
+}
+
+/// docker adds the port of TLS to an address without one; in a context it does not.
+fn with_port(host: &str) -> String {
+    let authority = host.trim_start_matches("tcp://");
+    let last = authority.rsplit(']').next().unwrap_or(authority);
+    if last.contains(':') { host.to_owned() } else { format!("{host}:2376") }
 }
 
 #[cfg(test)]
@@ -170,5 +284,31 @@ mod tests {
         assert_eq!(parse(text, &[("DOCKER_CONTEXT", "other")]).endpoint_name(), "context:other");
         assert_eq!(parse("", &[]).endpoint_address().as_deref(), Some("unix:///var/run/docker.sock"));
         assert_eq!(parse("", &[("DOCKER_HOST", "tcp://h:1")]).endpoint_address().as_deref(), Some("tcp://h:1"));
+        assert_eq!(parse(text, &[("DOCKER_CONTEXT", "default")]).endpoint_name(), "", "what docker calls its default");
+    }
+
+    #[test]
+    fn variables_with_tls_become_a_context_of_their_own() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["ca.pem", "cert.pem", "unrelated.pem"] {
+            std::fs::write(directory.path().join(name), "").unwrap();
+        }
+        let path = directory.path().to_str().unwrap();
+        let variables = [("DOCKER_HOST", "tcp://h"), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", path)];
+        let config = parse(r#"{"currentContext":"colima"}"#, &variables);
+        let secured = config.secured().unwrap();
+        assert_eq!(secured.address, "tcp://h:2376");
+        assert_eq!(secured.files, [directory.path().join("ca.pem"), directory.path().join("cert.pem")]);
+        assert!(secured.verify && secured.context().starts_with("repro-"));
+        let private: Value = serde_json::from_slice(&config.private_json()).unwrap();
+        assert_eq!(private["currentContext"], secured.context());
+
+        let address = |variables: &[(&str, &str)]| parse("", variables).endpoint_address().unwrap();
+        assert_eq!(address(&[("DOCKER_TLS", "1")]), "tcp://localhost:2376", "docker's own default with TLS");
+        assert_eq!(address(&[("DOCKER_TLS_VERIFY", "1"), ("DOCKER_HOST", "unix:///x")]), "unix:///x");
+        assert_eq!(address(&[("DOCKER_TLS_VERIFY", "1"), ("DOCKER_HOST", "tcp://[::1]")]), "tcp://[::1]:2376");
+        assert!(!parse("", &[("DOCKER_TLS", "1")]).secured().unwrap().verify);
+        let context = parse(r#"{"currentContext":"colima"}"#, &[("DOCKER_TLS_VERIFY", "1")]);
+        assert_eq!(context.endpoint_name(), "context:colima", "a context brings its own certificates");
     }
 }

@@ -3,12 +3,14 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use bollard::Docker;
 use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
+use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt as _;
 
+use super::dial;
 use super::docker_config::DockerConfig;
 use crate::digest::Digest;
+use crate::environment::Environment;
 
 /// How long a daemon may take for an answer before it counts as hanging.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,9 +21,6 @@ pub enum EngineError {
     /// The current context cannot be resolved.
     #[error("Docker context `{0}` has no address")]
     Context(String),
-    /// Not a kind of address that is understood.
-    #[error("Docker at `{0}` is reached neither through a socket nor through plain tcp")]
-    Address(String),
     /// The daemon did not answer.
     #[error("the Docker daemon at `{address}` does not answer")]
     Unreachable {
@@ -89,20 +88,29 @@ pub struct EngineFacts {
     pub version: String,
     /// Whether it runs in a user namespace.
     pub rootless: bool,
+    /// Where it keeps everything, on its own machine.
+    pub root: String,
+}
+
+fn no_answer(address: &str, source: bollard::errors::Error) -> EngineError {
+    let address = address.to_owned();
+    match source {
+        bollard::errors::Error::RequestTimeoutError => EngineError::Hangs { address, seconds: TIMEOUT.as_secs() },
+        source => EngineError::Unreachable { address, source },
+    }
 }
 
 impl Engine {
     /// Connects to the daemon that the configuration names, and settles on the API version that both sides speak.
-    pub async fn connect(config: &DockerConfig) -> Result<Self, EngineError> {
-        let address =
-            config.endpoint_address().ok_or_else(|| EngineError::Context(config.endpoint_name().to_owned()))?;
-        let known = ["unix://", "tcp://", "http://"].iter().any(|scheme| address.starts_with(scheme));
-        if !known {
-            return Err(EngineError::Address(address));
-        }
-        let unreachable = |source| EngineError::Unreachable { address: address.clone(), source };
-        let connected = Docker::connect_with_host(&address).map_err(unreachable)?.with_timeout(TIMEOUT);
-        let negotiated = tokio::time::timeout(TIMEOUT, connected.negotiate_version()).await;
+    pub async fn connect(config: &DockerConfig, environment: &Environment) -> Result<Self, EngineError> {
+        let address = config.endpoint_address().ok_or_else(|| EngineError::Context(config.buildx_endpoint()))?;
+        let unreachable = |source| no_answer(&address, source);
+        let connected = if address.starts_with("unix://") {
+            Docker::connect_with_unix(&address, TIMEOUT.as_secs(), API_DEFAULT_VERSION)
+        } else {
+            dial::client(environment, TIMEOUT)
+        };
+        let negotiated = tokio::time::timeout(TIMEOUT, connected.map_err(unreachable)?.negotiate_version()).await;
         let hangs = |_| EngineError::Hangs { address: address.clone(), seconds: TIMEOUT.as_secs() };
         let docker = negotiated.map_err(hangs)?.map_err(unreachable)?;
         Ok(Self { docker, address })
@@ -112,14 +120,26 @@ impl Engine {
     pub async fn facts(&self) -> Result<EngineFacts, EngineError> {
         let info = tokio::time::timeout(TIMEOUT, self.docker.info()).await;
         let hangs = |_| EngineError::Hangs { address: self.address.clone(), seconds: TIMEOUT.as_secs() };
-        let info = info
-            .map_err(hangs)?
-            .map_err(|source| EngineError::Unreachable { address: self.address.clone(), source })?;
+        let info = info.map_err(hangs)?.map_err(|source| no_answer(&self.address, source))?;
         let options = info.security_options.unwrap_or_default();
         Ok(EngineFacts {
             version: info.server_version.unwrap_or_default(),
             rootless: options.iter().any(|option| option.contains("rootless")),
+            root: info.docker_root_dir.unwrap_or_default(),
         })
+    }
+
+    /// Whether a container of this name runs.
+    pub async fn is_running(&self, name: &str) -> bool {
+        let answer = tokio::time::timeout(TIMEOUT, self.docker.inspect_container(name, None)).await;
+        let state = answer.ok().and_then(Result::ok).and_then(|container| container.state);
+        state.and_then(|state| state.running).unwrap_or_default()
+    }
+
+    /// Whether the daemon runs on this machine, so that its directories can be looked at.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.address.starts_with("unix://")
     }
 
     /// Reads one small file of a container; `None` where there is no such file, or it is larger than `limit` bytes.

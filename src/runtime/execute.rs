@@ -140,15 +140,18 @@ impl Executor<'_> {
         Ok(engine.prove_container(&proof.container, &proof.digest, proof.host_network).await?)
     }
 
-    /// Runs commands that clean up; what fails is said and does not stop the rest.
-    pub async fn clean_up(&self, commands: &[ToolCommand]) {
+    /// Runs commands that clean up; what fails is said and does not stop the rest. Tells whether all went well.
+    pub async fn clean_up(&self, commands: &[ToolCommand]) -> bool {
         // What cleans up after an interrupt must not be interrupted by it.
         let interrupt = Interrupt::never();
+        let mut all = true;
         for command in commands {
             if let Err(error) = command.run_checked(self.environment, &interrupt, CLEANUP_LIMIT).await {
                 tracing::warn!("cleaning up: {error}");
+                all = false;
             }
         }
+        all
     }
 }
 

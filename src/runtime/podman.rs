@@ -101,6 +101,8 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
             what: "the cache of this BuildKit in Podman",
             only_to_prepare: false,
         }),
+        state: None,
+        uses: volume,
     }
 }
 
@@ -220,6 +222,8 @@ fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
         work: Path::new(WORK),
         state: Path::new(state),
         discard: None,
+        // They end with the container.
+        reap: None,
     };
     render_daemon_script(&script, &|word: &OsStr| quote(word))
 }

@@ -137,6 +137,19 @@ pub struct Steps {
     pub findings: Findings,
     /// What two builds must not do at the same time.
     pub lock: Option<Lock>,
+    /// The directory of a daemon's state, where it is one on this machine.
+    pub state: Option<StateDirectory>,
+    /// The name of the builder, volume or directory that is used.
+    pub uses: String,
+}
+
+/// The state of a daemon that is a child. Where it was killed, file systems are still mounted there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateDirectory {
+    /// Where.
+    pub path: PathBuf,
+    /// Whether it is for this run alone.
+    pub throw_away: bool,
 }
 
 /// A file that one build has at a time.

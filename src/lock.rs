@@ -1,0 +1,81 @@
+//! Files that one process has at a time (`flock`). The kernel lets go of them when their holder ends, however it ends: a lock
+//! that is free is the proof that nobody is left who took it.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+/// Takes the lock if it is free; `None` where somebody holds it. Makes the file and its directory.
+///
+/// Its modification time tells afterwards when it was taken last.
+pub fn try_take(path: &Path, exclusive: bool) -> io::Result<Option<File>> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    loop {
+        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        if !try_lock(&file, exclusive)? {
+            return Ok(None);
+        }
+        // Whoever held it before may have removed it: then the next one makes a file of its own, and both would hold one.
+        if file.metadata()?.nlink() > 0 {
+            file.set_modified(std::time::SystemTime::now())?;
+            return Ok(Some(file));
+        }
+    }
+}
+
+/// Takes the lock of a file that is there, and leaves its time as it is. `None` where somebody holds it or it is gone.
+pub fn try_existing(path: &Path) -> io::Result<Option<File>> {
+    let file = match File::options().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let free = try_lock(&file, true)? && file.metadata()?.nlink() > 0;
+    Ok(free.then_some(file))
+}
+
+/// Whether somebody holds the lock.
+#[must_use]
+pub fn is_held(path: &Path) -> bool {
+    File::options().write(true).open(path).is_ok_and(|file| try_lock(&file, true).is_ok_and(|free| !free))
+}
+
+fn try_lock(file: &File, exclusive: bool) -> io::Result<bool> {
+    let operation =
+        if exclusive { FlockOperation::NonBlockingLockExclusive } else { FlockOperation::NonBlockingLockShared };
+    loop {
+        match flock(file, operation) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holds_it_and_a_removed_file_is_nobodys_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("locks/a");
+        let first = try_take(&path, true).unwrap().unwrap();
+        assert!(try_take(&path, true).unwrap().is_none() && try_existing(&path).unwrap().is_none() && is_held(&path));
+        fs::remove_file(&path).unwrap();
+        let second = try_take(&path, true).unwrap();
+        assert!(second.is_some(), "the next one has a file of its own");
+        drop(first);
+        assert!(is_held(&path));
+        drop(second);
+        assert!(!is_held(&path) && try_existing(&path).unwrap().is_some());
+        let shared = try_take(&path, false).unwrap();
+        assert!(try_take(&path, false).unwrap().is_some() && try_take(&path, true).unwrap().is_none());
+        drop(shared);
+    }
+}

@@ -1,0 +1,128 @@
+//! `repro builder ls|rm|prune`: shows and removes what `repro` made, and nothing else.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::{Bench, Way, as_way, lab, said, ways, words};
+use crate::schema;
+use crate::traces::Running;
+
+const SCHEMA: &str = include_str!("../../docs/schema/builders.v1.json");
+
+fn list(bench: &Bench, way: Way) -> Vec<Value> {
+    let output = bench.repro(way).args(["builder", "ls", "--format", "json"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let violations = schema::violations(&serde_json::from_str(SCHEMA).unwrap(), &report);
+    assert!(violations.is_empty(), "{violations:?}");
+    assert_eq!(report["not_asked"], serde_json::json!([]), "{}", way.name());
+    report["items"].as_array().unwrap().clone()
+}
+
+fn of_kind<'a>(items: &'a [Value], kind: &str) -> &'a Value {
+    let found: Vec<&Value> = items.iter().filter(|item| item["kind"] == kind).collect();
+    let [item] = found.as_slice() else { panic!("one {kind} of {items:#?}") };
+    item
+}
+
+const fn kind(way: Way) -> &'static str {
+    match way {
+        Way::Docker => "builder",
+        Way::Podman | Way::PodmanUser | Way::PodmanRootless => "volume",
+        Way::Buildkitd | Way::BuildkitdUser => "state",
+    }
+}
+
+/// Things of somebody else that look as ours do.
+struct Foreign {
+    way: Way,
+    names: Vec<(&'static str, String)>,
+}
+
+impl Foreign {
+    fn engine(way: Way) -> Command {
+        as_way(way, &[], Path::new(if way == Way::Docker { "docker" } else { "podman" }))
+    }
+
+    fn make(way: Way) -> Self {
+        let unique = std::process::id();
+        let volume = format!("repro-v0.19.0-0123456789ab-{unique}");
+        let container = format!("buildx_buildkit_repro-v0.19.0-0123456789ab-{unique}0");
+        let image = lab("LAB_BUILDKIT_V0_19_0");
+        let mut commands = vec![vec!["volume", "create", &volume]];
+        let create = ["create", "--label=repro.state=/somebody/else", "--name", &container, &image];
+        commands.push(create.to_vec());
+        for arguments in &commands {
+            let output = Self::engine(way).args(arguments).output().unwrap();
+            assert!(output.status.success(), "{}", said(&output));
+        }
+        Self { way, names: vec![("volume", volume), ("container", container)] }
+    }
+
+    fn is_there(&self) {
+        for (kind, name) in &self.names {
+            let there = Self::engine(self.way).args([kind, "inspect", name]).output().unwrap().status.success();
+            assert!(there, "{}: the {kind} of somebody else is gone", self.way.name());
+        }
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        for (kind, name) in &self.names {
+            let _ = Self::engine(self.way).args([kind, "rm", name]).output();
+        }
+    }
+}
+
+#[test]
+fn what_a_build_keeps_is_listed_and_removed_and_nothing_else() {
+    for way in ways() {
+        let bench = Bench::alone("kept");
+        let foreign = (way.runtime() != "buildkitd").then(|| Foreign::make(*way));
+        let context = bench.context("context", &[("f", "x"), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
+        let build = || bench.build(*way, &bench.output(*way, "image.tar"), &words(&["--sde", "0"]), &context);
+        let first = build();
+        let items = list(&bench, *way);
+        let item = of_kind(&items, kind(*way));
+        let (name, state) = (item["name"].as_str().unwrap(), item["state"].as_str().unwrap());
+        assert_eq!(item["runtime"], way.runtime());
+        let pin = item["pin"].as_str().unwrap().trim_start_matches("sha256:");
+        assert!(first.row("buildkit").contains(pin), "{}: {pin}", way.name());
+        assert!(item["last_used"].is_string(), "{}: {item}", way.name());
+        assert_eq!(state, if *way == Way::Docker { "running" } else { "stopped" }, "{}", way.name());
+        if !way.is_rootless() {
+            assert!(item["size"].as_u64().unwrap() > 0 && item["cache_limit"].as_u64().unwrap() > 0, "{item}");
+        }
+
+        // While a build uses it, it stays.
+        let mut running = Running::start(&bench, *way, &bench.output(*way, "endless.tar"), &[]);
+        assert_eq!(of_kind(&list(&bench, *way), kind(*way))["state"], "in-use", "{}", way.name());
+        let refused = bench.repro(*way).args(["builder", "rm", name]).output().unwrap();
+        assert_eq!(refused.status.code(), Some(4), "{}: {}", way.name(), said(&refused));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("a build uses it now"), "{}", said(&refused));
+        let pruned = bench.repro(*way).args(["builder", "prune", "--older-than", "0s", "--dry"]).output().unwrap();
+        assert!(!String::from_utf8_lossy(&pruned.stdout).contains(name), "{}: {}", way.name(), said(&pruned));
+        assert!(running.child.try_wait().unwrap().is_none());
+        for pid in crate::traces::pids_of(&bench) {
+            assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        }
+        running.wait();
+
+        // What was used a moment ago stays unless asked for; then all of it goes.
+        let pruned = bench.repro(*way).args(["builder", "prune"]).output().unwrap();
+        assert!(pruned.status.success() && pruned.stdout.is_empty(), "{}: {}", way.name(), said(&pruned));
+        let removed = bench.repro(*way).args(["builder", "rm", name]).output().unwrap();
+        assert!(removed.status.success(), "{}: {}", way.name(), said(&removed));
+        assert_eq!(String::from_utf8(removed.stdout).unwrap(), format!("{} {name}\n", kind(*way)));
+        assert!(list(&bench, *way).iter().all(|item| item["kind"] != kind(*way)), "{}", way.name());
+        let unknown = bench.repro(*way).args(["builder", "rm", name]).output().unwrap();
+        assert_eq!(unknown.status.code(), Some(2), "{}: {}", way.name(), said(&unknown));
+        if let Some(foreign) = &foreign {
+            foreign.is_there();
+        }
+        assert_eq!(build().digest(), first.digest(), "{}: the next build makes it anew", way.name());
+    }
+}

@@ -1,0 +1,133 @@
+//! What builds leave behind, counted, and a build that runs until it is ended.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::harness::{Bench, Way, as_way, base, words};
+
+/// What may be left behind, counted.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Traces {
+    containers: Vec<String>,
+    pub processes: Vec<String>,
+    mounts: usize,
+    temporary: Vec<String>,
+    /// Records of runs, throw-away state, spooled archives, half-written results.
+    unfinished: Vec<String>,
+}
+
+fn lines(command: &mut Command) -> Vec<String> {
+    let output = command.output().unwrap();
+    let mut lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+impl Traces {
+    /// Everything of this bench: its root is in each path and command line that belongs to it.
+    pub fn of(bench: &Bench, way: Way) -> Self {
+        let root = bench.home().to_string_lossy().into_owned();
+        let engine = if way == Way::Docker { "docker" } else { "podman" };
+        let containers = if way.runtime() == "buildkitd" {
+            Vec::new()
+        } else {
+            let label = format!("label=repro.state={}", bench.state(way).display());
+            lines(as_way(way, &[], Path::new(engine)).args([
+                "ps",
+                "--all",
+                "--filter",
+                &label,
+                "--format",
+                "{{.Names}}",
+            ]))
+        };
+        let processes = lines(Command::new("ps").args(["-eo", "args"]));
+        let temporary = std::fs::read_dir(bench.temporary()).unwrap().flatten();
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        let state = bench.state(way);
+        let places = [state.join("runs"), state.join("throw-away"), state.join("tmp")];
+        let parts = names_in(bench.output(way, "").parent().unwrap()).into_iter();
+        let parts = parts.filter(|name| name.starts_with(".repro."));
+        let unfinished = places.iter().flat_map(|place| names_in(place)).chain(parts).collect();
+        Self {
+            unfinished,
+            containers,
+            processes: processes.into_iter().filter(|line| line.contains(&root)).collect(),
+            mounts: mounts.lines().filter(|line| line.contains(&root)).count(),
+            temporary: temporary.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
+        }
+    }
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// A build whose RUN has begun and does not end by itself.
+pub struct Running {
+    pub child: Child,
+    stderr: ChildStderr,
+    text: Vec<u8>,
+}
+
+impl Running {
+    /// The bench's home is in the command line of each process of it, also of RUN's.
+    pub fn start(bench: &Bench, way: Way, output: &Path, more: &[&str]) -> Self {
+        let home = bench.home().display();
+        let dockerfile =
+            format!("ARG BASE\nFROM $BASE\nRUN echo the-run-has-begun; tail -f /dev/null; true '{home}'\n");
+        let context = bench.context("endless", &[("Dockerfile", &dockerfile)]);
+        let mut command = bench.repro(way);
+        command.args(bench.arguments(way)).args(base()).args(words(&["--sde", "0"])).args(more).arg("-o").arg(output);
+        let mut child = command.arg(&context).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let mut running = Self { child, stderr, text: Vec::new() };
+        let mut buffer = [0; 4096];
+        while !running.said().lines().any(|line| line.ends_with(" the-run-has-begun")) {
+            let count = running.stderr.read(&mut buffer).unwrap();
+            assert_ne!(count, 0, "{}: the build ended: {}", way.name(), running.said());
+            running.text.extend_from_slice(&buffer[..count]);
+        }
+        running
+    }
+
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&self.text).into_owned()
+    }
+
+    /// Its end, and what it said.
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        self.stderr.read_to_end(&mut self.text).unwrap();
+        (self.child.wait().unwrap(), self.said())
+    }
+}
+
+/// Waits until nothing runs but what ran before.
+pub fn wait_for_the_end(bench: &Bench, way: Way, before: &Traces) {
+    let start = Instant::now();
+    loop {
+        let now = Traces::of(bench, way).processes;
+        if now == before.processes {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "{}: they live after a minute: {now:#?}", way.name());
+        std::thread::yield_now();
+    }
+}
+
+/// The processes that are `repro build` of this bench.
+pub fn pids_of(bench: &Bench) -> Vec<String> {
+    let binary = bench.home().canonicalize().unwrap().join("repro");
+    let mut pids = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let link = std::fs::read_link(entry.path().join("exe"));
+        if link.is_ok_and(|exe| exe == binary) {
+            pids.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    assert_eq!(pids.len(), 1, "repro runs once");
+    pids
+}
