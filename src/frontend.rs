@@ -185,9 +185,7 @@ impl Frontend {
         const ARGUMENT: FrontendOrigin = FrontendOrigin::Flag("--build-arg BUILDKIT_SYNTAX");
         match (flag, build_argument, syntax) {
             (Some(_), Some(_), _) => Err(FrontendError::Both),
-            (Some(BUILTIN), None, Syntax::Builtin) | (None, None, Syntax::Builtin) => {
-                Ok(Self { image: None, origin: FrontendOrigin::Default })
-            }
+            (Some(BUILTIN) | None, None, Syntax::Builtin) => Ok(Self { image: None, origin: FrontendOrigin::Default }),
             (Some(BUILTIN), None, _) => Ok(Self { image: None, origin: FrontendOrigin::Flag("--frontend") }),
             (Some(text), None, _) => {
                 let frontend = Self::parse(text, FrontendOrigin::Flag("--frontend"))?;

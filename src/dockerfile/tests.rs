@@ -11,7 +11,7 @@ fn parse(text: &str) -> Dockerfile {
 fn shape(text: &str) -> Vec<String> {
     let one = |instruction: &Instruction| {
         let Lines { first, last } = instruction.lines;
-        let flags: String = instruction.flags.iter().map(|flag| format!(" [{flag}]")).collect();
+        let flags = instruction.flags.iter().map(|flag| format!(" [{flag}]")).collect::<Vec<_>>().concat();
         format!("{first}-{last} {}{flags} {}", instruction.keyword, instruction.arguments)
     };
     parse(text).instructions.iter().map(one).collect()
