@@ -8,6 +8,8 @@
 //! | [`settings`] | flag, then environment, then default, each value with the place it came from |
 //! | [`plan`] | everything that decides the bytes of an image, as plain data |
 //! | [`pin`] | BuildKit images by digest, and what is known about their versions |
+//! | [`frontend`] | what reads the Dockerfile, and whether it may |
+//! | [`dockerfile`] | Dockerfiles, line by line |
 //! | [`build`] | one build: a runtime runs the plan, the archive is checked while it streams, then it gets its name |
 //! | [`kept`] | what `repro` keeps on a machine: builders, caches, and what a killed run left behind |
 //! | [`runtime`] | where BuildKit runs: plan to steps, a pure function; steps to processes or to a script |
@@ -26,10 +28,12 @@ pub mod analyze;
 pub mod build;
 pub mod cli;
 pub mod digest;
+pub mod dockerfile;
 pub mod doctor;
 pub mod environment;
 pub mod epoch;
 pub mod failure;
+pub mod frontend;
 pub mod git;
 pub mod image;
 pub mod kept;

@@ -39,3 +39,6 @@ pub const CHUNKS_IN_FLIGHT: usize = 16;
 
 /// Metadata and provenance that a runtime leaves behind, in bytes: 64 MiB. Provenance grows with the steps of a build.
 pub const FINDINGS_LIMIT: u64 = 64 << 20;
+
+/// One Dockerfile, in bytes: 4 MiB. BuildKit reads it as one message of at most 16 MiB; generated ones have some 100 kB.
+pub const DOCKERFILE_BYTES: u64 = 4 << 20;

@@ -3,7 +3,13 @@
 //! Digests of images hold within one version of BuildKit. What a version changes by default is written down here, so that
 //! nothing is ever left to a default that moves.
 
+mod advisories;
+mod changes;
+
 use std::fmt;
+
+pub use self::advisories::{ADVISORIES, Advisory, Attacker, advisories_for};
+pub use self::changes::{CHANGES, Change, changes_between};
 
 use serde::{Serialize, Serializer};
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module and the modules that it may use. A module stands above all that it uses, so that there is no way round:
 /// first the program, then the workflows, then what they work with, then the leaves.
-const ARROWS: [(&str, &[&str]); 25] = [
+const ARROWS: [(&str, &[&str]); 27] = [
     ("main", &["cli", "failure", "logging"]),
     (
         "cli",
@@ -36,6 +36,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
             "environment",
             "epoch",
             "failure",
+            "frontend",
             "image",
             "kept",
             "limits",
@@ -54,16 +55,21 @@ const ARROWS: [(&str, &[&str]); 25] = [
     ("doctor", &["environment", "failure", "pin", "runtime"]),
     ("kept", &["environment", "lock", "pin", "runtime", "settings"]),
     // `settings` for the name of a runtime alone.
-    ("runtime", &["digest", "environment", "failure", "pin", "plan", "reference", "registry", "settings"]),
-    ("settings", &["environment", "epoch", "failure", "git", "pin", "plan", "reference"]),
+    ("runtime", &["digest", "environment", "failure", "frontend", "pin", "plan", "reference", "registry", "settings"]),
+    (
+        "settings",
+        &["dockerfile", "environment", "epoch", "failure", "frontend", "git", "limits", "pin", "plan", "reference"],
+    ),
     ("registry", &["digest", "reference"]),
     // Reading images knows nothing of who asks: neither of builds nor of engines.
     ("image", &["digest", "limits"]),
     ("output", &["failure"]),
     ("provenance", &["digest"]),
     ("git", &["environment"]),
-    ("plan", &["digest", "epoch", "pin", "reference"]),
-    ("pin", &["digest", "reference"]),
+    ("plan", &["digest", "epoch", "frontend", "pin", "reference"]),
+    ("frontend", &["digest", "dockerfile", "pin", "reference"]),
+    ("pin", &["digest", "dockerfile", "reference"]),
+    ("dockerfile", &["limits"]),
     ("reference", &["digest"]),
     ("digest", &[]),
     ("environment", &[]),

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::base::{BaseImage, check_base, load_bases};
 use super::error::BuildError;
+use super::frontend::built_with;
 use super::outcome::{BuildOutcome, BuiltManifest, BuiltWith};
 use super::prepare::Prepared;
 use crate::digest::Digest;
@@ -124,6 +125,7 @@ pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<
             digest: plan.pin.digest.clone(),
             version: findings.version,
         },
+        frontend: built_with(&plan.frontend, findings.provenance.as_ref())?,
         materials: findings.provenance.as_ref().map(|provenance| provenance.materials.clone()).unwrap_or_default(),
         warnings: warnings(prepared, image, findings, older),
         plan: plan.clone(),

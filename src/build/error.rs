@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::base::Substitution;
 use crate::digest::Digest;
 use crate::failure::{Diagnose, ExitStatus};
+use crate::frontend::FrontendError;
 use crate::image::{Fault, ImageError};
 use crate::output::OutputError;
 use crate::pin::{PinError, Version};
@@ -35,6 +36,9 @@ pub enum BuildError {
     /// An agent is asked for, and there is none.
     #[error("`--ssh` asks for an SSH agent, and SSH_AUTH_SOCK is not set")]
     NoAgent,
+    /// The frontend may not read the Dockerfile.
+    #[error(transparent)]
+    Frontend(#[from] FrontendError),
     /// The output cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -165,6 +169,7 @@ impl Diagnose for BuildError {
             Self::Pin(_)
             | Self::Plan(_)
             | Self::NoAgent
+            | Self::Frontend(_)
             | Self::NotHere { .. }
             | Self::NoTemporary(_)
             | Self::StatePath(_)
@@ -196,6 +201,7 @@ impl Diagnose for BuildError {
             Self::Output(error) => return error.hint(),
             Self::Binaries(error) => return Diagnose::hint(error),
             Self::Detect(error) => detect_hint(error),
+            Self::Frontend(error) => error.hint(),
             Self::Execute(ExecuteError::Engine(error)) => engine_hint(error),
             Self::Execute(ExecuteError::Command(error)) => command_hint(error),
             Self::Settings(error) => return error.hint(),

@@ -5,6 +5,7 @@ mod base;
 mod check;
 mod error;
 mod follow;
+mod frontend;
 mod lock;
 mod outcome;
 mod prepare;
@@ -13,7 +14,7 @@ mod solve;
 use std::path::Path;
 
 pub use self::error::BuildError;
-pub use self::outcome::{BuildOutcome, BuiltManifest, BuiltWith};
+pub use self::outcome::{BuildOutcome, BuiltFrontend, BuiltManifest, BuiltWith};
 pub use self::prepare::Prepared;
 
 use self::lock::Locks;

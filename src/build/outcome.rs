@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::epoch::SourceDateEpoch;
+use crate::frontend::FrontendOrigin;
 use crate::pin::Version;
 use crate::plan::{ArchiveFormat, BuildPlan};
 use crate::provenance::Material;
@@ -29,6 +30,8 @@ pub struct BuildOutcome {
     pub archive_bytes: u64,
     /// What built it.
     pub built_with: BuiltWith,
+    /// What read the Dockerfile.
+    pub frontend: BuiltFrontend,
     /// What BuildKit says it was built from.
     pub materials: Vec<Material>,
     /// What the user should know.
@@ -69,6 +72,19 @@ pub struct BuiltWith {
     pub version: Option<Version>,
 }
 
+/// What read the Dockerfile of a build.
+#[derive(Debug, Clone, Serialize)]
+pub struct BuiltFrontend {
+    /// The image as it was named, or nothing where it is part of BuildKit.
+    pub image: Option<String>,
+    /// Who named it.
+    pub origin: FrontendOrigin,
+    /// The digest of the image that BuildKit used, where its record tells.
+    pub digest: Option<Digest>,
+    /// What the same name led to in an earlier build on this machine, where that was another image.
+    pub moved_from: Option<Digest>,
+}
+
 impl BuildOutcome {
     /// The content of `--metadata-file`.
     #[must_use]
@@ -102,6 +118,11 @@ impl BuildOutcome {
         let version =
             self.built_with.version.map_or_else(|| "unknown version".to_owned(), |version| version.to_string());
         rows.push(("buildkit", format!("{version}, {}", self.built_with.digest)));
+        if let Some(image) = &self.frontend.image {
+            let digest = self.frontend.digest.as_ref().filter(|digest| !image.ends_with(&digest.to_string()));
+            let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
+            rows.push(("frontend", format!("{image}{digest} ({})", self.frontend.origin)));
+        }
         let place = self.archive.as_ref().map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
         rows.push(("archive", format!("{place} ({}, {})", self.archive_format.exporter(), bytes(self.archive_bytes))));
         let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();

@@ -11,9 +11,10 @@ use tempfile::TempDir;
 use super::error::BuildError;
 use super::lock::held_by_processes;
 use crate::environment::Environment;
+use crate::frontend::Override;
 use crate::kept::run::Run;
 use crate::output::{OutputError, Place, Scratch, require_replaceable, resolve_directory};
-use crate::pin::Variant;
+use crate::pin::{Variant, advisories_for};
 use crate::plan::{BuildPlan, Cache};
 use crate::reference::ImageSource;
 use crate::runtime::detect::{Runtime, detect};
@@ -237,6 +238,9 @@ pub async fn choose_runtime(
     if settings.progress == ProgressWord::Tty && name == RuntimeName::Podman {
         return refuse("--progress tty", "the archive leaves the container where a terminal would be");
     }
+    if name == RuntimeName::Docker && settings.frontend.frontend.to_override() == Override::Builtin {
+        return refuse("--frontend builtin", "buildx has no word for it, and the Dockerfile names another");
+    }
     Ok(runtime)
 }
 
@@ -282,6 +286,10 @@ impl Prepared {
         if plan.wants_agent() && agent.is_none() {
             return Err(BuildError::NoAgent);
         }
+        if let Some(version) = plan.pin.version {
+            advisories_for(Some(version)).for_each(|advisory| tracing::info!("BuildKit {version}: {advisory}"));
+        }
+        plan.frontend.judge(plan.pin.version, &settings.frontend.allowed)?;
         let image = engine_image(&plan.pin.source, runtime_name)?;
         let extra_args =
             if runtime_name == RuntimeName::Docker { &settings.buildx_args } else { &settings.buildkit_args };

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::check::{Findings, check};
 use super::error::BuildError;
 use super::follow::follow;
+use super::frontend::remember;
 use super::lock::Locks;
 use super::outcome::BuildOutcome;
 use super::prepare::{Grounds, Prepared};
@@ -56,6 +57,7 @@ pub async fn build(
     let findings = Findings::load(&prepared.steps.findings, executor.engine.as_ref()).await?;
     let mut outcome = check(prepared, &image, &findings)?;
     written.check(&temporary, &image)?;
+    outcome.warnings.extend(remember(&grounds.state, &prepared.plan.frontend, &mut outcome.frontend));
     outcome.archive = grounds.archive.as_ref().map(|place| place.path().to_owned());
     // Before the archive gets its name: a build that fails here must not leave one.
     let metadata = match &grounds.metadata {

@@ -18,6 +18,7 @@ pub use crate::pin::{ArchiveFormat, MediaTypes};
 
 use crate::digest::Digest;
 use crate::epoch::SourceDateEpoch;
+use crate::frontend::Frontend;
 use crate::pin::Pin;
 
 /// Everything that decides the bytes of an image.
@@ -29,6 +30,8 @@ pub struct BuildPlan {
     /// The Dockerfile, absolute.
     #[serde(serialize_with = "path_text")]
     pub dockerfile: PathBuf,
+    /// What reads the Dockerfile.
+    pub frontend: Frontend,
     /// The moment that files and history are clamped to.
     pub epoch: SourceDateEpoch,
     /// The BuildKit that builds.

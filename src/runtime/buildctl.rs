@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::steps::{Documents, Findings, csv_field, csv_path, joined};
+use crate::frontend::{BUILD_ARGUMENT, BUILTIN, Override};
 use crate::plan::{
     AnnotationTarget, BuildPlan, Cache, CacheKind, Direction, MediaTypes, NamedContext, SecretSource, SshSource,
 };
@@ -186,6 +187,12 @@ fn frontend_options(plan: &BuildPlan) -> Vec<String> {
     options.push(format!("build-arg:SOURCE_DATE_EPOCH={}", plan.epoch));
     if !plan.build_args.contains_key("BUILDKIT_CACHE_MOUNT_NS") {
         options.push(format!("build-arg:BUILDKIT_CACHE_MOUNT_NS={}", plan.cache_namespace));
+    }
+    match plan.frontend.to_override() {
+        Override::Nothing => {}
+        // The frontend of BuildKit looks for a `# syntax=` line only where nobody forwarded to it already, which this says.
+        Override::Builtin => options.push(format!("cmdline={BUILTIN}")),
+        Override::Image(command) => options.push(format!("build-arg:{BUILD_ARGUMENT}={command}")),
     }
     options.extend(plan.build_args.iter().map(|(name, value)| format!("build-arg:{name}={value}")));
     options.extend(plan.labels.iter().map(|(key, value)| format!("label:{key}={value}")));

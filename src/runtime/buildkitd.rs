@@ -88,12 +88,9 @@ fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool
     let mut daemon = prefix.clone();
     // Namespaces of its own for processes and mounts: a daemon that has to be killed takes with it whatever RUN started and
     // whatever is mounted. On its own it would leave both behind.
-    if rootless {
-        daemon.push("--pidns".into());
-    } else {
-        daemon.extend(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"].map(OsString::from),
-        );
+    if !rootless {
+        let unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"];
+        daemon.extend(unshare.map(OsString::from));
     }
     daemon.push(binaries.buildkitd.clone().into_os_string());
     daemon.push(joined("--root", state));

@@ -11,6 +11,7 @@ use super::steps::{
 };
 use super::{Site, configuration_slug};
 use crate::digest::Digest;
+use crate::frontend::{BUILD_ARGUMENT, Override};
 use crate::plan::{AnnotationTarget, BuildPlan, Direction, NamedContext, SecretSource, SshSource};
 
 /// What `docker` may see of the caller's environment: where its daemon is, and how to reach it.
@@ -209,6 +210,9 @@ fn build_arguments(plan: &BuildPlan, site: &Site<'_>, builder: &str) -> Vec<OsSt
     flag("--build-arg", format!("SOURCE_DATE_EPOCH={}", plan.epoch));
     if !plan.build_args.contains_key("BUILDKIT_CACHE_MOUNT_NS") {
         flag("--build-arg", format!("BUILDKIT_CACHE_MOUNT_NS={}", plan.cache_namespace));
+    }
+    if let Override::Image(command) = plan.frontend.to_override() {
+        flag("--build-arg", format!("{BUILD_ARGUMENT}={command}"));
     }
     for (name, value) in &plan.build_args {
         flag("--build-arg", format!("{name}={value}"));

@@ -255,6 +255,7 @@ fn needs_consent(argument: &Arg, words: &[Word], directory: &Path) -> Option<&'s
             .then_some(outside),
         "cache-from" => any(&|word| word.split(',').any(|part| part.strip_prefix("src=").is_some_and(&leads_out)))
             .then_some(outside),
+        "allow-frontend" => Some("it says whom to trust"),
         "build-arg" => {
             any(&|word| !word.contains('=')).then_some("it hands a variable of the environment to the build")
         }
@@ -340,6 +341,7 @@ mod tests {
         for text in [
             "secret = 'id=a,src=/etc/shadow'",
             "ssh = 'default'",
+            "allow-frontend = 'evil.example/x'",
             "output = '/etc/passwd'",
             "output = 'a/../../x'",
             "build-context = { a = '/home' }",

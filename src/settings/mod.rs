@@ -1,6 +1,7 @@
 //! Settings: flag, then environment, then `repro.toml`, then default, resolved once, each value with the place it came from.
 
 mod file;
+mod frontend;
 mod resolve;
 mod schema;
 mod sources;
@@ -10,6 +11,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use self::file::{FILE_NAME, FileError};
+pub use self::frontend::{FrontendSettings, FrontendWords};
 pub use self::resolve::{ConfigChoice, SettingsError, resolve};
 pub use self::schema::json_schema;
 pub use self::words::{ArchiveWord, BuildWords, CompressionWord, MediaTypesWord, ProgressWord, RuntimeName};
@@ -94,6 +96,8 @@ pub struct BuildSettings {
     pub context: PathBuf,
     /// The Dockerfile, absolute.
     pub dockerfile: PathBuf,
+    /// What reads the Dockerfile, and what else may.
+    pub frontend: FrontendSettings,
     /// Build arguments.
     pub build_args: std::collections::BTreeMap<String, String>,
     /// Labels.
@@ -170,6 +174,7 @@ impl BuildSettings {
             cache_namespace: cache_namespace(&self.context, &self.dockerfile),
             context: self.context.clone(),
             dockerfile: self.dockerfile.clone(),
+            frontend: self.frontend.frontend.clone(),
             epoch: self.epoch.value,
             pin,
             platforms: self.platforms.value.clone(),

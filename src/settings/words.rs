@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::FrontendWords;
+
 /// Where BuildKit runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RuntimeName {
@@ -151,6 +153,10 @@ pub struct BuildWords {
     /// A build argument; without `=` its value is taken from the environment
     #[arg(long, value_name = "NAME[=VALUE]", help_heading = "What is built")]
     pub build_arg: Vec<String>,
+
+    /// What reads the Dockerfile
+    #[command(flatten)]
+    pub frontend: FrontendWords,
 
     /// A label of the image
     #[arg(long, value_name = "KEY=VALUE", help_heading = "What is built")]

@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::harness::{Bench, Built, Way, lab, open_to_all, said, ways, words};
 
 /// Flags that another test is about, which is named here.
-const ELSEWHERE: [(&str, &str); 10] = [
+const ELSEWHERE: [(&str, &str); 12] = [
     ("--runtime", "harness: every build names it"),
     ("--rootless", "harness: the way podman-rootless"),
     ("--buildkit-image", "harness: every build names it"),
@@ -18,6 +18,8 @@ const ELSEWHERE: [(&str, &str); 10] = [
     ("--builder-network", "harness: every build names it"),
     ("--output", "harness: every build names it"),
     ("--dry", "dry"),
+    ("--frontend", "frontend"),
+    ("--allow-frontend", "frontend"),
     ("--help", "tests/cli.rs"),
     ("--version", "tests/cli.rs"),
     ("--verbose", "builder"),

@@ -282,6 +282,14 @@ impl Bench {
         arguments
     }
 
+    /// The same arguments with another BuildKit.
+    pub fn arguments_with(&self, way: Way, image: &str) -> Vec<OsString> {
+        let mut arguments = self.arguments(way);
+        let at = arguments.iter().position(|argument| argument == "--buildkit-image").unwrap();
+        arguments[at + 1] = image.into();
+        arguments
+    }
+
     /// Builds, and returns what was built; panics with everything that was said where it fails.
     pub fn build(&self, way: Way, output: &Path, more: &[OsString], context: &Path) -> Built {
         let result = self.try_build(way, output, more, context);

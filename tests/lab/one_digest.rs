@@ -15,15 +15,15 @@ const EXCEPTIONS: [(&str, &str); 2] = [("scratch-run", "moby/buildkit#6686"), ("
 /// The context whose files are older than its epoch: it must keep its times wherever it goes.
 const KEEPS_TIMES: &str = "old-files";
 /// Its base has the same contents as another base, in another compression: it gets a builder of its own.
-const APART: &str = "base-zstd";
+pub const APART: &str = "base-zstd";
 
-struct Corpus {
-    directory: PathBuf,
-    cases: Vec<String>,
+pub struct Corpus {
+    pub directory: PathBuf,
+    pub cases: Vec<String>,
 }
 
 impl Corpus {
-    fn make(bench: &Bench, name: &str) -> Self {
+    pub fn make(bench: &Bench, name: &str) -> Self {
         let directory = bench.directory(name);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/corpus/make");
         let made = Command::new(script).arg(&directory).output().unwrap();
@@ -36,7 +36,7 @@ impl Corpus {
         Self { directory, cases }
     }
 
-    fn arguments(&self, case: &str) -> Vec<OsString> {
+    pub fn arguments(&self, case: &str) -> Vec<OsString> {
         let lines = fs::read(self.directory.join(format!("{case}.args"))).unwrap();
         let lines = lines.strip_suffix(b"\n").unwrap_or(&lines);
         lines.split(|byte| *byte == b'\n').map(|line| OsString::from_vec(line.to_vec())).collect()

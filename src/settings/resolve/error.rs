@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::epoch::EpochError;
 use crate::failure::{Diagnose, ExitStatus};
+use crate::frontend::FrontendError;
 use crate::git::GitError;
 use crate::pin::PinError;
 use crate::plan::PlanError;
@@ -56,6 +57,9 @@ pub enum SettingsError {
         #[source]
         source: PinError,
     },
+    /// A frontend that is none, or may not be.
+    #[error(transparent)]
+    Frontend(#[from] FrontendError),
     /// A platform, annotation or secret that is none.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -141,6 +145,7 @@ impl Diagnose for SettingsError {
                 "give `--media-types docker` or `--media-types oci`, or name the version in the tag (NAME:v0.19.0@sha256:…)"
             }
             Self::Extra { .. } => "use the flag of `repro build` that means the same, if there is one",
+            Self::Frontend(error) => error.hint(),
             Self::Context { .. } => "give a directory; to build from git, check it out first",
             Self::DockerArchive(_) => {
                 "leave `--archive` out, or give `--archive oci`; `docker load` takes one platform at a time"

@@ -2,6 +2,7 @@
 
 mod error;
 mod extra;
+mod frontend;
 mod image;
 mod place;
 
@@ -59,6 +60,10 @@ pub fn resolve(
     let secrets = secrets.map(|given| Secret::parse(given.value, given.directory, is_set)).collect::<Result<_, _>>()?;
     let ssh = notes.list(&words, "--ssh", |words| &words.ssh);
     let ssh = ssh.map(|given| Ssh::parse(given.value, given.directory)).collect::<Result<_, _>>()?;
+    let mut build_args = image::resolve_build_args(&words, environment, epoch.value, &mut notes)?;
+    let build_contexts = resolve_build_contexts(&words, &mut notes)?;
+    let frontend = frontend::resolve(&words, &mut build_args, &dockerfile, &mut notes)?;
+    frontend.frontend.check_contexts(build_contexts.keys().map(String::as_str))?;
     Ok(BuildSettings {
         runtime: resolve_runtime(&words, environment)?,
         pin: resolve_pin(&words, environment)?,
@@ -70,13 +75,14 @@ pub fn resolve(
         buildkitd_config: place::resolve_buildkitd_config(&words)?,
         buildkit_args: parse_buildctl(words.either("--buildkit-args", |words| words.buildkit_args.as_deref()))?,
         buildx_args: parse_buildx(words.either("--buildx-args", |words| words.buildx_args.as_deref()))?,
-        build_args: image::resolve_build_args(&words, environment, epoch.value, &mut notes)?,
+        frontend,
+        build_args,
         labels: image::resolve_labels(&words, &mut notes)?,
         annotations: image::resolve_annotations(&words, platforms.value.len(), &mut notes)?,
         target: notes.one(&words, "--target", |words| words.target.clone()),
         secrets,
         ssh,
-        build_contexts: resolve_build_contexts(&words, &mut notes)?,
+        build_contexts,
         pull: notes.switch(&words, "--pull", |words| words.pull),
         cache_from: place::resolve_caches(&words, Direction::From, &mut notes)?,
         cache_to: place::resolve_caches(&words, Direction::To, &mut notes)?,

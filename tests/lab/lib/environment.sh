@@ -20,6 +20,10 @@ cmd_env() {
     print_variable LAB_BASE_PYTHON "$(image_reference debian:python)"
     print_variable LAB_BASE_ZSTD "$(image_reference debian:zstd)"
     print_variable LAB_BASE_UNREWRITTEN "$(image_reference debian:unrewritten)"
+    for version in "${FRONTEND_VERSIONS[@]}"; do
+        print_variable "LAB_FRONTEND_$(variable_of "$version")" "$(image_reference "docker/dockerfile:$version")"
+    done
+    print_variable LAB_FRONTEND_HOSTILE "$(image_reference hostile/frontend:latest)"
     print_variable LAB_APT "http://127.0.0.1:$LAB_APT_PORT"
     print_variable LAB_BUILDKITD_TOML "$LAB_STATE/etc/buildkitd.toml"
     print_variable LAB_STATE "$LAB_STATE"
