@@ -17,6 +17,7 @@
 //! | [`git`] | the one question that a context's repository is asked |
 //! | [`provenance`] | what BuildKit's own record says a build was made from |
 //! | [`output`] | where results go, and that they are never an input |
+//! | [`network`] | how the world is reached: proxy, certificate authorities, what RUN sees |
 //! | [`reference`](mod@reference) | image references, strictly by the specification |
 //! | [`digest`], [`epoch`], [`environment`], [`limits`], [`failure`], [`logging`] | leaves |
 
@@ -31,6 +32,7 @@ pub mod git;
 pub mod image;
 pub mod limits;
 pub mod logging;
+pub mod network;
 pub mod output;
 pub mod pin;
 pub mod plan;

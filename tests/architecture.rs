@@ -10,9 +10,24 @@ use std::path::{Path, PathBuf};
 
 /// Each module and the modules that it may use. A module stands above all that it uses, so that there is no way round:
 /// first the program, then the workflows, then what they work with, then the leaves.
-const ARROWS: [(&str, &[&str]); 22] = [
+const ARROWS: [(&str, &[&str]); 23] = [
     ("main", &["cli", "failure", "logging"]),
-    ("cli", &["analyze", "build", "digest", "environment", "failure", "image", "pin", "report", "runtime", "settings"]),
+    (
+        "cli",
+        &[
+            "analyze",
+            "build",
+            "digest",
+            "environment",
+            "failure",
+            "image",
+            "network",
+            "pin",
+            "report",
+            "runtime",
+            "settings",
+        ],
+    ),
     (
         "build",
         &[
@@ -22,6 +37,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
             "failure",
             "image",
             "limits",
+            "network",
             "output",
             "pin",
             "plan",
@@ -34,17 +50,18 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("report", &["analyze", "image"]),
     ("analyze", &["digest", "image"]),
     // `settings` for the name of a runtime alone.
-    ("runtime", &["digest", "environment", "failure", "pin", "plan", "reference", "registry", "settings"]),
-    ("settings", &["environment", "epoch", "failure", "git", "pin", "plan", "reference"]),
-    ("registry", &["digest", "reference"]),
+    ("runtime", &["digest", "environment", "failure", "network", "pin", "plan", "reference", "registry", "settings"]),
+    ("settings", &["environment", "epoch", "failure", "git", "network", "pin", "plan", "reference"]),
+    ("registry", &["digest", "network", "reference"]),
     // Reading images knows nothing of who asks: neither of builds nor of engines.
     ("image", &["digest", "limits"]),
     ("output", &["failure"]),
     ("provenance", &["digest"]),
     ("git", &["environment"]),
-    ("plan", &["digest", "epoch", "pin", "reference"]),
+    ("plan", &["digest", "epoch", "network", "pin", "reference"]),
     ("pin", &["digest", "reference"]),
     ("reference", &["digest"]),
+    ("network", &["digest"]),
     ("digest", &[]),
     ("environment", &[]),
     ("epoch", &[]),

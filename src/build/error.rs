@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::base::Substitution;
+use super::heard::hint_of;
 use crate::digest::Digest;
 use crate::failure::{Diagnose, ExitStatus};
 use crate::image::{Fault, ImageError};
@@ -82,6 +83,8 @@ pub enum BuildError {
         command: String,
         /// How it ended.
         status: std::process::ExitStatus,
+        /// What to do about it, where the builder's words are known.
+        hint: Option<&'static str>,
     },
     /// The builder did not even start.
     #[error("the builder did not start: `{command}` ended with {status}")]
@@ -118,6 +121,9 @@ pub enum BuildError {
     /// The image is not what was asked for.
     #[error("the build made something else than was asked for: {0}")]
     NotAsAsked(String),
+    /// The proxy that RUN was told stands in the image.
+    #[error("the configuration of the image for {0} holds the proxy that only RUN was to know")]
+    ProxyInImage(String),
     /// Another version than the pin's.
     #[error("BuildKit {found} built, and the pin {digest} is {expected}")]
     OtherVersion {
@@ -170,7 +176,7 @@ impl Diagnose for BuildError {
             Self::Settings(error) => error.status(),
             Self::Output(error) => error.status(),
             Self::Binaries(error) => error.status(),
-            Self::Failed { .. } | Self::NotAsAsked(_) => ExitStatus::BuildFailed,
+            Self::Failed { .. } | Self::NotAsAsked(_) | Self::ProxyInImage(_) => ExitStatus::BuildFailed,
             Self::Archive(_) | Self::Metadata(_) | Self::Disagreement(_) => ExitStatus::Corrupt,
             Self::NotRewritten(_) | Self::BaseSubstituted(_) => ExitStatus::Different,
             Self::Detect(_)
@@ -195,7 +201,7 @@ impl Diagnose for BuildError {
             Self::Binaries(error) => return Diagnose::hint(error),
             Self::Detect(error) => detect_hint(error),
             Self::Execute(ExecuteError::Engine(error)) => engine_hint(error),
-            Self::Execute(ExecuteError::Command(error)) => command_hint(error),
+            Self::Execute(ExecuteError::Command(error)) => hint_of(&error.to_string()).unwrap_or(command_hint(error)),
             Self::Settings(error) => return error.hint(),
             Self::Pin(_) => "name the version that the image really is in its tag (NAME:v0.19.0@sha256:…)",
             Self::Plan(_) => "leave it out, or give another one",
@@ -207,6 +213,7 @@ impl Diagnose for BuildError {
             }
             Self::StatePath(_) | Self::StateOnTmpfs(_) => "set XDG_STATE_HOME to another directory",
             Self::Own { .. } => "look at its permissions and at the free space there (`df`)",
+            Self::Failed { hint: Some(hint), .. } => hint,
             Self::Failed { .. } => "the builder's own words above say what is wrong; `-v` shows what repro ran",
             Self::NotStarted { .. } => {
                 "the end of the daemon's log above says why; `repro build -v --runtime …` tries another runtime"
@@ -225,6 +232,9 @@ impl Diagnose for BuildError {
             Self::Unproved(_) => "build again with `--no-cache`, so that BuildKit records what it builds from",
             Self::OtherVersion { .. } => "name the version that the image really is in its tag, or leave the tag out",
             Self::NotAsAsked(_) => "look at the arguments behind --buildx-args or --buildkit-args",
+            Self::ProxyInImage(_) => {
+                "take `ARG HTTP_PROXY` and the like, and ENV made from them, out of the Dockerfile: RUN knows the proxy without"
+            }
             Self::Execute(_) => "build again, and let nobody restart the builder meanwhile",
             Self::Interrupted(_) => return None,
         };

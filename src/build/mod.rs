@@ -5,6 +5,7 @@ mod base;
 mod check;
 mod error;
 mod follow;
+mod heard;
 mod lock;
 mod outcome;
 mod prepare;

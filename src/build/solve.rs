@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::check::{Findings, check};
 use super::error::BuildError;
 use super::follow::follow;
+use super::heard::{Listener, hint_of};
 use super::lock::Locks;
 use super::outcome::BuildOutcome;
 use super::prepare::{Grounds, Prepared};
@@ -85,6 +86,7 @@ async fn stream(
     let log = prepared.steps.solve_log.as_deref().map(make_log).transpose()?;
     let kept = log.as_ref().map(File::try_clone).transpose().map_err(BuildError::Write)?;
     let mut child = solve.spawn_into(own()?, kept, executor.environment).map_err(ExecuteError::from)?;
+    let listener = child.stderr.take().map(Listener::new);
     let options = ReadOptions { epoch: Some(prepared.plan.epoch.seconds()) };
     let mut reading = tokio::task::spawn_blocking(move || read_archive(archive, &options));
     let status = tokio::select! {
@@ -93,6 +95,10 @@ async fn stream(
             stop(&mut child).await;
             Err(BuildError::Interrupted(interruption))
         }
+    };
+    let said = match listener {
+        Some(listener) => listener.finish().await,
+        None => String::new(),
     };
     if status.as_ref().is_ok_and(ExitStatus::success) {
         writer.done();
@@ -122,7 +128,7 @@ async fn stream(
         return Err(if not_started {
             BuildError::NotStarted { command, status }
         } else {
-            BuildError::Failed { command, status }
+            BuildError::Failed { command, status, hint: hint_of(&said) }
         });
     }
     Ok((temporary, read.map_err(BuildError::Archive)?))

@@ -10,8 +10,9 @@ use clap::{Args, Subcommand};
 use super::print;
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
+use crate::network::Route;
 use crate::pin::{Pin, Variant};
-use crate::runtime::docker_config::DockerConfig;
+use crate::runtime::credentials::client_config;
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::{binaries, binaries_options};
 
@@ -31,7 +32,14 @@ enum Action {
         image: Option<String>,
     },
     /// Print the Docker configuration that builds use: yours without proxies, headers and defaults, with credentials
-    DockerConfig,
+    DockerConfig {
+        /// Look up the credentials of this registry, in Podman's files and with helpers too; may be given several times
+        #[arg(long, value_name = "HOST[:PORT]")]
+        registry: Vec<String>,
+        /// Only these credentials, for a client where there are neither helpers nor plugins
+        #[arg(long)]
+        credentials_only: bool,
+    },
 }
 
 impl BuilderCommand {
@@ -39,11 +47,11 @@ impl BuilderCommand {
     pub async fn run(&self, environment: &Environment, interrupt: &Interrupt) -> Result<ExitStatus, Failure> {
         match &self.action {
             Action::Fetch { image } => fetch(image.as_deref(), environment, interrupt).await,
-            Action::DockerConfig => {
-                let config = DockerConfig::load(environment).map_err(|error| {
+            Action::DockerConfig { registry, credentials_only } => {
+                let config = client_config(environment, registry, *credentials_only).await.map_err(|error| {
                     Failure::usage(format!("{error}"), "mend the file, or set DOCKER_CONFIG to another directory")
                 })?;
-                print(&config.private_json())?;
+                print(&config)?;
                 Ok(ExitStatus::Success)
             }
         }
@@ -57,7 +65,7 @@ async fn fetch(image: Option<&str>, environment: &Environment, interrupt: &Inter
         None => Pin::default_for(variant),
     };
     let cache = environment.cache_directory().ok_or_else(|| Failure::usage("HOME is not set", "set HOME"))?;
-    let options = binaries_options(environment);
+    let options = binaries_options(environment, &Route::default());
     let found = tokio::select! {
         found = binaries::ensure(&pin.source, &cache, &options) => found?,
         interruption = interrupt.wait() => {

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::interrupt::{Interrupt, Interruption};
 use crate::environment::Environment;
+use crate::network::Hidden;
 
 /// What of a tool's stdout and stderr is kept for messages and answers, each. Longer output is cut in front.
 const OUTPUT_LIMIT: usize = 1 << 20;
@@ -35,6 +36,8 @@ pub struct ToolCommand {
     pub keep: Vec<String>,
     /// The same for variables that hold secrets: their values must never stand in an argument.
     pub secret: Vec<String>,
+    /// A text that arguments and values hold only a token for, until the process is started.
+    pub hidden: Option<Hidden>,
 }
 
 /// Why a tool gave no answer.
@@ -76,7 +79,7 @@ impl ToolCommand {
     /// A command that sees nothing of the caller's environment but the named variables.
     pub fn new(program: impl Into<OsString>, keep: &[&str]) -> Self {
         let keep = keep.iter().map(|name| (*name).to_owned()).collect();
-        Self { program: program.into(), args: Vec::new(), set: BTreeMap::new(), keep, secret: Vec::new() }
+        Self { program: program.into(), args: Vec::new(), set: BTreeMap::new(), keep, secret: Vec::new(), hidden: None }
     }
 
     /// Adds one argument.
@@ -113,10 +116,10 @@ impl ToolCommand {
         let keep: Vec<&str> = self.keep.iter().chain(&self.secret).map(String::as_str).collect();
         let mut process = Command::new(&self.program);
         process
-            .args(&self.args)
+            .args(self.args.iter().map(|arg| self.reveal(arg)))
             .env_clear()
             .envs(environment.only(&keep).iter())
-            .envs(&self.set)
+            .envs(self.set.iter().map(|(name, value)| (name, self.reveal(value))))
             .stdin(Stdio::null())
             // A group of its own: Ctrl-C reaches repro, which then ends the whole group in order.
             .process_group(0)
@@ -124,11 +127,15 @@ impl ToolCommand {
         process
     }
 
+    fn reveal(&self, word: &OsStr) -> OsString {
+        self.hidden.as_ref().map_or_else(|| word.to_owned(), |hidden| hidden.reveal(word))
+    }
+
     fn start_error(&self, source: std::io::Error) -> CommandError {
         CommandError::Start { program: OsStr::new(&self.program).to_string_lossy().into_owned(), source }
     }
 
-    /// Starts it with stdout into a file and stderr passed through, or into a file as well.
+    /// Starts it with stdout into a file and stderr into a pipe, or into a file as well.
     pub fn spawn_into(
         &self,
         stdout: File,
@@ -136,7 +143,7 @@ impl ToolCommand {
         environment: &Environment,
     ) -> Result<Child, CommandError> {
         let mut process = self.to_process(environment);
-        process.stdout(stdout).stderr(stderr.map_or_else(Stdio::inherit, Stdio::from));
+        process.stdout(stdout).stderr(stderr.map_or_else(Stdio::piped, Stdio::from));
         process.spawn().map_err(|source| self.start_error(source))
     }
 

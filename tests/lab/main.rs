@@ -13,6 +13,7 @@ mod dry;
 mod examples;
 mod flags;
 mod harness;
+mod networks;
 mod odd;
 mod one_digest;
 mod stop;
