@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::IsTerminal as _;
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -135,7 +136,7 @@ impl ToolCommand {
         CommandError::Start { program: OsStr::new(&self.program).to_string_lossy().into_owned(), source }
     }
 
-    /// Starts it with stdout into a file and stderr into a pipe, or into a file as well.
+    /// Starts it with stdout into a file and stderr into a file as well, or where it can be listened to.
     pub fn spawn_into(
         &self,
         stdout: File,
@@ -143,7 +144,7 @@ impl ToolCommand {
         environment: &Environment,
     ) -> Result<Child, CommandError> {
         let mut process = self.to_process(environment);
-        process.stdout(stdout).stderr(stderr.map_or_else(Stdio::piped, Stdio::from));
+        process.stdout(stdout).stderr(stderr.map_or_else(own_stderr, Stdio::from));
         process.spawn().map_err(|source| self.start_error(source))
     }
 
@@ -192,6 +193,12 @@ impl ToolCommand {
         let tail = if tail.is_empty() { tail } else { format!(": {tail}") };
         CommandError::Failed { command: self.summary(), status: output.status, tail }
     }
+}
+
+/// A terminal is handed on as it is, for the client draws its progress there; anything else is passed on through a pipe, so
+/// that the end of what was said is known.
+fn own_stderr() -> Stdio {
+    if std::io::stderr().is_terminal() { Stdio::inherit() } else { Stdio::piped() }
 }
 
 async fn read_tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
