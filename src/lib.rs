@@ -21,6 +21,7 @@
 //! | [`git`] | the one question that a context's repository is asked |
 //! | [`provenance`] | what BuildKit's own record says a build was made from |
 //! | [`output`] | where results go, and that they are never an input |
+//! | [`network`] | how the world is reached: proxy, certificate authorities, what RUN sees |
 //! | [`reference`](mod@reference) | image references, strictly by the specification |
 //! | [`digest`], [`epoch`], [`environment`], [`limits`], [`failure`], [`lock`], [`logging`] | leaves |
 
@@ -40,6 +41,7 @@ pub mod kept;
 pub mod limits;
 pub mod lock;
 pub mod logging;
+pub mod network;
 pub mod output;
 pub mod pin;
 pub mod plan;

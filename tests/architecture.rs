@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module and the modules that it may use. A module stands above all that it uses, so that there is no way round:
 /// first the program, then the workflows, then what they work with, then the leaves.
-const ARROWS: [(&str, &[&str]); 27] = [
+const ARROWS: [(&str, &[&str]); 28] = [
     ("main", &["cli", "failure", "logging"]),
     (
         "cli",
@@ -23,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
             "failure",
             "image",
             "kept",
+            "network",
             "pin",
             "report",
             "runtime",
@@ -41,6 +42,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
             "kept",
             "limits",
             "lock",
+            "network",
             "output",
             "pin",
             "plan",
@@ -55,22 +57,49 @@ const ARROWS: [(&str, &[&str]); 27] = [
     ("doctor", &["environment", "failure", "pin", "runtime"]),
     ("kept", &["environment", "lock", "pin", "runtime", "settings"]),
     // `settings` for the name of a runtime alone.
-    ("runtime", &["digest", "environment", "failure", "frontend", "pin", "plan", "reference", "registry", "settings"]),
+    (
+        "runtime",
+        &[
+            "digest",
+            "environment",
+            "failure",
+            "frontend",
+            "network",
+            "pin",
+            "plan",
+            "reference",
+            "registry",
+            "settings",
+        ],
+    ),
     (
         "settings",
-        &["dockerfile", "environment", "epoch", "failure", "frontend", "git", "limits", "pin", "plan", "reference"],
+        &[
+            "dockerfile",
+            "environment",
+            "epoch",
+            "failure",
+            "frontend",
+            "git",
+            "limits",
+            "network",
+            "pin",
+            "plan",
+            "reference",
+        ],
     ),
-    ("registry", &["digest", "reference"]),
+    ("registry", &["digest", "network", "reference"]),
     // Reading images knows nothing of who asks: neither of builds nor of engines.
     ("image", &["digest", "limits"]),
     ("output", &["failure"]),
     ("provenance", &["digest"]),
     ("git", &["environment"]),
-    ("plan", &["digest", "epoch", "frontend", "pin", "reference"]),
+    ("plan", &["digest", "epoch", "frontend", "network", "pin", "reference"]),
     ("frontend", &["digest", "dockerfile", "pin", "reference"]),
     ("pin", &["digest", "dockerfile", "reference"]),
     ("dockerfile", &["limits"]),
     ("reference", &["digest"]),
+    ("network", &["digest"]),
     ("digest", &[]),
     ("environment", &[]),
     ("epoch", &[]),

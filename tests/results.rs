@@ -41,7 +41,7 @@ fn nothing_that_a_build_reads_is_its_output() {
         (&["--file", "other.Dockerfile", "--output", "context/Dockerfile", "context"], "is the Dockerfile"),
         (&["--output", "context/.dockerignore", "link"], "ignore file"),
         (&["--output", "context/Dockerfile.dockerignore", "context"], "ignore file"),
-        (&["--output", "secret", "--secret", "id=s,src=context/../secret", "context"], "is a secret"),
+        (&["--output", "secret", "--secret", "id=s,src=context/../secret", "context"], "is what the build reads"),
         (&["--output", "x", "--metadata-file", "context/../x", "context"], "is the archive"),
     ] {
         refused(&repro(root.path(), arguments).output().unwrap(), why);

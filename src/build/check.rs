@@ -17,6 +17,7 @@ use crate::image::media_type::Family;
 use crate::image::rewrite::{Base, Verdict, check_rewritten};
 use crate::image::{Image, Manifest, metadata_agrees};
 use crate::limits::FINDINGS_LIMIT;
+use crate::network::Route;
 use crate::pin::{Version, check_usable};
 use crate::plan::{ArchiveFormat, BuildPlan, MediaTypes};
 use crate::provenance::Provenance;
@@ -87,6 +88,7 @@ pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<
     check_version(plan, findings)?;
     metadata_agrees(image, &findings.digest, findings.config_digest.as_ref()).map_err(BuildError::Disagreement)?;
     check_shape(plan, image)?;
+    check_proxy(&prepared.route, image)?;
     let epoch = plan.epoch.seconds();
     let candidates = candidates(plan, findings);
     let mut manifests = Vec::new();
@@ -183,6 +185,13 @@ fn check_shape(plan: &BuildPlan, image: &Image) -> Result<(), BuildError> {
         return wrong(format!("the media types are not those of {family:?}"));
     }
     Ok(())
+}
+
+/// BuildKit keeps the proxies that RUN is told out of the image, unless the Dockerfile makes something of them.
+fn check_proxy(route: &Route, image: &Image) -> Result<(), BuildError> {
+    let Some(proxy) = route.proxy.as_ref().filter(|_| route.proxy_in_run) else { return Ok(()) };
+    let holds = |manifest: &&Manifest| String::from_utf8_lossy(&manifest.config.document.bytes).contains(proxy.url());
+    image.manifests.iter().find(holds).map_or(Ok(()), |manifest| Err(BuildError::ProxyInImage(platform_of(manifest))))
 }
 
 fn platform_of(manifest: &Manifest) -> String {

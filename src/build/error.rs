@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::base::Substitution;
+use super::heard::hint_of;
 use crate::digest::Digest;
 use crate::failure::{Diagnose, ExitStatus};
 use crate::frontend::FrontendError;
@@ -88,6 +89,8 @@ pub enum BuildError {
         status: std::process::ExitStatus,
         /// The builder, where it goes on running after the build.
         builder: Option<String>,
+        /// What to do about it, where the builder's words are known.
+        hint: Option<&'static str>,
     },
     /// The builder did not even start.
     #[error("the builder did not start: `{command}` ended with {status}")]
@@ -124,6 +127,9 @@ pub enum BuildError {
     /// The image is not what was asked for.
     #[error("the build made something else than was asked for: {0}")]
     NotAsAsked(String),
+    /// The proxy that RUN was told stands in the image.
+    #[error("the configuration of the image for {0} holds the proxy that only RUN was to know")]
+    ProxyInImage(String),
     /// Another version than the pin's.
     #[error("BuildKit {found} built, and the pin {digest} is {expected}")]
     OtherVersion {
@@ -177,7 +183,7 @@ impl Diagnose for BuildError {
             Self::Settings(error) => error.status(),
             Self::Output(error) => error.status(),
             Self::Binaries(error) => error.status(),
-            Self::Failed { .. } | Self::NotAsAsked(_) => ExitStatus::BuildFailed,
+            Self::Failed { .. } | Self::NotAsAsked(_) | Self::ProxyInImage(_) => ExitStatus::BuildFailed,
             Self::Archive(_) | Self::Metadata(_) | Self::Disagreement(_) => ExitStatus::Corrupt,
             Self::NotRewritten(_) | Self::BaseSubstituted(_) => ExitStatus::Different,
             Self::Detect(_)
@@ -203,7 +209,7 @@ impl Diagnose for BuildError {
             Self::Detect(error) => detect_hint(error),
             Self::Frontend(error) => error.hint(),
             Self::Execute(ExecuteError::Engine(error)) => engine_hint(error),
-            Self::Execute(ExecuteError::Command(error)) => command_hint(error),
+            Self::Execute(ExecuteError::Command(error)) => hint_of(&error.to_string()).unwrap_or(command_hint(error)),
             Self::Settings(error) => return error.hint(),
             Self::Pin(_) => "name the version that the image really is in its tag (NAME:v0.19.0@sha256:…)",
             Self::Plan(_) => "leave it out, or give another one",
@@ -215,6 +221,7 @@ impl Diagnose for BuildError {
             }
             Self::StatePath(_) | Self::StateOnTmpfs(_) => "set XDG_STATE_HOME to another directory",
             Self::Own { .. } => "look at its permissions and at the free space there (`df`)",
+            Self::Failed { hint: Some(hint), .. } => hint,
             Self::Failed { builder: Some(builder), .. } => {
                 return Some(format!(
                     "the builder's own words above say what is wrong; `-v` shows what repro ran; where a download was damaged (`unexpected commit digest`), BuildKit keeps it until its builder is gone: `repro builder rm {builder}`"
@@ -238,6 +245,9 @@ impl Diagnose for BuildError {
             Self::Unproved(_) => "build again with `--no-cache`, so that BuildKit records what it builds from",
             Self::OtherVersion { .. } => "name the version that the image really is in its tag, or leave the tag out",
             Self::NotAsAsked(_) => "look at the arguments behind --buildx-args or --buildkit-args",
+            Self::ProxyInImage(_) => {
+                "take `ARG HTTP_PROXY` and the like, and ENV made from them, out of the Dockerfile: RUN knows the proxy without"
+            }
             Self::Execute(_) => "build again, and let nobody restart the builder meanwhile",
             Self::Interrupted(_) => return None,
         };

@@ -6,6 +6,7 @@ mod check;
 mod error;
 mod follow;
 mod frontend;
+mod heard;
 mod lock;
 mod outcome;
 mod prepare;

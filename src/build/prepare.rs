@@ -13,16 +13,18 @@ use super::lock::held_by_processes;
 use crate::environment::Environment;
 use crate::frontend::Override;
 use crate::kept::run::Run;
+use crate::network::{Route, RunNetwork};
 use crate::output::{OutputError, Place, Scratch, require_replaceable, resolve_directory};
 use crate::pin::{Variant, advisories_for};
-use crate::plan::{BuildPlan, Cache};
+use crate::plan::{BuildPlan, Cache, CacheKind, NamedContext};
 use crate::reference::ImageSource;
+use crate::runtime::credentials::registries_in;
 use crate::runtime::detect::{Runtime, detect};
 use crate::runtime::engine::Engine;
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::script::Placeholder;
 use crate::runtime::steps::{Step, Steps};
-use crate::runtime::{Site, binaries, binaries_options, buildctl, buildkitd, docker, podman};
+use crate::runtime::{Site, binaries, binaries_options, buildctl, buildkitd, docker, isolate, podman};
 use crate::settings::{BuildSettings, Output, ProgressWord, RuntimeName};
 
 /// What is left of a socket's 107 bytes for the directory of temporary files.
@@ -265,6 +267,8 @@ pub struct Prepared {
     pub runtime_name: RuntimeName,
     /// Whether RUN happens in a user namespace.
     pub rootless: bool,
+    /// How servers are reached.
+    pub route: Route,
     engine: Option<Engine>,
 }
 
@@ -293,6 +297,7 @@ impl Prepared {
         let image = engine_image(&plan.pin.source, runtime_name)?;
         let extra_args =
             if runtime_name == RuntimeName::Docker { &settings.buildx_args } else { &settings.buildkit_args };
+        let registries = registries_of(settings, &plan);
         let site = Site {
             private: &names.private,
             state: &names.state,
@@ -301,6 +306,9 @@ impl Prepared {
             image_on_loopback: on_loopback(&plan.pin.source),
             host_network: settings.host_network,
             buildkitd_config: settings.buildkitd_config.as_deref(),
+            route: &settings.network.route,
+            can_isolate: isolate::works_here(environment),
+            registries: &registries,
             extra_args,
             quiet: settings.quiet,
             progress: progress(settings, runtime_name),
@@ -319,7 +327,7 @@ impl Prepared {
             Runtime::Podman { .. } => (podman::steps(&plan, &site, variant), None),
             Runtime::Buildkitd { .. } => {
                 check_state_path(&names.state, child_rootless)?;
-                let options = binaries_options(environment);
+                let options = binaries_options(environment, site.route);
                 let work = binaries::ensure(&plan.pin.source, &names.cache, &options);
                 let binaries = tokio::select! {
                     binaries = work => binaries?,
@@ -333,18 +341,52 @@ impl Prepared {
                         why,
                     });
                 }
+                warn_of_loopback(&plan, &site);
                 (buildkitd::steps(&plan, &site, &binaries, child_rootless), None)
             }
         };
         if runtime_name == RuntimeName::Docker {
             steps.solve = docker::with_variables(steps.solve, &plan);
         }
-        Ok(Self { plan, steps, runtime_name, rootless, engine })
+        Ok(Self { plan, steps, runtime_name, rootless, route: settings.network.route.clone(), engine })
     }
 
     /// The connection to the Docker daemon, once.
     pub fn take_engine(&mut self) -> Option<Engine> {
         self.engine.take()
+    }
+}
+
+/// The registries that a build may need credentials for.
+fn registries_of(settings: &BuildSettings, plan: &BuildPlan) -> Vec<String> {
+    let dockerfile = fs::read(&plan.dockerfile).unwrap_or_default();
+    let config = settings.buildkitd_config.as_deref().unwrap_or_default();
+    let (dockerfile, config) = (String::from_utf8_lossy(&dockerfile), String::from_utf8_lossy(config));
+    let image = plan.pin.source.to_string();
+    let mut texts = vec![dockerfile.into_owned(), config.into_owned(), image];
+    texts.extend(plan.build_args.values().cloned());
+    texts.extend(plan.build_contexts.values().filter_map(|context| match context {
+        NamedContext::Image(reference) => Some(reference.to_string()),
+        _ => None,
+    }));
+    texts.extend(plan.cache_from.iter().chain(&plan.cache_to).filter_map(|cache| match &cache.kind {
+        CacheKind::Registry(name) => Some(name.clone()),
+        _ => None,
+    }));
+    registries_in(texts.iter().map(String::as_str))
+}
+
+/// Says where RUN shares this machine's loopback, unless that was asked for.
+fn warn_of_loopback(plan: &BuildPlan, site: &Site<'_>) {
+    let shares = plan.network == RunNetwork::Default && !site.host_network && !site.can_isolate;
+    let runs = || {
+        let text = fs::read(&plan.dockerfile).unwrap_or_default();
+        String::from_utf8_lossy(&text).lines().any(|line| line.trim_start().to_ascii_uppercase().starts_with("RUN "))
+    };
+    if shares && runs() {
+        tracing::warn!(
+            "RUN reaches what listens on this machine's loopback: install slirp4netns, or give `--network none` (or `--builder-network host` if it is meant)"
+        );
     }
 }
 

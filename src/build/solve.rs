@@ -15,6 +15,7 @@ use super::check::{Findings, check};
 use super::error::BuildError;
 use super::follow::follow;
 use super::frontend::remember;
+use super::heard::{Listener, hint_of};
 use super::lock::Locks;
 use super::outcome::BuildOutcome;
 use super::prepare::{Grounds, Prepared};
@@ -93,6 +94,7 @@ async fn stream(
     let mut child = solve.spawn_into(own()?, kept, lock, executor.environment).map_err(ExecuteError::from)?;
     let group = child.id().unwrap_or_default();
     let _guard = Guard::over(group).map_err(BuildError::Write)?;
+    let listener = child.stderr.take().map(Listener::new);
     let options = ReadOptions { epoch: Some(prepared.plan.epoch.seconds()) };
     let mut reading = tokio::task::spawn_blocking(move || read_archive(archive, &options));
     let status = tokio::select! {
@@ -101,6 +103,10 @@ async fn stream(
             stop(&mut child).await;
             Err(BuildError::Interrupted(interruption))
         }
+    };
+    let said = match listener {
+        Some(listener) => listener.finish().await,
+        None => String::new(),
     };
     let written = temporary.as_file().metadata();
     if status.as_ref().is_ok_and(ExitStatus::success) {
@@ -134,7 +140,12 @@ async fn stream(
             BuildError::NotStarted { command, status }
         } else {
             let lasting = prepared.runtime_name == RuntimeName::Docker && !prepared.plan.no_cache;
-            BuildError::Failed { command, status, builder: lasting.then(|| prepared.steps.uses.clone()) }
+            BuildError::Failed {
+                command,
+                status,
+                builder: lasting.then(|| prepared.steps.uses.clone()),
+                hint: hint_of(&said),
+            }
         });
     }
     Ok((temporary, Written(written.map_err(BuildError::Write)?), read.map_err(BuildError::Archive)?))

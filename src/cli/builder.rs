@@ -14,9 +14,10 @@ use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
 use crate::kept::remove::{Criteria, parse_age, remove};
 use crate::kept::{Ground, Item, Kind, list};
+use crate::network::Route;
 use crate::pin::{Pin, Variant};
 use crate::report::kept::render_kept;
-use crate::runtime::docker_config::DockerConfig;
+use crate::runtime::credentials::client_config;
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::{binaries, binaries_options};
 
@@ -60,7 +61,14 @@ enum Action {
         image: Option<String>,
     },
     /// Print the Docker configuration that builds use: yours without proxies, headers and defaults, with credentials
-    DockerConfig,
+    DockerConfig {
+        /// Look up the credentials of this registry, in Podman's files and with helpers too; may be given several times
+        #[arg(long, value_name = "HOST[:PORT]")]
+        registry: Vec<String>,
+        /// Only these credentials, for a client where there are neither helpers nor plugins
+        #[arg(long)]
+        credentials_only: bool,
+    },
 }
 
 impl BuilderCommand {
@@ -77,11 +85,11 @@ impl BuilderCommand {
                 prune(criteria, *dry, &ground(environment, interrupt)?).await
             }
             Action::Fetch { image } => fetch(image.as_deref(), environment, interrupt).await,
-            Action::DockerConfig => {
-                let config = DockerConfig::load(environment).map_err(|error| {
+            Action::DockerConfig { registry, credentials_only } => {
+                let config = client_config(environment, registry, *credentials_only).await.map_err(|error| {
                     Failure::usage(format!("{error}"), "mend the file, or set DOCKER_CONFIG to another directory")
                 })?;
-                print(&config.private_json())?;
+                print(&config)?;
                 Ok(ExitStatus::Success)
             }
         }
@@ -169,7 +177,7 @@ async fn fetch(image: Option<&str>, environment: &Environment, interrupt: &Inter
         None => Pin::default_for(variant),
     };
     let cache = environment.cache_directory().ok_or_else(|| Failure::usage("HOME is not set", "set HOME"))?;
-    let options = binaries_options(environment);
+    let options = binaries_options(environment, &Route::default());
     let found = tokio::select! {
         found = binaries::ensure(&pin.source, &cache, &options) => found?,
         interruption = interrupt.wait() => {

@@ -93,7 +93,7 @@ async fn remove_builder(ground: &Ground<'_>, name: &str) -> Result<(), String> {
     let private = tempfile::Builder::new().prefix("repro.").tempdir().map_err(|error| error.to_string())?;
     let mut executor =
         Executor { environment: ground.environment, interrupt: ground.interrupt, engine: None, identity: None };
-    for step in configuration_steps(private.path(), &ground.state, &config) {
+    for step in configuration_steps(private.path(), &ground.state, &config, &[]) {
         executor.step(&step).await.map_err(|error| error.to_string())?;
     }
     let remove = docker_command(private.path(), &ground.state, &config).args(["buildx", "rm", "--force", name]);

@@ -19,6 +19,7 @@ pub use crate::pin::{ArchiveFormat, MediaTypes};
 use crate::digest::Digest;
 use crate::epoch::SourceDateEpoch;
 use crate::frontend::Frontend;
+use crate::network::{HostEntry, RunNetwork};
 use crate::pin::Pin;
 
 /// Everything that decides the bytes of an image.
@@ -72,6 +73,10 @@ pub struct BuildPlan {
     pub rewrite_timestamp: bool,
     /// Build on throw-away state.
     pub no_cache: bool,
+    /// The network of RUN.
+    pub network: RunNetwork,
+    /// What RUN's `/etc/hosts` holds besides.
+    pub hosts: Vec<HostEntry>,
     /// Keeps the cache mounts of projects apart.
     pub cache_namespace: String,
 }

@@ -157,7 +157,7 @@ impl RegistryError {
             Self::Address { .. } => "write the registry as `host` or `host:port`",
             Self::Client(_) => "check the CA certificates that were given: PEM, one or more per file",
             Self::Connect { .. } => {
-                "check the name, the network and the proxy; plain http is spoken to loopback addresses only, and a private CA must be given"
+                "check the name and the network; give a proxy with `--proxy` (variables like HTTPS_PROXY are not read) and a private CA with `--ca`; plain http is spoken to loopback addresses only"
             }
             Self::Broken { .. } | Self::Stalled { .. } => "try again; what arrived so far is not used",
             Self::Unauthorized { .. } => {

@@ -44,8 +44,12 @@ impl Http {
             .retry(reqwest::retry::never())
             .connect_timeout(options.connect_timeout)
             .https_only(!endpoint.is_loopback());
-        if endpoint.is_loopback() {
-            builder = builder.no_proxy();
+        // Those of the environment are not asked: what BuildKit does not see, this must not see either.
+        builder = builder.no_proxy();
+        if let Some(proxy) = &options.proxy {
+            // Loopback is on its list of what is reached directly.
+            let direct = reqwest::NoProxy::from_string(proxy.no_proxy());
+            builder = builder.proxy(reqwest::Proxy::all(proxy.url()).map_err(client_error)?.no_proxy(direct));
         }
         for pem in &options.extra_roots {
             let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(client_error)?;

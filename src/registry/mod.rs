@@ -20,6 +20,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::sync::Mutex;
 
 use crate::digest::{Algorithm, Digest, Hasher};
+use crate::network::Proxy;
 use crate::reference::ImageReference;
 
 pub use credentials::{Credential, CredentialError, CredentialSources, Lookup};
@@ -38,6 +39,8 @@ pub struct Options {
     pub credentials: CredentialSources,
     /// CA certificates to trust besides the system's: PEM, one or more in each.
     pub extra_roots: Vec<Vec<u8>>,
+    /// The proxy; none is taken from the environment.
+    pub proxy: Option<Proxy>,
     /// How long a connection may take.
     pub connect_timeout: Duration,
     /// How long nothing may arrive.
@@ -54,6 +57,7 @@ impl Default for Options {
         Self {
             credentials: CredentialSources::none(),
             extra_roots: Vec::new(),
+            proxy: None,
             connect_timeout: limits::CONNECT_TIMEOUT,
             stall_timeout: limits::STALL_TIMEOUT,
             attempts: limits::ATTEMPTS,

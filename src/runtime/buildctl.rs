@@ -5,8 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::steps::{Documents, Findings, csv_field, csv_path, joined};
+use super::Site;
+use super::script::quote;
+use super::steps::{Documents, Findings, Step, csv_field, csv_path, joined};
 use crate::frontend::{BUILD_ARGUMENT, BUILTIN, Override};
+use crate::network::{Proxy, Route, RunNetwork};
 use crate::plan::{
     AnnotationTarget, BuildPlan, Cache, CacheKind, Direction, MediaTypes, NamedContext, SecretSource, SshSource,
 };
@@ -43,6 +46,10 @@ pub const VERSION: &str = "version";
 pub const SOLVE_LOG: &str = "solve.log";
 /// The script's own name.
 pub const SCRIPT: &str = "build.sh";
+/// The user's certificate authorities.
+pub const AUTHORITIES: &str = "ca.crt";
+/// The client's configuration, with credentials.
+pub const CREDENTIALS: &str = "docker/config.json";
 /// The daemon's configuration.
 pub const CONFIG: &str = "buildkitd.toml";
 
@@ -97,13 +104,16 @@ pub fn refusal(plan: &BuildPlan) -> Option<(&'static str, &'static str)> {
 
 /// The arguments behind `buildctl build`.
 #[must_use]
-pub fn build_arguments(plan: &BuildPlan, paths: &ClientPaths<'_>, progress: &str, extra: &[String]) -> Vec<OsString> {
-    let mut args: Vec<OsString> = vec!["--frontend=dockerfile.v0".into(), joined("--progress", progress)];
+pub fn build_arguments(plan: &BuildPlan, paths: &ClientPaths<'_>, site: &Site<'_>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec!["--frontend=dockerfile.v0".into(), joined("--progress", site.progress)];
     args.push(joined("--local", pair("context", paths.context)));
     args.push(joined("--local", pair("dockerfile", paths.dockerfile_directory)));
     let filename = Path::new(plan.dockerfile.file_name().unwrap_or_default());
     args.push(joined("--opt", pair("filename", filename)));
-    args.extend(frontend_options(plan).into_iter().map(|option| joined("--opt", option)));
+    args.extend(frontend_options(plan, site.route).into_iter().map(|option| joined("--opt", option)));
+    if plan.network == RunNetwork::Host {
+        args.push("--allow=network.host".into());
+    }
     for (name, context) in &plan.build_contexts {
         let mut option = |value: String| args.push(joined("--opt", format!("context:{name}={value}")));
         match context {
@@ -144,7 +154,7 @@ pub fn build_arguments(plan: &BuildPlan, paths: &ClientPaths<'_>, progress: &str
     file("--metadata-file", METADATA);
     file("--ref-file", "ref");
     let mut args: Vec<OsString> = args.into_iter().flat_map(keep_white_space).collect();
-    args.extend(extra.iter().map(OsString::from));
+    args.extend(site.extra_args.iter().map(OsString::from));
     args
 }
 
@@ -175,7 +185,7 @@ pub fn ssh_value(id: &str, paths: &[&OsStr]) -> OsString {
 }
 
 /// What the frontend is told.
-fn frontend_options(plan: &BuildPlan) -> Vec<String> {
+fn frontend_options(plan: &BuildPlan, route: &Route) -> Vec<String> {
     let platforms: Vec<String> = plan.platforms.iter().map(ToString::to_string).collect();
     let mut options = vec![format!("platform={}", platforms.join(","))];
     if let Some(target) = &plan.target {
@@ -195,8 +205,43 @@ fn frontend_options(plan: &BuildPlan) -> Vec<String> {
         Override::Image(command) => options.push(format!("build-arg:{BUILD_ARGUMENT}={command}")),
     }
     options.extend(plan.build_args.iter().map(|(name, value)| format!("build-arg:{name}={value}")));
+    options.extend(run_proxies(plan, route).into_iter().map(|(name, value)| format!("build-arg:{name}={value}")));
     options.extend(plan.labels.iter().map(|(key, value)| format!("label:{key}={value}")));
+    if plan.network != RunNetwork::Default {
+        options.push(format!("force-network-mode={}", plan.network.name()));
+    }
+    if !plan.hosts.is_empty() {
+        let hosts: Vec<String> = plan.hosts.iter().map(ToString::to_string).collect();
+        options.push(format!("add-hosts={}", hosts.join(",")));
+    }
     options
+}
+
+/// The proxies that RUN is told: BuildKit knows these arguments, and keeps them out of the image and of its cache's keys.
+/// What the user's own build arguments say wins.
+#[must_use]
+pub fn run_proxies(plan: &BuildPlan, route: &Route) -> Vec<(&'static str, String)> {
+    let Some(proxy) = route.proxy.as_ref().filter(|_| route.proxy_in_run) else { return Vec::new() };
+    let given = |name: &str| plan.build_args.keys().any(|key| key.eq_ignore_ascii_case(name));
+    // BuildKit sets the lower case ones as well.
+    let upper = |name: &str| name.starts_with(|c: char| c.is_ascii_uppercase());
+    proxy.variables().into_iter().filter(|(name, _)| upper(name) && !given(name)).collect()
+}
+
+/// What both kinds of daemon of our own find in the private directory: configuration, authorities, credentials.
+#[must_use]
+pub fn prepare_daemon(site: &Site<'_>, work: &Path, config: Vec<u8>) -> Vec<Step> {
+    let mut steps = vec![Step::Directory(work.to_owned()), Step::File { path: work.join(CONFIG), contents: config }];
+    if !site.route.authorities.is_empty() {
+        steps.push(Step::File { path: work.join(AUTHORITIES), contents: site.route.authorities.clone() });
+    }
+    steps.push(Step::Directory(work.join("docker")));
+    steps.push(Step::DockerConfig {
+        path: work.join(CREDENTIALS),
+        registries: site.registries.to_vec(),
+        credentials_only: true,
+    });
+    steps
 }
 
 /// The value of `--output`: without `dest` the archive goes to stdout.
@@ -236,14 +281,24 @@ pub struct DaemonScript<'a> {
     pub discard: Option<&'a [OsString]>,
     /// Ends the container whose name follows; nothing where all ends with a namespace of the daemon's own.
     pub reap: Option<&'a [OsString]>,
+    /// How servers are reached.
+    pub route: &'a Route,
 }
 
 /// A POSIX shell script that starts a daemon, builds once with the archive on stdout, asks for the provenance, and stops
 /// the daemon again. The same text runs in a container, on the host, and from a dry run.
 ///
-/// `quote` quotes one word for a shell.
-pub fn render_daemon_script(script: &DaemonScript<'_>, quote: &dyn Fn(&OsStr) -> Vec<u8>) -> Vec<u8> {
-    let words = |words: &[OsString]| words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(&b' ');
+/// A proxy's password stands in the environment alone, where the script finds it.
+#[must_use]
+pub fn render_daemon_script(script: &DaemonScript<'_>) -> Vec<u8> {
+    let hidden = script.route.proxy.as_ref().and_then(Proxy::hidden);
+    let word = |word: &OsString| match &hidden {
+        Some(hidden) => {
+            hidden.pieces(word).iter().map(|piece| quote(piece)).collect::<Vec<_>>().join(b"\"$HTTP_PROXY\"".as_slice())
+        }
+        None => quote(word),
+    };
+    let words = |words: &[OsString]| words.iter().map(word).collect::<Vec<_>>().join(&b' ');
     let discard = script.discard.map_or_else(|| b":".to_vec(), words);
     let reap = script.reap.map_or_else(|| b":".to_vec(), |command| [&words(command), b" \"$1\"".as_slice()].concat());
     let mut text = Vec::new();

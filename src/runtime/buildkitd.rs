@@ -1,17 +1,18 @@
 //! BuildKit as a child process: no engine is needed, only the binaries of the pinned image.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::Path;
 
 use super::binaries::Binaries;
 use super::buildctl::{
-    CONFIG, ClientPaths, DaemonScript, SCRIPT, SOLVE_LOG, build_arguments, findings, render_daemon_script,
+    CONFIG, ClientPaths, DaemonScript, SCRIPT, SOLVE_LOG, build_arguments, findings, prepare_daemon,
+    render_daemon_script,
 };
 use super::command::ToolCommand;
-use super::script::quote;
 use super::steps::{Lock, StateDirectory, Step, Steps, joined};
-use super::{Site, configuration_slug};
+use super::{Site, configuration_slug, isolate, with_proxy};
+use crate::network::RunNetwork;
 use crate::plan::BuildPlan;
 
 /// What buildkitd may see of the caller's environment. Proxies are not among it.
@@ -22,20 +23,26 @@ const KEEP: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTI
 pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool) -> Steps {
     let work = site.private.join("work");
     let kind = if rootless { "rootless" } else { "root" };
-    let name = format!("{}-{kind}-{}", plan.pin.slug(), configuration_slug(site, b""));
+    let name = format!("{}-{kind}-{}", plan.pin.slug(), configuration_slug(plan, site, b""));
     let state = if plan.no_cache {
         site.state.join("throw-away").join(site.unique)
     } else {
         site.state.join("buildkitd").join(&name)
     };
-    let prepare = vec![
-        Step::Directory(work.clone()),
-        Step::Directory(state.clone()),
-        Step::File { path: work.join(CONFIG), contents: site.buildkitd_config.unwrap_or_default().to_vec() },
-        Step::File { path: work.join(SCRIPT), contents: script(plan, site, binaries, rootless, &state) },
-    ];
+    let own = site.buildkitd_config.unwrap_or_default();
+    let (config, isolation) = match std::str::from_utf8(own) {
+        Ok(toml) if isolates(plan, site) => {
+            (isolate::configure(toml).into_bytes(), isolate::steps(&work, &binaries.runc))
+        }
+        _ => (own.to_vec(), Vec::new()),
+    };
+    let mut prepare = prepare_daemon(site, &work, config);
+    prepare.extend(isolation);
+    prepare.push(Step::Directory(state.clone()));
+    prepare.push(Step::File { path: work.join(SCRIPT), contents: script(plan, site, binaries, rootless, &state) });
     let mut solve = ToolCommand::new("/bin/sh", &KEEP).arg(work.join(SCRIPT));
     solve.secret.extend(plan.variables().map(str::to_owned));
+    let solve = with_proxy(solve, site.route.proxy.as_ref());
     Steps {
         prepare,
         solve,
@@ -75,11 +82,18 @@ fn in_namespace(site: &Site<'_>, binaries: &Binaries, rootless: bool) -> Vec<OsS
     vec![
         rootlesskit.clone().into_os_string(),
         joined("--state-dir", site.private.join("work").join("rootlesskit")),
-        // Downloads and RUN use the network as the user does; BuildKit itself isolates nothing more here.
+        // Downloads use the network as the user does; RUN gets one of its own, where that can be had.
         "--net=host".into(),
         // What RUN started ends with the daemon, also where that is killed.
         "--pidns".into(),
     ]
+}
+
+/// Whether RUN gets a network of its own.
+#[must_use]
+pub fn isolates(plan: &BuildPlan, site: &Site<'_>) -> bool {
+    let own = String::from_utf8_lossy(site.buildkitd_config.unwrap_or_default());
+    site.can_isolate && !site.host_network && plan.network != RunNetwork::Host && !isolate::is_configured(&own)
 }
 
 fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool, state: &Path) -> Vec<u8> {
@@ -95,10 +109,14 @@ fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool
     daemon.push(binaries.buildkitd.clone().into_os_string());
     daemon.push(joined("--root", state));
     daemon.push(joined("--config", work.join(CONFIG)));
-    daemon.push(joined("--oci-worker-binary", &binaries.runc));
+    let runc = if isolates(plan, site) { isolate::program(&work) } else { binaries.runc.clone() };
+    daemon.push(joined("--oci-worker-binary", runc));
     daemon.extend(
         ["--oci-worker=true", "--containerd-worker=false", "--oci-worker-snapshotter=overlayfs"].map(OsString::from),
     );
+    if plan.network == RunNetwork::Host {
+        daemon.push("--allow-insecure-entitlement=network.host".into());
+    }
     if rootless {
         daemon.push("--rootless".into());
     }
@@ -114,7 +132,7 @@ fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool
         agent: None,
     };
     let client = [binaries.buildctl.clone().into_os_string(), joined("--addr", &address)];
-    let build = build_arguments(plan, &paths, site.progress, site.extra_args);
+    let build = build_arguments(plan, &paths, site);
     // Files of throw-away state belong to ids that only the user namespace maps: they are removed inside it.
     let discard: Vec<OsString> = prefix
         .into_iter()
@@ -124,6 +142,15 @@ fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool
     let discard = plan.no_cache.then_some(discard.as_slice());
     let reap = [binaries.runc.clone().into_os_string(), "delete".into(), "--force".into()];
     let reap = (!rootless).then_some(reap.as_slice());
-    let script = DaemonScript { daemon: &daemon, client: &client, build: &build, work: &work, state, discard, reap };
-    render_daemon_script(&script, &|word: &OsStr| quote(word))
+    let route = site.route;
+    render_daemon_script(&DaemonScript {
+        daemon: &daemon,
+        client: &client,
+        build: &build,
+        work: &work,
+        state,
+        discard,
+        reap,
+        route,
+    })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::IsTerminal as _;
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::process::{Child, Command};
 
 use super::interrupt::{Interrupt, Interruption};
 use crate::environment::Environment;
+use crate::network::Hidden;
 
 /// What of a tool's stdout and stderr is kept for messages and answers, each. Longer output is cut in front.
 const OUTPUT_LIMIT: usize = 1 << 20;
@@ -40,6 +42,9 @@ pub struct ToolCommand {
     pub keep: Vec<String>,
     /// The same for variables that hold secrets: their values must never stand in an argument.
     pub secret: Vec<String>,
+    /// A text that arguments and values hold only a token for, until the process is started. Never written down.
+    #[serde(skip)]
+    pub hidden: Option<Hidden>,
 }
 
 /// Why a tool gave no answer.
@@ -81,7 +86,7 @@ impl ToolCommand {
     /// A command that sees nothing of the caller's environment but the named variables.
     pub fn new(program: impl Into<OsString>, keep: &[&str]) -> Self {
         let keep = keep.iter().map(|name| (*name).to_owned()).collect();
-        Self { program: program.into(), args: Vec::new(), set: BTreeMap::new(), keep, secret: Vec::new() }
+        Self { program: program.into(), args: Vec::new(), set: BTreeMap::new(), keep, secret: Vec::new(), hidden: None }
     }
 
     /// Adds one argument.
@@ -118,10 +123,10 @@ impl ToolCommand {
         let keep: Vec<&str> = self.keep.iter().chain(&self.secret).map(String::as_str).collect();
         let mut process = Command::new(&self.program);
         process
-            .args(&self.args)
+            .args(self.args.iter().map(|arg| self.reveal(arg)))
             .env_clear()
             .envs(environment.only(&keep).iter())
-            .envs(&self.set)
+            .envs(self.set.iter().map(|(name, value)| (name, self.reveal(value))))
             .stdin(Stdio::null())
             // A group of its own: Ctrl-C reaches repro, which then ends the whole group in order.
             .process_group(0)
@@ -129,11 +134,15 @@ impl ToolCommand {
         process
     }
 
+    fn reveal(&self, word: &OsStr) -> OsString {
+        self.hidden.as_ref().map_or_else(|| word.to_owned(), |hidden| hidden.reveal(word))
+    }
+
     fn start_error(&self, source: std::io::Error) -> CommandError {
         CommandError::Start { program: OsStr::new(&self.program).to_string_lossy().into_owned(), source }
     }
 
-    /// Starts it with stdout into a file and stderr passed through, or into a file as well. `lock` becomes its stdin, which it
+    /// Starts it with stdout into a file and stderr into a file as well, or where it can be listened to. `lock` becomes its stdin, which it
     /// does not read: the lock is held until it has ended, too.
     pub fn spawn_into(
         &self,
@@ -143,7 +152,7 @@ impl ToolCommand {
         environment: &Environment,
     ) -> Result<Child, CommandError> {
         let mut process = self.to_process(environment);
-        process.stdin(lock).stdout(stdout).stderr(stderr.map_or_else(Stdio::inherit, Stdio::from));
+        process.stdin(lock).stdout(stdout).stderr(stderr.map_or_else(own_stderr, Stdio::from));
         process.spawn().map_err(|source| self.start_error(source))
     }
 
@@ -199,6 +208,12 @@ impl ToolCommand {
         let tail = if tail.is_empty() { tail } else { format!(": {tail}") };
         CommandError::Failed { command: self.summary(), status: output.status, tail }
     }
+}
+
+/// A terminal is handed on as it is, for the client draws its progress there; anything else is passed on through a pipe, so
+/// that the end of what was said is known.
+fn own_stderr() -> Stdio {
+    if std::io::stderr().is_terminal() { Stdio::inherit() } else { Stdio::piped() }
 }
 
 /// The end of what a child says until it closes the stream.

@@ -10,6 +10,25 @@ solve() { @SOLVE@; }
 discard() { @DISCARD@; }
 reap() { @REAP@; }
 
+# The user's certificate authorities, beside the system's: BuildKit reads one file of both, and so does git, to which BuildKit
+# hands no variable but the proxies.
+if [ -e "$work/ca.crt" ]; then
+	for system in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem \
+		/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem /etc/ssl/cert.pem /dev/null; do
+		[ ! -r "$system" ] || break
+	done
+	{ cat "$system" && echo && cat "$work/ca.crt"; } >"$work/bundle.crt" || exit 125
+	mkdir -p "$work/bin"
+	# shellcheck disable=SC2016 # the variables of the other script
+	printf '%s\n' '#!/bin/sh' 'PATH=${PATH#*:} GIT_SSL_CAINFO=${0%/bin/git}/bundle.crt' 'export PATH GIT_SSL_CAINFO' \
+		'exec git "$@"' >"$work/bin/git"
+	chmod 700 "$work/bin/git"
+	SSL_CERT_FILE=$work/bundle.crt PATH=$work/bin:$PATH
+	export SSL_CERT_FILE PATH
+fi
+if [ -e "$work/net/runc" ]; then chmod 700 "$work/net/runc" || exit 125; fi
+if [ -e "$work/docker/config.json" ]; then export DOCKER_CONFIG="$work/docker"; fi
+
 daemon_pid='' solve_pid=''
 # A daemon whose RUN has no process namespace of its own (the rootless image in a container) never ends by itself while
 # something that RUN started lives: BuildKit's kill does not find it. Five seconds are for unmounting.

@@ -3,15 +3,18 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::buildctl::{METADATA, SOLVE_LOG, VERSION, cache_value, exporter_options, ssh_value};
+use super::buildctl::{
+    AUTHORITIES, METADATA, SOLVE_LOG, VERSION, cache_value, exporter_options, run_proxies, ssh_value,
+};
 use super::command::ToolCommand;
 use super::docker_config::DockerConfig;
 use super::steps::{
     Builder, ContainerProof, Documents, Findings, Lock, Query, Step, Steps, csv_field, csv_path, joined,
 };
-use super::{Site, configuration_slug};
+use super::{Site, authority_directories, configuration_slug, with_proxy};
 use crate::digest::Digest;
 use crate::frontend::{BUILD_ARGUMENT, Override};
+use crate::network::{Proxy, RunNetwork};
 use crate::plan::{AnnotationTarget, BuildPlan, Direction, NamedContext, SecretSource, SshSource};
 
 /// What `docker` may see of the caller's environment: where its daemon is, and how to reach it.
@@ -85,10 +88,16 @@ pub fn buildx_directory(state: &Path) -> PathBuf {
 pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps {
     let docker = docker_command(site.private, site.state, config);
     let builder = builder_name(plan, site, config);
-    let mut prepare = configuration_steps(site.private, site.state, config);
+    let mut prepare = configuration_steps(site.private, site.state, config, site.registries);
     let toml = site.private.join(super::buildctl::CONFIG);
-    if let Some(contents) = site.buildkitd_config {
-        prepare.push(Step::File { path: toml.clone(), contents: contents.to_vec() });
+    let authorities = site.private.join("authorities");
+    if !site.route.authorities.is_empty() {
+        prepare.push(Step::Directory(authorities.clone()));
+        let contents = site.route.authorities.clone();
+        prepare.push(Step::File { path: authorities.join(AUTHORITIES), contents });
+    }
+    if let Some(contents) = builder_config(site, &authorities) {
+        prepare.push(Step::File { path: toml.clone(), contents });
     }
     let proof = ContainerProof {
         docker: docker.clone(),
@@ -103,10 +112,13 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
         record: buildx_directory(site.state).join("instances").join(&builder),
         throw_away: plan.no_cache,
         inspect: inspect.clone(),
-        create: create_builder(&docker, &builder, site, &toml),
+        create: create_builder(&docker, &builder, plan, site, &toml),
         start: docker.clone().args(["buildx", "inspect", "--bootstrap", builder.as_str()]),
         remove: remove.clone(),
     })));
+    if !site.route.authorities.is_empty() {
+        prepare.push(git_authorities(&docker, &proof.container));
+    }
     // buildx names the copy of the context on the daemon after the directory, and compares only size and time with what it
     // sent under that name before. A name that is new in every build has nothing to be compared with.
     let context = site.private.join(site.private.file_name().unwrap_or_default());
@@ -118,7 +130,10 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
     Steps {
         prepare,
         beside: vec![Query { command: inspect, stdout: version.clone() }],
-        solve: docker.args(["buildx", "build"]).args(build_arguments(plan, site, &builder)).arg(context),
+        solve: client(docker, site, config, &authorities)
+            .args(["buildx", "build"])
+            .args(build_arguments(plan, site, &builder))
+            .arg(context),
         finish: vec![Step::ProveContainer(proof.clone())],
         cleanup: if plan.no_cache { vec![remove] } else { Vec::new() },
         abort: Vec::new(),
@@ -146,14 +161,14 @@ fn named_link(site: &Site<'_>, number: usize) -> PathBuf {
 
 /// Makes the private configuration that [`docker_command`] uses.
 #[must_use]
-pub fn configuration_steps(private: &Path, state: &Path, config: &DockerConfig) -> Vec<Step> {
+pub fn configuration_steps(private: &Path, state: &Path, config: &DockerConfig, registries: &[String]) -> Vec<Step> {
     let docker = private.join("docker");
     let contexts = docker.join("contexts");
     let mut steps = vec![Step::Directory(docker.clone())];
     steps.push(Step::DockerConfig {
         path: docker.join("config.json"),
-        contents: config.private_json(),
-        secret: config.has_credentials(),
+        registries: registries.to_vec(),
+        credentials_only: false,
     });
     if let Some(secured) = config.secured() {
         let name = Digest::of(secured.context().as_bytes());
@@ -174,24 +189,91 @@ pub fn configuration_steps(private: &Path, state: &Path, config: &DockerConfig) 
 /// `repro-v0.19.0-14aa1b4dd92e`, and what else makes a builder another one: its configuration, its network, its daemon.
 fn builder_name(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> String {
     let endpoint = config.endpoint_name();
-    let slug = configuration_slug(site, endpoint.as_bytes());
+    // The container keeps the proxy as it is, so that another password makes another builder.
+    let password =
+        site.route.proxy.as_ref().and_then(Proxy::hidden).map_or_else(String::new, |hidden| hidden.fingerprint());
+    let slug = configuration_slug(plan, site, format!("{endpoint}{password}").as_bytes());
     let name = format!("repro-{}-{slug}", plan.pin.slug());
     if plan.no_cache { format!("{name}-{}", site.unique) } else { name }
 }
 
-fn create_builder(docker: &ToolCommand, name: &str, site: &Site<'_>, toml: &Path) -> ToolCommand {
+/// The directory in the container that buildx copies the authorities of a registry to (buildx, util/confutil/container.go).
+const AUTHORITIES_INSIDE: &str = "/etc/buildkit/certs/repro.invalid";
+
+/// The buildkitd.toml of the builder. buildx copies only certificates that a registry of it names: they are those of one that
+/// cannot be, and a variable makes them everybody's.
+fn builder_config(site: &Site<'_>, authorities: &Path) -> Option<Vec<u8>> {
+    let own = site.buildkitd_config.map(<[u8]>::to_vec);
+    if site.route.authorities.is_empty() {
+        return own;
+    }
+    let mut config = own.unwrap_or_default();
+    let file = authorities.join(AUTHORITIES).to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"");
+    config.extend_from_slice(format!("\n[registry.\"repro.invalid\"]\nca = [\"{file}\"]\n").as_bytes());
+    Some(config)
+}
+
+/// Git in the builder knows one file of authorities, and BuildKit hands it no variable that names another.
+fn git_authorities(docker: &ToolCommand, container: &str) -> Step {
+    let mark = format!("{AUTHORITIES_INSIDE}/known-to-git");
+    let append = format!("cat {AUTHORITIES_INSIDE}/{AUTHORITIES} >>/etc/ssl/certs/ca-certificates.crt && : >{mark}");
+    let inside = docker.clone().args(["exec", "--user=0", container]);
+    Step::Ensure {
+        probe: inside.clone().args(["test", "-e"]).arg(mark),
+        otherwise: inside.args(["sh", "-c"]).arg(append),
+    }
+}
+
+/// The client with what it needs to fetch tokens for the daemon, which it does by itself, and with what RUN is told.
+fn client(docker: ToolCommand, site: &Site<'_>, config: &DockerConfig, authorities: &Path) -> ToolCommand {
+    let mut client = with_proxy(docker, site.route.proxy.as_ref());
+    if let (Some(proxy), Some(host)) = (&site.route.proxy, daemon_host(config)) {
+        // The daemon is reached as ever.
+        let direct = format!("{},{host}", proxy.no_proxy());
+        client = client.env("NO_PROXY", direct.clone()).env("no_proxy", direct);
+    }
+    if !site.route.authorities.is_empty() {
+        client = client.env("SSL_CERT_DIR", authority_directories(authorities));
+    }
+    client
+}
+
+/// The host of a daemon that is reached over the network.
+fn daemon_host(config: &DockerConfig) -> Option<String> {
+    let address = config.endpoint_address()?;
+    let rest = ["tcp://", "http://", "https://"].iter().find_map(|scheme| address.strip_prefix(scheme))?;
+    let host = rest.split('/').next()?;
+    Some(host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']).to_owned())
+}
+
+fn create_builder(docker: &ToolCommand, name: &str, plan: &BuildPlan, site: &Site<'_>, toml: &Path) -> ToolCommand {
+    // Without the snapshotter BuildKit falls silently to one that archives hard links another way.
+    let mut flags = "--oci-worker-snapshotter=overlayfs".to_owned();
+    if plan.network == RunNetwork::Host {
+        flags.push_str(" --allow-insecure-entitlement=network.host");
+    }
     let mut create = docker
         .clone()
         .args(["buildx", "create", "--driver=docker-container"])
         .arg(joined("--name", name))
         .arg(joined("--driver-opt", csv_field(&format!("image={}", site.image))))
-        // Without it BuildKit falls silently to a snapshotter that archives hard links another way.
-        .arg("--buildkitd-flags=--oci-worker-snapshotter=overlayfs");
+        .arg(joined("--buildkitd-flags", flags));
     if site.host_network {
         create = create.arg("--driver-opt=network=host");
     }
-    if site.buildkitd_config.is_some() {
+    if site.buildkitd_config.is_some() || !site.route.authorities.is_empty() {
         create = create.arg(joined("--buildkitd-config", toml));
+    }
+    let option = |name: &str, value: &str| joined("--driver-opt", csv_field(&format!("env.{name}={value}")));
+    if !site.route.authorities.is_empty() {
+        let list = authority_directories(Path::new(AUTHORITIES_INSIDE));
+        create = create.arg(option("SSL_CERT_DIR", &list.to_string_lossy()));
+    }
+    if let Some(proxy) = &site.route.proxy {
+        for (name, value) in proxy.variables() {
+            create = create.arg(option(name, &value));
+        }
+        create.hidden = proxy.hidden();
     }
     create
 }
@@ -216,6 +298,16 @@ fn build_arguments(plan: &BuildPlan, site: &Site<'_>, builder: &str) -> Vec<OsSt
     }
     for (name, value) in &plan.build_args {
         flag("--build-arg", format!("{name}={value}"));
+    }
+    for (name, value) in run_proxies(plan, site.route) {
+        // Without a value the client takes that of its own variable: a password then stands in no argument.
+        flag("--build-arg", if name == "NO_PROXY" { format!("{name}={value}") } else { name.to_owned() });
+    }
+    if plan.network != RunNetwork::Default {
+        flag("--network", plan.network.name().to_owned());
+    }
+    for host in &plan.hosts {
+        flag("--add-host", host.to_string());
     }
     for (key, value) in &plan.labels {
         flag("--label", format!("{key}={value}"));

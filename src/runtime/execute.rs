@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::command::{CommandError, ToolCommand};
+use super::credentials::client_config;
+use super::docker_config::DockerConfigError;
 use super::engine::{ContainerIdentity, Engine, EngineError, ProvedContainer};
 use super::interrupt::Interrupt;
 use super::steps::{Builder, ContainerProof, Query, Step};
@@ -34,6 +36,9 @@ pub enum ExecuteError {
     /// A command failed.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// The user's Docker configuration cannot be read.
+    #[error(transparent)]
+    Config(#[from] DockerConfigError),
     /// The engine's answer was wrong.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -64,7 +69,11 @@ impl Executor<'_> {
     pub async fn step(&mut self, step: &Step) -> Result<(), ExecuteError> {
         match step {
             Step::Directory(path) => make_directory(path),
-            Step::File { path, contents } | Step::DockerConfig { path, contents, .. } => write_private(path, contents),
+            Step::File { path, contents } => write_private(path, contents),
+            Step::DockerConfig { path, registries, credentials_only } => {
+                let config = client_config(self.environment, registries, *credentials_only).await?;
+                write_private(path, &config)
+            }
             Step::Link { path, target } => {
                 symlink(target, path).map_err(|source| ExecuteError::Io { path: path.clone(), source })
             }

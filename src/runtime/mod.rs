@@ -5,6 +5,7 @@ pub mod binaries;
 pub mod buildctl;
 pub mod buildkitd;
 pub mod command;
+pub mod credentials;
 pub mod detect;
 mod dial;
 pub mod docker;
@@ -13,15 +14,20 @@ pub mod engine;
 pub mod execute;
 pub mod guard;
 pub mod interrupt;
+pub mod isolate;
 pub mod podman;
 pub mod script;
 pub mod steps;
 
+use std::ffi::OsString;
 use std::path::Path;
 
+use self::command::ToolCommand;
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{Diagnose, ExitStatus};
+use crate::network::{Proxy, Route, RunNetwork};
+use crate::plan::BuildPlan;
 use crate::registry::CredentialSources;
 
 /// What the pure functions of the runtimes know about this machine and this run.
@@ -41,6 +47,12 @@ pub struct Site<'a> {
     pub host_network: bool,
     /// The content of the buildkitd.toml.
     pub buildkitd_config: Option<&'a [u8]>,
+    /// How servers are reached.
+    pub route: &'a Route,
+    /// Whether RUN of a child process can get a network without this machine's loopback.
+    pub can_isolate: bool,
+    /// The registries that the build may need credentials for.
+    pub registries: &'a [String],
     /// Further arguments for the client.
     pub extra_args: &'a [String],
     /// Whether the client's messages are kept back unless it fails.
@@ -53,21 +65,64 @@ pub struct Site<'a> {
 
 /// Eight digits that differ where the configuration of a daemon differs: builders and caches are never shared across it.
 #[must_use]
-pub fn configuration_slug(site: &Site<'_>, more: &[u8]) -> String {
+pub fn configuration_slug(plan: &BuildPlan, site: &Site<'_>, more: &[u8]) -> String {
     let mut text = vec![u8::from(site.host_network)];
-    for part in [site.buildkitd_config.unwrap_or_default(), site.image.as_bytes(), more] {
+    let mut add = |part: &[u8]| {
         text.extend_from_slice(&part.len().to_le_bytes());
         text.extend_from_slice(part);
+    };
+    for part in [site.buildkitd_config.unwrap_or_default(), site.image.as_bytes(), more] {
+        add(part);
+    }
+    if !site.route.authorities.is_empty() {
+        add(b"authorities");
+        add(&site.route.authorities);
+    }
+    if let Some(proxy) = &site.route.proxy {
+        // Without its password, which nobody may guess at by a name that engines show to everybody.
+        add(b"proxy");
+        add(proxy.shown().as_bytes());
+        add(proxy.no_proxy().as_bytes());
+    }
+    if plan.network == RunNetwork::Host {
+        add(b"network.host");
     }
     Digest::of(&text).short()[..8].to_owned()
 }
 
-/// How the binaries of a pin are got: with the credentials that the caller's environment leads to.
+/// How registries are spoken to: with the credentials that the caller's environment leads to, and on the way that was given.
 #[must_use]
-pub fn binaries_options(environment: &Environment) -> binaries::Options {
+pub fn registry_options(environment: &Environment, route: &Route) -> crate::registry::Options {
     let credentials = CredentialSources::from_env(|name| environment.get(name).map(std::ffi::OsStr::to_owned));
-    let registry = crate::registry::Options { credentials, ..crate::registry::Options::default() };
-    binaries::Options { registry, ..binaries::Options::default() }
+    let authorities = &route.authorities;
+    let extra_roots = if authorities.is_empty() { Vec::new() } else { vec![authorities.clone()] };
+    let proxy = route.proxy.clone();
+    crate::registry::Options { credentials, extra_roots, proxy, ..crate::registry::Options::default() }
+}
+
+/// Tells a tool the proxy by the variables that it reads.
+#[must_use]
+pub fn with_proxy(mut command: ToolCommand, proxy: Option<&Proxy>) -> ToolCommand {
+    let Some(proxy) = proxy else { return command };
+    for (name, value) in proxy.variables() {
+        command = command.env(name, value);
+    }
+    command.hidden = proxy.hidden();
+    command
+}
+
+/// Where Go's programs look for certificate authorities: in `directory` besides the system's (crypto/x509, root_linux.go).
+#[must_use]
+pub fn authority_directories(directory: &Path) -> OsString {
+    let mut list = directory.as_os_str().to_owned();
+    list.push(":/etc/ssl/certs:/etc/pki/tls/certs");
+    list
+}
+
+/// How the binaries of a pin are got.
+#[must_use]
+pub fn binaries_options(environment: &Environment, route: &Route) -> binaries::Options {
+    binaries::Options { registry: registry_options(environment, route), ..binaries::Options::default() }
 }
 
 impl Diagnose for binaries::BinariesError {

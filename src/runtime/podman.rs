@@ -1,16 +1,17 @@
 //! BuildKit in a container of Podman: the pinned image runs buildkitd and buildctl for one build, and ends.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::buildctl::{
-    self, CONFIG, ClientPaths, DaemonScript, SCRIPT, SOLVE_LOG, build_arguments, findings, render_daemon_script,
+    self, AUTHORITIES, CONFIG, CREDENTIALS, ClientPaths, DaemonScript, SCRIPT, SOLVE_LOG, build_arguments, findings,
+    prepare_daemon, render_daemon_script,
 };
 use super::command::ToolCommand;
-use super::script::quote;
 use super::steps::{Lock, Step, Steps, csv_path, joined};
-use super::{Site, configuration_slug};
+use super::{Site, authority_directories, configuration_slug, with_proxy};
+use crate::network::RunNetwork;
 use crate::pin::Variant;
 use crate::plan::BuildPlan;
 
@@ -69,12 +70,18 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
     let podman = podman_command();
     let work = site.private.join("work");
     let container = format!("repro-{}", site.unique);
-    let mut prepare = vec![Step::Directory(work.clone())];
+    let mut prepare = prepare_daemon(site, &work, site.buildkitd_config.unwrap_or_default().to_vec());
     prepare.extend(plan.outputs().map(|path| Step::Directory(path.to_owned())));
-    let config = site.buildkitd_config.unwrap_or_default();
-    prepare.push(Step::File { path: work.join(CONFIG), contents: config.to_vec() });
     prepare.push(Step::File { path: work.join(SCRIPT), contents: script(plan, site, variant) });
-    let mut pull = podman.clone().args(["pull", "--quiet"]);
+    let pull = podman.clone().args(["pull", "--quiet"]).arg(joined("--authfile", work.join(CREDENTIALS)));
+    let mut pull = with_proxy(pull, site.route.proxy.as_ref());
+    if !site.route.authorities.is_empty() {
+        let directory = work.join("authorities");
+        prepare.push(Step::Directory(directory.clone()));
+        let contents = site.route.authorities.clone();
+        prepare.push(Step::File { path: directory.join(AUTHORITIES), contents });
+        pull = pull.env("SSL_CERT_DIR", authority_directories(&directory));
+    }
     if site.image_on_loopback {
         pull = pull.arg("--tls-verify=false");
     }
@@ -83,7 +90,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
         otherwise: pull.arg(site.image),
     });
     let kind = if variant == Variant::Rootless { "-rootless" } else { "" };
-    let volume = format!("repro-{}{kind}-{}", plan.pin.slug(), configuration_slug(site, b""));
+    let volume = format!("repro-{}{kind}-{}", plan.pin.slug(), configuration_slug(plan, site, b""));
     let state = state_directory(variant);
     let run =
         run_command(&podman, plan, site, variant, &container, (!plan.no_cache).then_some((volume.as_str(), state)));
@@ -161,6 +168,13 @@ fn run_command(
         run = run.arg(joined("--env", name));
         run.secret.push(name.to_owned());
     }
+    if let Some(proxy) = &site.route.proxy {
+        // By name only, as secrets.
+        for (name, _) in proxy.variables() {
+            run = run.arg(joined("--env", name));
+        }
+        run = with_proxy(run, Some(proxy));
+    }
     run.args(["--entrypoint=sh", "--"]).arg(site.image).arg(format!("{WORK}/{SCRIPT}"))
 }
 
@@ -203,6 +217,9 @@ fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
     daemon.push(joined("--root", state));
     daemon.push("--oci-worker-snapshotter=overlayfs".into());
     daemon.push(joined("--config", format!("{WORK}/{CONFIG}")));
+    if plan.network == RunNetwork::Host {
+        daemon.push("--allow-insecure-entitlement=network.host".into());
+    }
     daemon.push(joined("--addr", address));
     let mut elsewhere = numbered(plan.inputs(), INPUTS);
     elsewhere.extend(numbered(plan.outputs(), OUTPUTS));
@@ -214,7 +231,7 @@ fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
         agent: Some(Path::new(AGENT)),
     };
     let client = [OsString::from("buildctl"), joined("--addr", address)];
-    let build = build_arguments(plan, &paths, site.progress, site.extra_args);
+    let build = build_arguments(plan, &paths, site);
     let script = DaemonScript {
         daemon: &daemon,
         client: &client,
@@ -224,6 +241,7 @@ fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
         discard: None,
         // They end with the container.
         reap: None,
+        route: site.route,
     };
-    render_daemon_script(&script, &|word: &OsStr| quote(word))
+    render_daemon_script(&script)
 }

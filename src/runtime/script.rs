@@ -169,11 +169,11 @@ impl Script<'_> {
         }
         for (name, value) in &command.set {
             text.extend_from_slice(format!(" {name}=").as_bytes());
-            text.extend(self.placeholder.word(value));
+            text.extend(self.word(command, value));
         }
         for word in std::iter::once(&command.program).chain(&command.args) {
             text.push(b' ');
-            text.extend(self.placeholder.word(word));
+            text.extend(self.word(command, word));
         }
         text
     }
@@ -232,6 +232,20 @@ impl Script<'_> {
         self.line(b"esac");
     }
 
+    /// One word of a command; what is hidden is taken from a variable of whoever runs the script.
+    fn word(&self, command: &ToolCommand, word: &OsStr) -> Vec<u8> {
+        let Some(hidden) = &command.hidden else { return self.placeholder.word(word) };
+        let name = hidden.variable();
+        let reference = format!("\"${{{name}:?is not set: it is left out of this script for its password}}\"");
+        let pieces = hidden.pieces(word);
+        if let [whole] = pieces.as_slice() {
+            return self.placeholder.word(whole);
+        }
+        let quoted =
+            pieces.iter().map(|piece| if piece.is_empty() { Vec::new() } else { self.placeholder.word(piece) });
+        quoted.collect::<Vec<_>>().join(reference.as_bytes())
+    }
+
     fn put_times_back(&mut self, destination: &Destination<'_>) {
         if destination.in_context {
             self.line(b"touch -r \"$private/times\" -- \"$directory\"");
@@ -277,14 +291,19 @@ impl Script<'_> {
                 let line = [b"ln -s -- ".as_slice(), &word(target), b" ", &word(path)].concat();
                 self.line(&line);
             }
-            Step::File { path, contents } | Step::DockerConfig { path, contents, secret: false } => {
-                self.file(path, contents);
-            }
-            Step::DockerConfig { path, secret: true, .. } => {
-                let program = quote(self.program.as_os_str());
-                let line = [&program, b" builder docker-config > ".as_slice(), &word(path)].concat();
+            Step::File { path, contents } => self.file(path, contents),
+            Step::DockerConfig { path, registries, credentials_only } => {
+                let mut line = quote(self.program.as_os_str());
+                line.extend_from_slice(b" builder docker-config");
+                if *credentials_only {
+                    line.extend_from_slice(b" --credentials-only");
+                }
+                for registry in registries {
+                    line.extend_from_slice(b" --registry ");
+                    line.extend(quote(OsStr::new(registry)));
+                }
                 self.line(b"# Credentials are taken from your own configuration; they never stand in this script.");
-                self.line(&line);
+                self.line(&[&line, b" > ".as_slice(), &word(path)].concat());
             }
             Step::Ensure { probe, otherwise } => {
                 let (probe, otherwise) = (self.command(probe), self.command(otherwise));

@@ -23,10 +23,10 @@ pub enum Step {
     DockerConfig {
         /// Where.
         path: PathBuf,
-        /// What.
-        contents: Vec<u8>,
-        /// Whether there are credentials in it.
-        secret: bool,
+        /// The registries whose credentials are looked up, with helpers and in Podman's files too.
+        registries: Vec<String>,
+        /// Whether it holds these credentials and nothing else: where it is read there are neither helpers nor plugins.
+        credentials_only: bool,
     },
     /// Make a symbolic link.
     Link {

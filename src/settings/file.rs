@@ -27,7 +27,7 @@ const LARGEST_FILE: u64 = 1 << 20;
 const PATHS: [&str; 4] = ["file", "output", "metadata-file", "buildkitd-config"];
 
 /// Keys that hand something of this machine to the build, or change how it is guarded.
-const CONSENT: [&str; 8] = [
+const CONSENT: [&str; 12] = [
     "secret",
     "ssh",
     "cache-to",
@@ -37,6 +37,10 @@ const CONSENT: [&str; 8] = [
     "buildx-args",
     // Leading to somebody else's daemon, or through somebody else's hands.
     "addr",
+    "ca",
+    "proxy",
+    "no-proxy",
+    "proxy-in-run",
 ];
 
 /// The words of a `repro.toml`.
@@ -259,6 +263,7 @@ fn needs_consent(argument: &Arg, words: &[Word], directory: &Path) -> Option<&'s
         "build-arg" => {
             any(&|word| !word.contains('=')).then_some("it hands a variable of the environment to the build")
         }
+        "network" => any(&|word| word == "host").then_some("it opens the network of BuildKit itself to RUN"),
         "buildkit-image" => any(&|word| !Pin::parse(word).is_ok_and(|pin| pin.is_released()))
             .then_some("it chooses a BuildKit that is no known release, which runs with privileges"),
         _ => None,

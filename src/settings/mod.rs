@@ -2,6 +2,7 @@
 
 mod file;
 mod frontend;
+mod network;
 mod resolve;
 mod schema;
 mod sources;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::file::{FILE_NAME, FileError};
 pub use self::frontend::{FrontendSettings, FrontendWords};
+pub use self::network::{NetworkSettings, NetworkWords, RunNetworkWord};
 pub use self::resolve::{ConfigChoice, SettingsError, resolve};
 pub use self::schema::json_schema;
 pub use self::words::{ArchiveWord, BuildWords, CompressionWord, MediaTypesWord, ProgressWord, RuntimeName};
@@ -86,6 +88,8 @@ pub struct BuildSettings {
     pub media_types: Option<MediaTypes>,
     /// Whether the BuildKit container shares the host's network.
     pub host_network: bool,
+    /// How the world is reached.
+    pub network: NetworkSettings,
     /// The content of the buildkitd.toml.
     pub buildkitd_config: Option<Vec<u8>>,
     /// Further arguments for `buildctl build`.
@@ -195,6 +199,8 @@ impl BuildSettings {
             compression: self.compression,
             rewrite_timestamp: self.rewrite_timestamp,
             no_cache: self.no_cache.value,
+            network: self.network.run,
+            hosts: self.network.hosts.clone(),
         })
     }
 

@@ -190,6 +190,10 @@ pub struct BuildWords {
     #[arg(long, value_name = "NAME=SOURCE", help_heading = "What is built")]
     pub build_context: Vec<String>,
 
+    /// How the world is reached.
+    #[command(flatten)]
+    pub network: super::NetworkWords,
+
     /// The archive to write, or - for stdout [default: ./image.tar]
     #[arg(short, long, value_name = "FILE", help_heading = "What comes out")]
     pub output: Option<PathBuf>,

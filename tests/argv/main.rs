@@ -97,6 +97,9 @@ fn check(case: &Case, tools: &mut Tools) -> Result<u32, Wrong> {
         quiet: false,
         progress: "plain",
         ssh_agent: None,
+        route: &repro::network::Route::default(),
+        can_isolate: false,
+        registries: &[],
     };
     check_buildx(case, &ground, &plan, &site, tools)?;
     if buildctl::refusal(&plan).is_some() {
@@ -214,7 +217,7 @@ fn check_podman(ground: &Ground, plan: &BuildPlan, site: &Site<'_>, tools: &mut 
         elsewhere: &secret.collect(),
         agent: None,
     };
-    let expected = buildctl::build_arguments(plan, &paths, "plain", &[]);
+    let expected = buildctl::build_arguments(plan, &paths, site);
     let words = solve_words(&script_of(&steps));
     if words[3..] == expected { Ok(()) } else { Err(format!("the shell reads {words:?} instead of {expected:?}")) }
 }

@@ -19,6 +19,7 @@ mod frontend;
 mod harness;
 mod kept;
 mod killed;
+mod networks;
 mod odd;
 mod one_digest;
 #[path = "../support/schema.rs"]

@@ -6,9 +6,11 @@ use crate::epoch::EpochError;
 use crate::failure::{Diagnose, ExitStatus};
 use crate::frontend::FrontendError;
 use crate::git::GitError;
+use crate::network::NetworkError;
 use crate::pin::PinError;
 use crate::plan::PlanError;
 use crate::reference::ReferenceError;
+use crate::settings::network::AUTHORITIES;
 use crate::settings::{FileError, Origin};
 
 /// What is wrong with the words of the user.
@@ -63,6 +65,15 @@ pub enum SettingsError {
     /// A platform, annotation or secret that is none.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A word about the network that is none.
+    #[error("{origin}")]
+    Network {
+        /// The flag, key or variable.
+        origin: Origin,
+        /// What is wrong.
+        #[source]
+        source: NetworkError,
+    },
     /// A word that needs `=`, or must not be empty.
     #[error("{origin} `{text}`: {why}")]
     Word {
@@ -153,6 +164,9 @@ impl Diagnose for SettingsError {
             Self::NoIndex(_) => "annotate the manifest, or build several platforms with `--platform`",
             Self::Word { text, .. } if text.starts_with("SOURCE_DATE_EPOCH") => {
                 "leave the build argument out: `--sde` sets it"
+            }
+            Self::Path { what: AUTHORITIES, .. } => {
+                "give a file with certificates in PEM form; `openssl x509 -inform der -outform pem` changes others into it"
             }
             Self::Path { .. } => "look whether the path is spelt right and may be read",
             _ => "`repro build --help` shows what each flag takes",

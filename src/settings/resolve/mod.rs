@@ -17,7 +17,10 @@ use self::extra::{parse_buildctl, parse_buildx};
 
 use super::file::{FILE_NAME, SettingsFile};
 use super::sources::{Given, Words};
-use super::{BuildSettings, BuildWords, CompressionWord, MediaTypesWord, Origin, ProgressWord, RuntimeName, Setting};
+use super::{
+    BuildSettings, BuildWords, CompressionWord, MediaTypesWord, NetworkSettings, Origin, ProgressWord, RuntimeName,
+    Setting,
+};
 use crate::environment::Environment;
 use crate::epoch::{EpochError, SourceDateEpoch};
 use crate::git::commit_time;
@@ -72,6 +75,7 @@ pub fn resolve(
         media_types: image::resolve_media_types(&words, &mut notes),
         host_network: notes.one(&words, "--builder-network", |words| words.builder_network.clone()).as_deref()
             == Some("host"),
+        network: NetworkSettings::resolve(&words, environment, &mut notes.warnings, &mut notes.provenance)?,
         buildkitd_config: place::resolve_buildkitd_config(&words)?,
         buildkit_args: parse_buildctl(words.either("--buildkit-args", |words| words.buildkit_args.as_deref()))?,
         buildx_args: parse_buildx(words.either("--buildx-args", |words| words.buildx_args.as_deref()))?,
@@ -210,7 +214,7 @@ fn load_file(
 }
 
 /// The value of a variable; empty counts as not set.
-fn variable<'a>(environment: &'a Environment, name: &'static str) -> Result<Option<&'a str>, SettingsError> {
+pub(super) fn variable<'a>(environment: &'a Environment, name: &'static str) -> Result<Option<&'a str>, SettingsError> {
     let Some(value) = environment.get(name).filter(|value| !value.is_empty()) else { return Ok(None) };
     value.to_str().map(Some).ok_or_else(|| SettingsError::Variable {
         name,

@@ -71,6 +71,8 @@ shim_binary() {
 
 # Reads argument vectors as that tool does, for tests/argv.
 argv_binary() { build_cached "argv-$1" "$(module_of "argv-$1")" 0 "" "" .; }
+# The proxy of the tests about private networks (middle/main.go).
+middle_binary() { build_cached middle "$LAB_DIR/middle" 0 "" "" .; }
 
 # The shim (shim/main.go) is for machines that cannot give what a privileged container asks for; everywhere else runc itself.
 CAP_SYS_RESOURCE_BIT=24
@@ -102,6 +104,8 @@ up_binaries() {
         place=$(argv_binary "$version")
         publish "$place/argv-$version" "$LAB_STATE/libexec/argv-$version"
     done
+    place=$(middle_binary)
+    publish "$place/middle" "$LAB_STATE/libexec/middle"
     mkdir -p "$LAB_STATE/bin"
     ln -sfn "$LAB_DIR/lab" "$LAB_STATE/bin/lab"
 }

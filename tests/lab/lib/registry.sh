@@ -1,9 +1,11 @@
 # shellcheck shell=bash
-# A registry on the loopback, plain http, with a file store of its own.
+# A registry on the loopback, plain http, with a file store of its own; and a second one that wants to know who asks, with the
+# same images, which it cannot change.
 
 up_registry() {
     # For every BuildKit that is to reach it, whatever runs it.
-    printf '[registry."%s"]\nhttp = true\n' "$LAB_REGISTRY" >"$LAB_STATE/etc/buildkitd.toml"
+    printf '[registry."%s"]\nhttp = true\n' "$LAB_REGISTRY" "$LAB_PRIVATE_REGISTRY" >"$LAB_STATE/etc/buildkitd.toml"
+    up_private_registry
     if daemon_runs registry; then return 0; fi
     require_free_port "$LAB_REGISTRY_PORT" LAB_REGISTRY_PORT
     cat >"$LAB_STATE/etc/registry.yml" <<YAML
@@ -19,7 +21,29 @@ YAML
     wait_for_daemon registry curl -fsS --noproxy '*' "http://$LAB_REGISTRY/v2/"
 }
 
-down_registry() { stop_daemon registry; }
+up_private_registry() {
+    if daemon_runs private-registry; then return 0; fi
+    require_free_port "$LAB_PRIVATE_PORT" LAB_PRIVATE_PORT
+    # The password is "swordfish"; bcrypt with little work, because every request is checked.
+    # shellcheck disable=SC2016 # no variables, a hash
+    echo 'lab:$2b$05$abcdefghijklmnopqrstuupWDwJQeCHYIBQy8WvkVB6ImhZ476YYy' >"$LAB_STATE/etc/htpasswd"
+    cat >"$LAB_STATE/etc/private-registry.yml" <<YAML
+version: 0.1
+log: { level: warn }
+auth: { htpasswd: { realm: laboratory, path: $LAB_STATE/etc/htpasswd } }
+storage:
+  filesystem: { rootdirectory: $LAB_STATE/registry }
+  maintenance: { readonly: { enabled: true } }
+http: { addr: $LAB_PRIVATE_REGISTRY }
+YAML
+    start_daemon private-registry env -i PATH="$PATH" docker-registry serve "$LAB_STATE/etc/private-registry.yml"
+    wait_for_daemon private-registry curl -fsS --noproxy '*' --user lab:swordfish "http://$LAB_PRIVATE_REGISTRY/v2/"
+}
+
+down_registry() {
+    stop_daemon private-registry
+    stop_daemon registry
+}
 
 # push_layout DIR REPOSITORY TAG: pushes the image of an OCI layout as it is, byte for byte; notes its reference for the tests.
 push_layout() {

@@ -1,0 +1,120 @@
+//! What a builder said last: passed on as it comes, and its end kept, because some of its failures have a known way out.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::ChildStderr;
+use tokio::task::JoinHandle;
+
+/// What is kept, bytes: BuildKit repeats the reason of a failure in its last lines.
+const TAIL: usize = 16 << 10;
+/// How long the rest of what was said may take to come after the builder ended: something that it started may hold the pipe.
+const REST: Duration = Duration::from_millis(500);
+
+/// Passes what a builder says on to stderr.
+pub struct Listener {
+    tail: Arc<Mutex<Vec<u8>>>,
+    task: JoinHandle<()>,
+}
+
+impl Listener {
+    /// Listens from now on.
+    #[must_use]
+    pub fn new(mut stderr: ChildStderr) -> Self {
+        let tail = Arc::new(Mutex::new(Vec::new()));
+        let kept = tail.clone();
+        let task = tokio::spawn(async move {
+            let (mut buffer, mut out) = (vec![0; 8 << 10], tokio::io::stderr());
+            while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
+                // A terminal that is gone is no reason for the builder to fail.
+                let _ = out.write_all(&buffer[..count]).await;
+                let _ = out.flush().await;
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.extend_from_slice(&buffer[..count]);
+                let over = kept.len().saturating_sub(TAIL);
+                kept.drain(..over);
+            }
+        });
+        Self { tail, task }
+    }
+
+    /// The end of what was said, once the builder ended.
+    pub async fn finish(mut self) -> String {
+        if tokio::time::timeout(REST, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+        String::from_utf8_lossy(&self.tail.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+/// What to do about a failure that a builder words like this: the first that fits.
+const KNOWN: [(&[&str], &str); 4] = [
+    (
+        &[
+            "certificate signed by unknown authority",
+            "certificate verify failed",
+            "unable to get local issuer certificate",
+        ],
+        "a server showed a certificate of an authority that is not known here: give the authority with `--ca FILE`; RUN has \
+         its own authorities, those of the base image (`--secret id=ca,src=FILE` with a mount brings one in)",
+    ),
+    (
+        &["Proxy Authentication Required", "proxyconnect tcp", "status code 407"],
+        "the proxy refuses or cannot be reached: look at `--proxy` (with user and password: http://USER:PASSWORD@HOST:PORT)",
+    ),
+    (
+        &[
+            "401 Unauthorized",
+            "no basic auth credentials",
+            "authorization failed",
+            "authentication required",
+            "authentication required",
+            "pull access denied",
+            "failed to authorize",
+            "insufficient_scope",
+            "403 Forbidden",
+        ],
+        "log in to the registry of the image with `docker login` or `podman login`, as the user who builds; many registries \
+         answer the same for a repository that does not exist",
+    ),
+    (
+        &["entitlement network.host is not allowed", "network.host is not allowed"],
+        "RUN --network=host needs `--network host`",
+    ),
+];
+
+/// The hint for what a builder said, if its words are known.
+#[must_use]
+pub fn hint_of(said: &str) -> Option<&'static str> {
+    // Earlier lines may tell of what was tried and did not matter.
+    let last: Vec<&str> = said
+        .lines()
+        .rev()
+        .filter(|line| line.to_ascii_lowercase().contains("error") || line.contains("failed"))
+        .collect();
+    KNOWN
+        .iter()
+        .find(|(words, _)| last.iter().any(|line| words.iter().any(|word| line.contains(word))))
+        .map(|(_, hint)| *hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_words_have_a_way_out() {
+        let hint = |text: &str| hint_of(text).unwrap_or_default();
+        let unknown = "ERROR: failed to do request: tls: failed to verify certificate: x509: certificate signed by unknown authority\n";
+        assert!(hint(unknown).contains("--ca"));
+        let denied =
+            "error: failed to solve: r/x: pull access denied, repository does not exist or may require authorization\n";
+        assert!(hint(denied).contains("login"));
+        assert!(
+            hint("ERROR: unexpected status from HEAD request to http://r/v2/x: 401 Unauthorized\n").contains("login")
+        );
+        assert!(hint("error: Proxy Authentication Required").contains("--proxy"));
+        assert_eq!(hint_of("#5 0.1 curl said 401 Unauthorized, and that is fine\nerror: exit code: 1\n"), None);
+    }
+}

@@ -1,0 +1,3 @@
+module repro.test/lab/middle
+
+go 1.25.0
