@@ -26,6 +26,10 @@ pub(super) fn look(environment: &Environment) -> Vec<Finding> {
     });
     if rustix::process::geteuid().is_root() {
         findings.push(Finding::ok(PART, "user", "root"));
+        findings.push(match find_on_path(environment, "unshare") {
+            Some(path) => Finding::ok(PART, "unshare", path.display().to_string()),
+            None => fails("unshare", "not on PATH", "install it (Debian: package util-linux)"),
+        });
     } else {
         findings.extend(as_a_plain_user(environment));
     }

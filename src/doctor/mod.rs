@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::environment::Environment;
-use crate::pin::{Pin, Variant};
+use crate::pin::{Attacker, Pin, Variant, Version, advisories_for};
 use crate::runtime::interrupt::Interrupt;
 
 /// The name and version of the form that a [`Findings`] has as JSON.
@@ -94,8 +94,32 @@ pub async fn examine(environment: &Environment, interrupt: &Interrupt) -> Findin
     let runtimes = ["docker", "podman", "buildkitd"].into_iter().filter(works).collect();
     findings.extend(machine::credentials(environment));
     findings.extend(machine::look(environment, interrupt).await);
-    let default_pin = Pin::default_for(Variant::Plain).source.to_string();
+    let pin = Pin::default_for(Variant::Plain);
+    findings.extend(weaknesses(pin.version));
+    let default_pin = pin.source.to_string();
     Findings { schema: SCHEMA, version: env!("CARGO_PKG_VERSION"), runtimes, default_pin, findings }
+}
+
+/// The advisories that the default pin has. They are no failure: a frontend that nobody trusts is refused on such a pin.
+fn weaknesses(version: Option<Version>) -> Vec<Finding> {
+    let version_text = version.map_or_else(|| "unknown version".to_owned(), |version| version.to_string());
+    let found = advisories_for(version).map(|advisory| {
+        let hint = match advisory.attacker {
+            Attacker::Frontend => {
+                "build with frontends that you trust, as is the default, or take a later pin with `--buildkit-image`"
+            }
+            Attacker::Build => {
+                "build what you trust, on a machine that you can lose, or take a later pin with `--buildkit-image`"
+            }
+        };
+        Finding::new("pin", "advisory", Health::Warning, advisory.to_string()).hint(hint)
+    });
+    let found: Vec<Finding> = found.collect();
+    if found.is_empty() {
+        vec![Finding::ok("pin", "advisory", format!("none is known for {version_text}"))]
+    } else {
+        found
+    }
 }
 
 /// Free bytes for this user where a path lies, or will lie.

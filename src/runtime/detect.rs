@@ -177,6 +177,9 @@ fn probe_buildkitd(environment: &Environment) -> Result<Runtime, DetectError> {
         return Err(DetectError::Buildkitd("it needs Linux"));
     }
     if rustix::process::geteuid().is_root() {
+        if find_on_path(environment, "unshare").is_none() {
+            return Err(DetectError::Buildkitd("it needs `unshare` (package util-linux)"));
+        }
         return Ok(Runtime::Buildkitd { rootless: false });
     }
     if find_on_path(environment, "newuidmap").is_none() {
