@@ -10,7 +10,7 @@ use crate::harness::{Bench, Way, as_way, base, words};
 /// What may be left behind, counted.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Traces {
-    containers: Vec<String>,
+    pub containers: Vec<String>,
     pub processes: Vec<String>,
     mounts: usize,
     temporary: Vec<String>,
@@ -18,7 +18,8 @@ pub struct Traces {
     unfinished: Vec<String>,
 }
 
-fn lines(command: &mut Command) -> Vec<String> {
+/// What a command prints, sorted.
+pub fn lines(command: &mut Command) -> Vec<String> {
     let output = command.output().unwrap();
     let mut lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
     lines.sort();
@@ -28,20 +29,23 @@ fn lines(command: &mut Command) -> Vec<String> {
 impl Traces {
     /// Everything of this bench: its root is in each path and command line that belongs to it.
     pub fn of(bench: &Bench, way: Way) -> Self {
+        Self::with_builders(bench, way, &[])
+    }
+
+    /// The same, with the containers of these builders: buildx gives its containers no label of ours.
+    pub fn with_builders(bench: &Bench, way: Way, builders: &[String]) -> Self {
         let root = bench.home().to_string_lossy().into_owned();
-        let engine = if way == Way::Docker { "docker" } else { "podman" };
-        let containers = if way.runtime() == "buildkitd" {
-            Vec::new()
-        } else {
-            let label = format!("label=repro.state={}", bench.state(way).display());
-            lines(as_way(way, &[], Path::new(engine)).args([
-                "ps",
-                "--all",
-                "--filter",
-                &label,
-                "--format",
-                "{{.Names}}",
-            ]))
+        let list = ["ps", "--all", "--format", "{{.Names}}", "--filter"];
+        let containers = match way.runtime() {
+            "buildkitd" => Vec::new(),
+            "docker" => lines(Command::new("docker").args(list).arg("name=buildx_buildkit_repro-"))
+                .into_iter()
+                .filter(|container| builders.iter().any(|builder| container.contains(builder)))
+                .collect(),
+            _ => {
+                let label = format!("label=repro.state={}", bench.state(way).display());
+                lines(as_way(way, &[], Path::new("podman")).args(list).arg(label))
+            }
         };
         let processes = lines(Command::new("ps").args(["-eo", "args"]));
         let temporary = std::fs::read_dir(bench.temporary()).unwrap().flatten();
@@ -64,6 +68,11 @@ impl Traces {
 fn names_in(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// The builders that buildx knows, which are containers of the same name. Throw-away ones have to be gone in the end.
+pub fn builders(bench: &Bench, way: Way) -> Vec<String> {
+    names_in(&bench.state(way).join("buildx/instances"))
 }
 
 /// A build whose RUN has begun and does not end by itself.
