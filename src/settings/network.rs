@@ -1,5 +1,10 @@
 //! How a build reaches the world, from words to settings.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the comments are the help, where brackets mean that a part may be left out"
+)]
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
