@@ -70,6 +70,8 @@ async fn run_once(
         site.run.keep();
     }
     drop(locks);
+    // A killed run whose processes held the state until this one got it could not be swept before.
+    sweep(&site.state, environment, interrupt).await;
     result
 }
 

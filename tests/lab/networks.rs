@@ -256,6 +256,7 @@ impl Company {
         let mut arguments = words(&["--ca"]);
         arguments.push(self.directory.join("ca.crt").into());
         arguments.push(format!("--proxy=http://me:pass%25word@{host}:{}", self.port).into());
+        arguments.push("--no-proxy=nothing.example".into());
         arguments
     }
 

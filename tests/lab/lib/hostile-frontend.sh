@@ -4,7 +4,8 @@
 say() { busybox echo "hostile frontend: $*" >&2; }
 port=$(busybox env | busybox sed -n 's/^BUILDKIT_FRONTEND_OPT_[0-9]*=cmdline=[^ ]* //p')
 say "I run, with port $port"
-busybox wget -T 5 -q -O - "http://127.0.0.1:$port/from-the-frontend" >&2 || say "no way to 127.0.0.1:$port"
+# Not wget: the static one of Debian crashes where there is no name service.
+busybox echo from-the-frontend | busybox nc -w 5 127.0.0.1 "$port" >&2 || say "no way to 127.0.0.1:$port"
 for place in /proc/1/root /proc/self/root/../../.. /proc/1/cwd; do
 	busybox touch "$place/tmp/repro-lab-hostile-$port" 2>/dev/null && say "wrote below $place"
 done
