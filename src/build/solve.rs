@@ -30,9 +30,6 @@ use crate::settings::RuntimeName;
 /// How much is shown of what a build said that failed, in bytes.
 const LONGEST_LOG: u64 = 1 << 20;
 
-/// The nice value of the checks.
-const LOW_PRIORITY: i32 = 10;
-
 /// A file system with less free space than this is full: what a builder could not write is larger.
 const FULL_BYTES: u64 = 1 << 20;
 
@@ -99,10 +96,7 @@ async fn stream(
     let _guard = Guard::over(group).map_err(BuildError::Write)?;
     let listener = child.stderr.take().map(Listener::new);
     let options = ReadOptions { epoch: Some(prepared.plan.epoch.seconds()) };
-    let mut reading = tokio::task::spawn_blocking(move || {
-        yield_to_the_builder();
-        read_archive(archive, &options)
-    });
+    let mut reading = tokio::task::spawn_blocking(move || read_archive(archive, &options));
     let status = tokio::select! {
         status = child.wait() => status.map_err(BuildError::Write),
         interruption = executor.interrupt.wait() => {
@@ -155,13 +149,6 @@ async fn stream(
         });
     }
     Ok((temporary, Written(written.map_err(BuildError::Write)?), read.map_err(BuildError::Archive)?))
-}
-
-/// The checks step back while the builder works: daemon and client hand the archive over in small pieces, and each waits for
-/// the other, so that a check in between costs more than its own time.
-fn yield_to_the_builder() {
-    // Threads that this one starts inherit it. Where it is not allowed, nothing is lost but time.
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOW_PRIORITY);
 }
 
 fn make_log(path: &Path) -> Result<File, BuildError> {
