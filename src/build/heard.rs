@@ -69,7 +69,6 @@ const KNOWN: [(&[&str], &str); 4] = [
             "no basic auth credentials",
             "authorization failed",
             "authentication required",
-            "authentication required",
             "pull access denied",
             "failed to authorize",
             "insufficient_scope",
