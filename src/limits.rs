@@ -42,3 +42,12 @@ pub const FINDINGS_LIMIT: u64 = 64 << 20;
 
 /// One Dockerfile, in bytes: 4 MiB. BuildKit reads it as one message of at most 16 MiB; generated ones have some 100 kB.
 pub const DOCKERFILE_BYTES: u64 = 4 << 20;
+
+/// Layers of which is remembered what was found in them. A line of 400 bytes each: read in a millisecond.
+pub const KNOWN_LAYERS: usize = 512;
+
+/// Layers below this are not remembered, in bytes: to inflate one takes a few milliseconds.
+pub const KNOWN_LAYER_BYTES: u64 = 1 << 20;
+
+/// The file of remembered layers, in bytes; far more than it needs, paths being long at times.
+pub const KNOWN_LAYERS_FILE_BYTES: u64 = 16 << 20;

@@ -438,7 +438,7 @@ fn a_source_may_give_a_byte_at_a_time_and_be_interrupted() {
 fn hostile_headers_in_a_layer() {
     let count = |entries: Vec<_>| {
         let layout = ImageBuilder::oci().layer(gzip(tar(entries))).build();
-        read_archive(layout.tar().as_slice(), &ReadOptions { epoch: Some(100) })
+        read_archive(layout.tar().as_slice(), &ReadOptions { epoch: Some(100), ..ReadOptions::default() })
             .map(|image| image.manifests[0].layers[0].facts.as_ref().clone())
             .map_err(|error| error.to_string())
     };

@@ -5,11 +5,11 @@
 mod support;
 
 use repro::image::media_type::{Compression, Family};
-use repro::image::{Image, ReadOptions, metadata_agrees, read_archive};
-use support::image_builder::{ImageBuilder, Layout, dir, file, gzip, plain, platforms, symlink, tar, zstd};
+use repro::image::{FaultKind, Image, KnownLayers, LayerFacts, ReadOptions, metadata_agrees, read_archive};
+use support::image_builder::{ImageBuilder, Layer, Layout, dir, file, gzip, plain, platforms, symlink, tar, zstd};
 
 fn read(layout: &Layout) -> Image {
-    read_archive(layout.tar().as_slice(), &ReadOptions { epoch: Some(100) }).unwrap()
+    read_archive(layout.tar().as_slice(), &ReadOptions { epoch: Some(100), ..ReadOptions::default() }).unwrap()
 }
 
 #[test]
@@ -125,4 +125,70 @@ fn a_builder_that_lies_is_found_out() {
             format!("`containerimage.config.digest`: the builder says `{manifest}`, but the archive has `{config}`"),
         ]
     );
+}
+
+/// A layer large enough to be remembered, which does not get smaller, with entries of these times.
+fn large(times: &[u64]) -> Layer {
+    let mut state = 1_u32;
+    let data: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    })
+    .take(1_200_000)
+    .collect();
+    let first = file("data", data).at(times[0]);
+    let others = times[1..].iter().map(|time| file(time.to_string(), "x").at(*time));
+    gzip(tar(std::iter::once(first).chain(others)))
+}
+
+/// What is read of the first layer where it is known to a reader that saw it with the epoch 100.
+fn facts_when_known(times: &[u64], epoch: Option<i64>) -> (LayerFacts, LayerFacts) {
+    let layout = ImageBuilder::oci().layer(large(times)).build();
+    let mut known = KnownLayers::default();
+    assert!(known.learn(&read(&layout)));
+    let read = |known| {
+        let image = read_archive(layout.tar().as_slice(), &ReadOptions { epoch, known }).unwrap();
+        let layer = &image.manifests[0].layers[0];
+        assert_eq!((layer.compression, layer.uncompressed_size % 512), (Compression::Gzip, 0));
+        layer.facts.as_ref().clone()
+    };
+    (read(known), read(KnownLayers::default()))
+}
+
+#[test]
+fn a_known_layer_tells_what_reading_it_tells() {
+    for times in [&[50, 150][..], &[50, 60], &[150, 160], &[100, 100], &[50, 100]] {
+        for epoch in [None, Some(0), Some(49), Some(50), Some(51), Some(100), Some(149), Some(150), Some(1000)] {
+            let (known, anew) = facts_when_known(times, epoch);
+            assert_eq!(known, anew, "{times:?} against {epoch:?}");
+        }
+    }
+}
+
+#[test]
+fn a_known_layer_is_not_inflated_again() {
+    let layout = ImageBuilder::oci().layer(large(&[50])).build();
+    let mut known = KnownLayers::default();
+    assert!(known.learn(&read(&layout)), "it is large enough");
+    // What is kept of it is believed, as long as the bytes have its digest: so it is not read.
+    let told = serde_json::to_string(&known).unwrap().replace("\"entries\":1", "\"entries\":7");
+    let told: KnownLayers = serde_json::from_str(&told).unwrap();
+    let image = read_archive(layout.tar().as_slice(), &ReadOptions { epoch: Some(100), known: told.clone() }).unwrap();
+    assert_eq!(image.manifests[0].layers[0].facts.entries, 7);
+    let mut again = told;
+    assert!(!again.learn(&image), "there is nothing new in it");
+}
+
+#[test]
+fn other_bytes_under_the_name_of_a_known_layer_are_refused() {
+    let layout = ImageBuilder::oci().layer(large(&[50])).build();
+    let mut known = KnownLayers::default();
+    known.learn(&read(&layout));
+    let blob = format!("blobs/sha256/{}", large(&[50]).digest().hex());
+    for at in [0, 20, 1_000_000] {
+        let changed = layout.clone().change(&blob, |bytes| bytes[at] ^= 1);
+        let options = ReadOptions { epoch: Some(100), known: known.clone() };
+        let error = read_archive(changed.tar().as_slice(), &options).unwrap_err();
+        assert!(error.faults().iter().any(|fault| matches!(fault.kind, FaultKind::Digest { .. })), "{error}");
+    }
 }

@@ -49,7 +49,7 @@ impl Listener {
 }
 
 /// What to do about a failure that a builder words like this: the first that fits.
-const KNOWN: [(&[&str], &str); 4] = [
+const KNOWN: [(&[&str], &str); 5] = [
     (
         &[
             "certificate signed by unknown authority",
@@ -80,6 +80,11 @@ const KNOWN: [(&[&str], &str); 4] = [
     (
         &["entitlement network.host is not allowed", "network.host is not allowed"],
         "RUN --network=host needs `--network host`",
+    ),
+    (
+        &["exit code: 137"],
+        "137 is what is left of a process that was killed: mostly by the kernel, for want of memory (`dmesg` tells); give the \
+         machine or the builder's container more, or let the step do less at once",
     ),
 ];
 
@@ -113,6 +118,8 @@ mod tests {
         assert!(
             hint("ERROR: unexpected status from HEAD request to http://r/v2/x: 401 Unauthorized\n").contains("login")
         );
+        let killed = "ERROR: process \"/bin/sh -c make\" did not complete successfully: exit code: 137\n";
+        assert!(hint(killed).contains("memory"));
         assert!(hint("error: Proxy Authentication Required").contains("--proxy"));
         assert_eq!(hint_of("#5 0.1 curl said 401 Unauthorized, and that is fine\nerror: exit code: 1\n"), None);
     }

@@ -7,6 +7,7 @@ mod error;
 mod follow;
 mod frontend;
 mod heard;
+mod known;
 mod lock;
 mod outcome;
 mod prepare;

@@ -16,6 +16,7 @@ use super::error::BuildError;
 use super::follow::follow;
 use super::frontend::remember;
 use super::heard::{Listener, hint_of};
+use super::known;
 use super::lock::Locks;
 use super::outcome::BuildOutcome;
 use super::prepare::{Grounds, Prepared};
@@ -58,6 +59,7 @@ pub async fn build(
     let findings = Findings::load(&prepared.steps.findings, executor.engine.as_ref()).await?;
     let mut outcome = check(prepared, &image, &findings)?;
     written.check(&temporary, &image)?;
+    known::keep(&grounds.state, &grounds.scratch, &image);
     outcome.warnings.extend(remember(&grounds.state, &prepared.plan.frontend, &mut outcome.frontend));
     outcome.archive = grounds.archive.as_ref().map(|place| place.path().to_owned());
     // Before the archive gets its name: a build that fails here must not leave one.
@@ -95,7 +97,7 @@ async fn stream(
     let group = child.id().unwrap_or_default();
     let _guard = Guard::over(group).map_err(BuildError::Write)?;
     let listener = child.stderr.take().map(Listener::new);
-    let options = ReadOptions { epoch: Some(prepared.plan.epoch.seconds()) };
+    let options = ReadOptions { epoch: Some(prepared.plan.epoch.seconds()), known: known::load(&grounds.state) };
     let mut reading = tokio::task::spawn_blocking(move || read_archive(archive, &options));
     let status = tokio::select! {
         status = child.wait() => status.map_err(BuildError::Write),

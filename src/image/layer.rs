@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use flate2::bufread::MultiGzDecoder;
+use serde::{Deserialize, Serialize};
 
 use super::chunk::{Chunk, ChunkReader, Pool, Sent, channel};
 use super::escape::escape_bytes;
@@ -18,7 +19,8 @@ use crate::digest::{Algorithm, Digest, Hasher};
 use crate::limits;
 
 /// What the entries of a layer say, as far as reproducibility is concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LayerFacts {
     /// How many entries there are, whiteouts included, header extensions not.
     pub entries: u64,
@@ -38,7 +40,8 @@ pub struct LayerFacts {
 }
 
 /// Entries of a layer against an epoch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EpochFacts {
     /// The epoch, in seconds since 1970.
     pub epoch: i64,
@@ -81,6 +84,32 @@ impl LayerFacts {
             facts.older += u64::from(mtime < facts.epoch);
         }
         self.has_sys_dir |= top_level_name(&entry.path) == b"sys";
+    }
+
+    /// The same facts against another epoch, where they tell it without the entries.
+    pub(super) fn against(&self, epoch: Option<i64>) -> Option<Self> {
+        let counted = match epoch {
+            Some(epoch) if self.epoch.as_ref().is_none_or(|facts| facts.epoch != epoch) => {
+                Some(self.count_against(epoch)?)
+            }
+            Some(_) => self.epoch.clone(),
+            None => None,
+        };
+        Some(Self { epoch: counted, ..self.clone() })
+    }
+
+    /// How many entries are later or older than an epoch, if that holds for all of them or for none.
+    fn count_against(&self, epoch: i64) -> Option<EpochFacts> {
+        let none_later = !self.newest.is_some_and(|newest| newest.is_after(epoch));
+        let none_older = self.oldest_mtime.is_none_or(|oldest| oldest >= epoch);
+        let all_older = self.newest_mtime.is_none_or(|newest| newest < epoch);
+        let older = if none_older { 0 } else { self.entries };
+        (none_later && (none_older || all_older)).then_some(EpochFacts {
+            epoch,
+            later: 0,
+            older,
+            first_later_path: None,
+        })
     }
 }
 

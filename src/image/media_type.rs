@@ -1,6 +1,6 @@
 //! Media types of the OCI image specification and of Docker's, and what they mean.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// An OCI image index.
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -23,7 +23,7 @@ const OCI_FOREIGN_LAYER: &str = "application/vnd.oci.image.layer.nondistributabl
 const DOCKER_FOREIGN_LAYER: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar";
 
 /// How the bytes of a layer are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// A plain tar.

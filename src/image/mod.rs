@@ -11,6 +11,7 @@
 //! | `archive.rs` | the pass |
 //! | `chunk.rs`, `layer.rs` | one layer, on threads of its own |
 //! | `tar/` | blocks, PAX records, entries |
+//! | `known.rs` | layers that were read before |
 //! | `json.rs` | strict parsing |
 //! | `resolve.rs` | members to [`Image`] |
 //! | `model.rs` | [`Image`] and its parts |
@@ -24,6 +25,7 @@ mod chunk;
 pub mod escape;
 mod fault;
 mod json;
+mod known;
 mod layer;
 pub mod media_type;
 mod metadata;
@@ -37,20 +39,23 @@ use std::io::Read;
 use std::path::Path;
 
 pub use fault::{Fault, FaultKind, ImageError};
+pub use known::KnownLayers;
 pub use layer::{EpochFacts, LayerError, LayerFacts};
 pub use metadata::metadata_agrees;
 pub use model::{Attestation, Config, Descriptor, Document, History, Image, Index, Layer, Manifest, Platform, Root};
 
 /// What to look at while reading.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ReadOptions {
     /// Count the entries that are later or older than this, in seconds since 1970.
     pub epoch: Option<i64>,
+    /// Layers that need not be inflated, because they were before. They are hashed like everything else.
+    pub known: KnownLayers,
 }
 
 /// Reads an archive to the last byte of `reader` and checks all of it.
 pub fn read_archive(reader: impl Read, options: &ReadOptions) -> Result<Image, ImageError> {
-    resolve::resolve(archive::read_members(reader, *options)?)
+    resolve::resolve(archive::read_members(reader, options)?)
 }
 
 /// Reads and checks the archive at `path`.

@@ -1,7 +1,8 @@
 //! What lies in our own directories: state and binaries of a buildkitd that is a child, locks, records of runs.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
 
@@ -12,6 +13,12 @@ use crate::settings::RuntimeName;
 
 /// How names of locks begin that belong to a context, not to a daemon.
 pub(super) const CONTEXT: &str = "context-";
+
+/// The file in which is kept what was found in layers. Its name changes with what is looked for in them.
+#[must_use]
+pub fn known_layers(state: &Path) -> PathBuf {
+    state.join("layers.v1")
+}
 
 pub(super) fn list(ground: &Ground<'_>, runs: &[Found], items: &mut Vec<Item>) {
     let root = ground.state.join("buildkitd");
@@ -24,6 +31,21 @@ pub(super) fn list(ground: &Ground<'_>, runs: &[Found], items: &mut Vec<Item>) {
         items.push(item);
     }
     list_binaries(ground, runs, items);
+    let layers = known_layers(&ground.state);
+    if layers.is_file() {
+        items.push(Item {
+            kind: Kind::Layers,
+            name: "known".to_owned(),
+            runtime: None,
+            version: None,
+            pin: None,
+            state: Activity::Stopped,
+            size: layers.metadata().map(|metadata| metadata.blocks() * 512).ok(),
+            cache_limit: None,
+            last_used: modified(&layers),
+            place: layers.display().to_string(),
+        });
+    }
     let locks: Vec<_> =
         names(&ground.state.join("locks")).into_iter().filter(|name| name.starts_with(CONTEXT)).collect();
     if !locks.is_empty() {
@@ -84,7 +106,7 @@ fn leftover(ground: &Ground<'_>, run: &Found) -> Item {
 }
 
 /// The rootlesskit of each of our pins that has one.
-pub(super) fn rootlesskits(ground: &Ground<'_>) -> Vec<std::path::PathBuf> {
+pub(super) fn rootlesskits(ground: &Ground<'_>) -> Vec<PathBuf> {
     let root = ground.cache.join("buildkit");
     let platforms = names(&root).into_iter().flat_map(|pin| {
         let pin = root.join(pin);
@@ -95,7 +117,6 @@ pub(super) fn rootlesskits(ground: &Ground<'_>) -> Vec<std::path::PathBuf> {
 
 /// The bytes that a directory takes on the disk; `None` where a part of it cannot be read, as with another user's ids.
 pub(super) fn size_of(path: &Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt as _;
     let mut total = 0;
     let mut seen = std::collections::HashSet::new();
     let mut directories = vec![path.to_owned()];

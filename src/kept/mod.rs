@@ -17,6 +17,8 @@ use std::time::SystemTime;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+pub use self::directories::known_layers;
+
 use self::run::Found;
 use crate::environment::Environment;
 use crate::pin::Version;
@@ -40,6 +42,8 @@ pub enum Kind {
     State,
     /// The programs of a pinned BuildKit.
     Binaries,
+    /// What was found in layers, so that they need not be inflated again.
+    Layers,
     /// Files that builds exclude each other with.
     Locks,
     /// What a killed run left behind.
@@ -56,6 +60,7 @@ impl Kind {
             Self::Volume => "volume",
             Self::State => "state",
             Self::Binaries => "binaries",
+            Self::Layers => "layers",
             Self::Locks => "locks",
             Self::Leftover => "leftover",
         }

@@ -53,6 +53,7 @@ pub async fn remove(ground: &Ground<'_>, item: &Item) -> Result<(), String> {
             return if cleaned { Ok(()) } else { Err("a process of that run still lives".to_owned()) };
         }
         (Kind::Locks, _) => return remove_context_locks(ground),
+        (Kind::Layers, _) => return fs::remove_file(&item.place).map_err(|error| error.to_string()),
         _ => {}
     }
     let lock_path = match item.kind {

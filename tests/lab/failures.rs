@@ -171,6 +171,22 @@ fn a_base_image_that_is_refused_or_damaged_fails_the_build() {
     }
 }
 
+/// The kernel that runs out of memory kills a process like this.
+#[test]
+fn a_step_that_is_killed_is_told() {
+    for way in ways() {
+        let bench = Bench::shared("killed step", *way);
+        let context = bench.context("context", &[("Dockerfile", "ARG BASE\nFROM $BASE\nRUN kill -KILL $$\n")]);
+        let mut arguments = base();
+        arguments.extend(words(&["--sde", "0"]));
+        let output = bench.output(*way, "image.tar");
+        let result = bench.try_build(*way, &output, &arguments, &context);
+        let text = String::from_utf8_lossy(&result.stderr);
+        assert!(result.status.code() == Some(3) && !output.exists(), "{}: {text}", way.name());
+        assert!(text.contains("hint: 137 is what is left of a process that was killed"), "{}: {text}", way.name());
+    }
+}
+
 #[test]
 fn an_engine_that_hangs_is_told() {
     if !ways().contains(&Way::Podman) {

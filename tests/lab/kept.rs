@@ -1,5 +1,6 @@
 //! `repro builder ls|rm|prune`: shows and removes what `repro` made, and nothing else.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -124,5 +125,46 @@ fn what_a_build_keeps_is_listed_and_removed_and_nothing_else() {
             foreign.is_there();
         }
         assert_eq!(build().digest(), first.digest(), "{}: the next build makes it anew", way.name());
+    }
+}
+
+/// Hexadecimal digits that compress to half of their size.
+fn digits(count: usize) -> String {
+    let mut state = 1_u32;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from_digit(state >> 28, 16).unwrap()
+    };
+    std::iter::repeat_with(next).take(count).collect()
+}
+
+#[test]
+fn what_was_found_in_layers_is_kept_and_a_broken_file_of_it_is_not_believed() {
+    for way in ways().iter().filter(|way| way.runtime() == "buildkitd") {
+        let bench = Bench::alone("known");
+        let context = bench.context("context", &[("f", &digits(4 << 20)), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
+        let build = || {
+            bench.build(*way, &bench.output(*way, "image.tar"), &words(&["--sde", "0"]), &context).digest().to_owned()
+        };
+        let kept = bench.state(*way).join("layers.v1");
+        let digest = build();
+        let listed = list(&bench, *way);
+        let item = of_kind(&listed, "layers");
+        assert_eq!((&item["name"], item["place"].as_str()), (&"known".into(), kept.to_str()));
+        let known = fs::read_to_string(&kept).unwrap();
+        assert!(known.contains("\"entries\":1,"), "{known}");
+        assert_eq!(build(), digest, "{}: from what is known", way.name());
+        assert_eq!(fs::read_to_string(&kept).unwrap(), known);
+
+        // As if the layer were another one: what is not whole is not believed, but found out again.
+        for broken in [known.replace("\"entries\":1,", "\"entries\":2,"), known[..known.len() - 2].to_owned()] {
+            assert_ne!(broken, known);
+            fs::write(&kept, broken).unwrap();
+            assert_eq!(build(), digest, "{}", way.name());
+            assert_eq!(fs::read_to_string(&kept).unwrap(), known);
+        }
+        let removed = bench.repro(*way).args(["builder", "rm", "known"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&removed.stdout), "layers known\n", "{}", said(&removed));
+        assert!(!kept.exists());
     }
 }

@@ -1,9 +1,12 @@
 //! Numbers, names and times of a header block.
 
+use serde::{Deserialize, Serialize};
+
 use super::Malformed;
 
 /// A time of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Time {
     /// Whole seconds since 1970, rounded down.
     pub seconds: i64,
