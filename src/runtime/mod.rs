@@ -20,6 +20,7 @@ pub mod script;
 pub mod steps;
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use self::command::ToolCommand;
@@ -63,7 +64,9 @@ pub struct Site<'a> {
     pub ssh_agent: Option<&'a Path>,
 }
 
-/// Eight digits that differ where the configuration of a daemon differs: builders and caches are never shared across it.
+/// Eight digits that differ where the configuration of a daemon differs: builders and caches are never shared across it. Nor are
+/// they by two users of one engine, or two state directories of a user: locks are kept there, so that one would not know
+/// what the other uses.
 #[must_use]
 pub fn configuration_slug(plan: &BuildPlan, site: &Site<'_>, more: &[u8]) -> String {
     let mut text = vec![u8::from(site.host_network)];
@@ -71,7 +74,8 @@ pub fn configuration_slug(plan: &BuildPlan, site: &Site<'_>, more: &[u8]) -> Str
         text.extend_from_slice(&part.len().to_le_bytes());
         text.extend_from_slice(part);
     };
-    for part in [site.buildkitd_config.unwrap_or_default(), site.image.as_bytes(), more] {
+    let state = site.state.as_os_str().as_bytes();
+    for part in [site.buildkitd_config.unwrap_or_default(), site.image.as_bytes(), state, more] {
         add(part);
     }
     if !site.route.authorities.is_empty() {
