@@ -1,11 +1,13 @@
 //! What a builder said last: passed on as it comes, and its end kept, because some of its failures have a known way out.
 
+use std::io::{ErrorKind, Read as _, Write as _, stderr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::ChildStderr;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
+
+use crate::runtime::voice::Voice;
 
 /// What is kept, bytes: BuildKit repeats the reason of a failure in its last lines.
 const TAIL: usize = 16 << 10;
@@ -15,35 +17,40 @@ const REST: Duration = Duration::from_millis(500);
 /// Passes what a builder says on to stderr.
 pub struct Listener {
     tail: Arc<Mutex<Vec<u8>>>,
-    task: JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Listener {
-    /// Listens from now on.
+    /// Listens from now on, on a thread that ends when nobody can say anything any more, or with the process.
     #[must_use]
-    pub fn new(mut stderr: ChildStderr) -> Self {
+    pub fn new(mut voice: Voice) -> Self {
         let tail = Arc::new(Mutex::new(Vec::new()));
         let kept = tail.clone();
-        let task = tokio::spawn(async move {
-            let (mut buffer, mut out) = (vec![0; 8 << 10], tokio::io::stderr());
-            while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
+        let (end, ended) = oneshot::channel();
+        thread::spawn(move || {
+            let mut buffer = vec![0; 8 << 10];
+            loop {
+                let count = match voice.read(&mut buffer) {
+                    Ok(count @ 1..) => count,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    _ => break,
+                };
                 // A terminal that is gone is no reason for the builder to fail.
-                let _ = out.write_all(&buffer[..count]).await;
-                let _ = out.flush().await;
+                let _ = stderr().write_all(&buffer[..count]);
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.extend_from_slice(&buffer[..count]);
                 let over = kept.len().saturating_sub(TAIL);
                 kept.drain(..over);
             }
+            // Nobody waits for it where the build was given up.
+            let _ = end.send(());
         });
-        Self { tail, task }
+        Self { tail, ended }
     }
 
     /// The end of what was said, once the builder ended.
-    pub async fn finish(mut self) -> String {
-        if tokio::time::timeout(REST, &mut self.task).await.is_err() {
-            self.task.abort();
-        }
+    pub async fn finish(self) -> String {
+        let _ = tokio::time::timeout(REST, self.ended).await;
         String::from_utf8_lossy(&self.tail.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 }

@@ -26,6 +26,7 @@ use crate::runtime::command::{ToolCommand, stop, stop_group};
 use crate::runtime::execute::{ExecuteError, Executor};
 use crate::runtime::guard::Guard;
 use crate::runtime::interrupt::Interrupt;
+use crate::runtime::voice::Voice;
 use crate::settings::RuntimeName;
 
 /// How much is shown of what a build said that failed, in bytes.
@@ -93,10 +94,14 @@ async fn stream(
     let (archive, writer) = follow(own()?);
     let log = prepared.steps.solve_log.as_deref().map(make_log).transpose()?;
     let kept = log.as_ref().map(File::try_clone).transpose().map_err(BuildError::Write)?;
-    let mut child = solve.spawn_into(own()?, kept, lock, executor.environment).map_err(ExecuteError::from)?;
+    let (stderr, voice) = match kept {
+        Some(log) => (log.into(), None),
+        None => Voice::open().map(|(stderr, voice)| (stderr, Some(voice))).map_err(BuildError::Write)?,
+    };
+    let mut child = solve.spawn_into(own()?, stderr, lock, executor.environment).map_err(ExecuteError::from)?;
     let group = child.id().unwrap_or_default();
     let _guard = Guard::over(group).map_err(BuildError::Write)?;
-    let listener = child.stderr.take().map(Listener::new);
+    let listener = voice.map(Listener::new);
     let options = ReadOptions { epoch: Some(prepared.plan.epoch.seconds()), known: known::load(&grounds.state) };
     let mut reading = tokio::task::spawn_blocking(move || read_archive(archive, &options));
     let status = tokio::select! {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::IsTerminal as _;
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -142,17 +141,17 @@ impl ToolCommand {
         CommandError::Start { program: OsStr::new(&self.program).to_string_lossy().into_owned(), source }
     }
 
-    /// Starts it with stdout into a file and stderr into a file as well, or where it can be listened to. `lock` becomes its stdin, which it
-    /// does not read: the lock is held until it has ended, too.
+    /// Starts it with stdout into a file. `lock` becomes its stdin, which it does not read: the lock is held until it has
+    /// ended, too.
     pub fn spawn_into(
         &self,
         stdout: File,
-        stderr: Option<File>,
+        stderr: Stdio,
         lock: File,
         environment: &Environment,
     ) -> Result<Child, CommandError> {
         let mut process = self.to_process(environment);
-        process.stdin(lock).stdout(stdout).stderr(stderr.map_or_else(own_stderr, Stdio::from));
+        process.stdin(lock).stdout(stdout).stderr(stderr);
         process.spawn().map_err(|source| self.start_error(source))
     }
 
@@ -208,12 +207,6 @@ impl ToolCommand {
         let tail = if tail.is_empty() { tail } else { format!(": {tail}") };
         CommandError::Failed { command: self.summary(), status: output.status, tail }
     }
-}
-
-/// A terminal is handed on as it is, for the client draws its progress there; anything else is passed on through a pipe, so
-/// that the end of what was said is known.
-fn own_stderr() -> Stdio {
-    if std::io::stderr().is_terminal() { Stdio::inherit() } else { Stdio::piped() }
 }
 
 /// The end of what a child says until it closes the stream.

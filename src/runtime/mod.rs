@@ -18,6 +18,7 @@ pub mod isolate;
 pub mod podman;
 pub mod script;
 pub mod steps;
+pub mod voice;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;

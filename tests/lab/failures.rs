@@ -181,11 +181,28 @@ fn a_step_that_is_killed_is_told() {
         let mut arguments = base();
         arguments.extend(words(&["--sde", "0"]));
         let output = bench.output(*way, "image.tar");
-        let result = bench.try_build(*way, &output, &arguments, &context);
-        let text = String::from_utf8_lossy(&result.stderr);
-        assert!(result.status.code() == Some(3) && !output.exists(), "{}: {text}", way.name());
-        assert!(text.contains("hint: 137 is what is left of a process that was killed"), "{}: {text}", way.name());
+        let mut command = bench.repro(*way);
+        command.args(bench.arguments(*way)).arg("-o").arg(&output).args(arguments).arg(&context);
+        let result = command.output().unwrap();
+        let at_terminal = at_a_terminal(&command);
+        for text in [String::from_utf8_lossy(&result.stderr), String::from_utf8_lossy(&at_terminal.stdout)] {
+            assert!(text.contains("hint: 137 is what is left of a process that was killed"), "{}: {text}", way.name());
+        }
+        assert_eq!((result.status.code(), at_terminal.status.code()), (Some(3), Some(3)), "{}", way.name());
+        assert!(!output.exists(), "{}", way.name());
+        // The client's own drawing, where it is not in a container: with a width, so lines are cut and not wrapped.
+        let drawn = String::from_utf8_lossy(&at_terminal.stdout).contains("[+] Building");
+        assert_eq!(drawn, !matches!(way.runtime(), "podman"), "{}: {}", way.name(), said(&at_terminal));
     }
+}
+
+/// Runs a command whose stdout and stderr are a terminal; what was written there comes as stdout.
+fn at_a_terminal(command: &Command) -> Output {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let line = shlex::try_join(words.map(|word| word.to_str().unwrap())).unwrap();
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    script.envs(command.get_envs().filter_map(|(name, value)| value.map(|value| (name, value)))).output().unwrap()
 }
 
 #[test]
