@@ -9,6 +9,8 @@ help: ## show this
 demo: ## build examples/hello and analyse it: needs Rust (and Go where no container registry can be reached)
 	@examples/demo
 
+# Twice the processors: a good part of a test's time is waiting, for an engine, a network or a time limit.
+export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 test: lab-up ## all tests, on real engines; leaves the laboratory up for the next run
 	@eval "$$(tests/lab/lab env)" && cargo test --locked --no-fail-fast
 	@echo "the laboratory is still up; \`make lab-down\` stops it"

@@ -32,7 +32,11 @@ pub struct Findings {
     provenance: Option<Provenance>,
     bases: Option<Vec<BaseImage>>,
     version: Option<Version>,
+    rootless: Option<bool>,
 }
+
+/// The line of `/proc/self/uid_map` where all ids are those of the machine: no user namespace (user_namespaces(7)).
+const ALL_IDS: &str = "0 0 4294967295";
 
 impl Findings {
     /// Reads what the steps name, from files and, where it is there, from the container.
@@ -60,7 +64,16 @@ impl Findings {
             provenance,
             bases,
             version: parse_version(&String::from_utf8_lossy(&read_bounded(&findings.version)?)),
+            rootless: findings.user_ids.as_deref().map(is_user_namespace).transpose()?,
         })
+    }
+}
+
+fn is_user_namespace(user_ids: &Path) -> Result<bool, BuildError> {
+    let line = String::from_utf8_lossy(&read_bounded(user_ids)?).trim().to_owned();
+    match line.split(' ').count() {
+        3 => Ok(line != ALL_IDS),
+        _ => Err(BuildError::Metadata(format!("`{line}` is no line of /proc/self/uid_map"))),
     }
 }
 
@@ -122,7 +135,7 @@ pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<
         archive_bytes: image.archive_bytes,
         built_with: BuiltWith {
             runtime: prepared.runtime_name.name(),
-            rootless: prepared.rootless,
+            rootless: is_rootless(prepared, findings),
             image: plan.pin.source.to_string(),
             digest: plan.pin.digest.clone(),
             version: findings.version,
@@ -230,7 +243,7 @@ fn warnings(prepared: &Prepared, image: &Image, findings: &Findings, older: u64)
              a copy of the context with other times gives another digest"
         ));
     }
-    if prepared.rootless {
+    if is_rootless(prepared, findings) {
         let affected = image.manifests.iter().filter(|manifest| runs_without_sys(manifest)).map(platform_of);
         warnings.extend(setuid_warning(&prepared.plan.context));
         warnings.extend(affected.map(|platform| {
@@ -242,6 +255,11 @@ fn warnings(prepared: &Prepared, image: &Image, findings: &Findings, older: u64)
         }));
     }
     warnings
+}
+
+/// Where nobody knows, it is said that root may be missing.
+fn is_rootless(prepared: &Prepared, findings: &Findings) -> bool {
+    prepared.rootless.or(findings.rootless).unwrap_or(true)
 }
 
 /// BuildKit without root writes the data of a file after its mode, and the kernel then drops setuid and setgid: measured, for

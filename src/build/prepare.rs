@@ -265,8 +265,8 @@ pub struct Prepared {
     pub steps: Steps,
     /// The runtime.
     pub runtime_name: RuntimeName,
-    /// Whether RUN happens in a user namespace.
-    pub rootless: bool,
+    /// Whether RUN happens in a user namespace, where that is known before.
+    pub rootless: Option<bool>,
     /// How servers are reached.
     pub route: Route,
     engine: Option<Engine>,
@@ -282,7 +282,7 @@ impl Prepared {
         names: &Names,
     ) -> Result<Self, BuildError> {
         let (runtime_name, rootless) = (runtime.name(), runtime.is_rootless());
-        let child_rootless = runtime_name == RuntimeName::Buildkitd && rootless;
+        let child_rootless = runtime_name == RuntimeName::Buildkitd && rootless == Some(true);
         let variant = if settings.rootless.value || child_rootless { Variant::Rootless } else { Variant::Plain };
         let mut plan = settings.plan(settings.pin_for(variant))?;
         BuildSettings::prepare_caches(&mut plan, |name| environment.get(name).is_some_and(|value| !value.is_empty()))?;
@@ -324,7 +324,7 @@ impl Prepared {
         }
         let (mut steps, engine) = match runtime {
             Runtime::Docker { config, engine, .. } => (docker::steps(&plan, &site, &config), Some(engine)),
-            Runtime::Podman { .. } => (podman::steps(&plan, &site, variant), None),
+            Runtime::Podman => (podman::steps(&plan, &site, variant), None),
             Runtime::Buildkitd { .. } => {
                 check_state_path(&names.state, child_rootless)?;
                 let options = binaries_options(environment, site.route);

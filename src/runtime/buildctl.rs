@@ -42,6 +42,8 @@ pub const PROVENANCE: &str = "provenance.json";
 pub const BLOBS: &str = "blobs";
 /// What the daemon says about itself.
 pub const VERSION: &str = "version";
+/// The first line of `/proc/self/uid_map` where the script ran.
+pub const USER_IDS: &str = "uid_map";
 /// What the client said, when nobody wants to see it.
 pub const SOLVE_LOG: &str = "solve.log";
 /// The script's own name.
@@ -61,6 +63,7 @@ pub fn findings(work: &Path) -> Findings {
         version: work.join(VERSION),
         provenance: Some(work.join(PROVENANCE)),
         documents: Documents::Directory(work.join(BLOBS)),
+        user_ids: None,
     }
 }
 
@@ -277,6 +280,8 @@ pub struct DaemonScript<'a> {
     pub work: &'a Path,
     /// The daemon's state as the script sees it.
     pub state: &'a Path,
+    /// The daemon's socket as the script sees it.
+    pub socket: &'a Path,
     /// Removes throw-away state.
     pub discard: Option<&'a [OsString]>,
     /// Ends the container whose name follows; nothing where all ends with a namespace of the daemon's own.
@@ -306,6 +311,9 @@ pub fn render_daemon_script(script: &DaemonScript<'_>) -> Vec<u8> {
         match line.trim_end() {
             "work=@WORK@" => text.extend([b"work=".as_slice(), &quote(script.work.as_os_str()), b"\n"].concat()),
             "state=@STATE@" => text.extend([b"state=".as_slice(), &quote(script.state.as_os_str()), b"\n"].concat()),
+            "socket=@SOCKET@" => {
+                text.extend([b"socket=".as_slice(), &quote(script.socket.as_os_str()), b"\n"].concat());
+            }
             "daemon() { @DAEMON@; }" => {
                 text.extend([b"daemon() { exec ".as_slice(), &words(script.daemon), b"; }\n"].concat());
             }

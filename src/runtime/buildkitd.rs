@@ -120,8 +120,9 @@ fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool
     if rootless {
         daemon.push("--rootless".into());
     }
+    let socket = work.join("buildkitd.sock");
     let mut address = OsString::from("unix://");
-    address.push(work.join("buildkitd.sock"));
+    address.push(&socket);
     daemon.push(joined("--addr", &address));
     let elsewhere = BTreeMap::new();
     let paths = ClientPaths {
@@ -149,6 +150,7 @@ fn script(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: bool
         build: &build,
         work: &work,
         state,
+        socket: &socket,
         discard,
         reap,
         route,

@@ -4,6 +4,7 @@
 set -u
 work=@WORK@
 state=@STATE@
+socket=@SOCKET@
 daemon() { @DAEMON@; }
 client() { @CLIENT@; }
 solve() { @SOLVE@; }
@@ -79,22 +80,23 @@ leave() {
 trap 'leave 130' INT
 trap 'leave 143' TERM HUP
 
-# Keeps the small blobs that a file names by digest: the documents of base images, as the registry gave them.
+# Keeps the small blobs that files name by digest: the documents of base images, as the registry gave them.
 keep_documents() {
-	grep -o '[0-9a-f]\{64\}' "$1" | sort -u | while read -r hex; do
+	grep -ho '[0-9a-f]\{64\}' "$@" | sort -u | while read -r hex; do
 		blob="$state/runc-overlayfs/content/blobs/sha256/$hex"
-		if [ ! -e "$work/blobs/$hex" ] && [ -n "$(find "$blob" -size -1024k 2>/dev/null)" ]; then
+		if [ -e "$blob" ] && [ ! -e "$work/blobs/$hex" ] && [ -n "$(find "$blob" -size -1024k 2>/dev/null)" ]; then
 			cp "$blob" "$work/blobs/$hex"
 		fi
 	done
 }
 
-# 600 tries, at least half a minute: a cold disk and a first start of rootlesskit take their time.
+# 600 tries, at least half a minute: a cold disk and a first start of rootlesskit take their time. The socket comes last: asking
+# before it is there takes from the daemon the processor that it starts on. Who it is, is the question.
 start() {
 	daemon </dev/null >"$work/buildkitd.log" 2>&1 &
 	daemon_pid=$!
 	tries=0
-	until client debug workers </dev/null >/dev/null 2>"$work/client.log"; do
+	until [ -S "$socket" ] && client debug info </dev/null >"$work/version" 2>"$work/client.log"; do
 		tries=$((tries + 1))
 		if ! kill -0 "$daemon_pid" 2>/dev/null || [ "$tries" -gt 600 ]; then
 			stop
@@ -103,6 +105,14 @@ start() {
 		sleep 0.05
 	done
 }
+
+# Which ids there are tells whether this is a user namespace. A kernel that knows none has no such file.
+first=0 outside=0 count=4294967295
+[ ! -e /proc/self/uid_map ] || read -r first outside count </proc/self/uid_map || leave 125
+echo "$first $outside $count" >"$work/uid_map"
+
+# State in which no daemon was yet holds nothing of a context. Where that cannot be seen, it is not so.
+past=$(ls -A -- "$state" 2>/dev/null) || past=unknown
 
 # BuildKit was seen to end by itself at about one start in fifty, for no reason that it told: one more try.
 if ! start && { echo "warning: buildkitd did not start, trying once more" >&2; ! start; }; then
@@ -113,8 +123,9 @@ fi
 
 # The client sends only files whose size or time changed since the last build; what other projects, or a change that kept
 # both, left behind on this daemon must not be taken for the context of this one.
-client prune --filter type==source.local </dev/null >/dev/null 2>"$work/client.log" || leave 125
-client debug info >"$work/version" 2>/dev/null </dev/null || leave 125
+if [ -n "$past" ]; then
+	client prune --filter type==source.local </dev/null >/dev/null 2>"$work/client.log" || leave 125
+fi
 
 solve </dev/null &
 solve_pid=$!
@@ -131,7 +142,12 @@ if [ "$status" -eq 0 ]; then
 	: >"$work/provenance.json"
 	while read -r of digest; do
 		if [ "$of" = "${ref##*/}" ]; then
-			client debug get "$digest" </dev/null >>"$work/provenance.json" 2>>"$work/client.log"
+			blob="$state/runc-overlayfs/content/blobs/sha256/${digest#sha256:}"
+			if [ -r "$blob" ]; then
+				cat "$blob"
+			else
+				client debug get "$digest" </dev/null 2>>"$work/client.log"
+			fi >>"$work/provenance.json"
 			echo >>"$work/provenance.json"
 		fi
 	done <"$work/history"
@@ -139,9 +155,8 @@ if [ "$status" -eq 0 ]; then
 	mkdir -p "$work/blobs"
 	keep_documents "$work/provenance.json"
 	for _ in index manifest; do
-		for document in "$work/blobs"/*; do
-			[ ! -e "$document" ] || keep_documents "$document"
-		done
+		set -- "$work/blobs"/*
+		[ ! -e "$1" ] || keep_documents "$@"
 	done
 fi
 leave "$status"

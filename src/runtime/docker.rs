@@ -143,6 +143,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
             version,
             provenance: None,
             documents: Documents::Container { name: proof.container, state: "/var/lib/buildkit".to_owned() },
+            user_ids: None,
         },
         lock: (!plan.no_cache).then(|| Lock {
             path: site.state.join("locks").join(&builder),

@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::buildctl::{
-    self, AUTHORITIES, CONFIG, CREDENTIALS, ClientPaths, DaemonScript, SCRIPT, SOLVE_LOG, build_arguments, findings,
-    prepare_daemon, render_daemon_script,
+    self, AUTHORITIES, CONFIG, CREDENTIALS, ClientPaths, DaemonScript, SCRIPT, SOLVE_LOG, USER_IDS, build_arguments,
+    findings, prepare_daemon, render_daemon_script,
 };
 use super::command::ToolCommand;
-use super::steps::{Lock, Step, Steps, csv_path, joined};
+use super::steps::{Findings, Lock, Step, Steps, csv_path, joined};
 use super::{Site, authority_directories, configuration_slug, with_proxy};
 use crate::network::RunNetwork;
 use crate::pin::Variant;
@@ -102,7 +102,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
         cleanup: Vec::new(),
         abort: vec![podman.args(["rm", "--force", "--ignore", "--volumes", "--time=0"]).arg(container)],
         solve_log: site.quiet.then(|| site.private.join(SOLVE_LOG)),
-        findings: findings(&work),
+        findings: Findings { user_ids: Some(work.join(USER_IDS)), ..findings(&work) },
         lock: (!plan.no_cache).then(|| Lock {
             path: site.state.join("locks").join(&volume),
             what: "the cache of this BuildKit in Podman",
@@ -206,13 +206,14 @@ fn bind(source: &Path, destination: &str, read_only: bool) -> OsString {
 
 fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
     let words = |text: &[&str]| text.iter().map(OsString::from).collect::<Vec<_>>();
-    let (address, mut daemon) = match variant {
-        Variant::Plain => ("unix:///run/repro-buildkitd.sock", words(&["buildkitd"])),
+    let (socket, mut daemon) = match variant {
+        Variant::Plain => ("/run/repro-buildkitd.sock", words(&["buildkitd"])),
         Variant::Rootless => (
-            "unix:///run/user/1000/repro-buildkitd.sock",
+            "/run/user/1000/repro-buildkitd.sock",
             words(&["rootlesskit", "buildkitd", "--oci-worker-no-process-sandbox"]),
         ),
     };
+    let address = format!("unix://{socket}");
     let state = state_directory(variant);
     daemon.push(joined("--root", state));
     daemon.push("--oci-worker-snapshotter=overlayfs".into());
@@ -220,7 +221,7 @@ fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
     if plan.network == RunNetwork::Host {
         daemon.push("--allow-insecure-entitlement=network.host".into());
     }
-    daemon.push(joined("--addr", address));
+    daemon.push(joined("--addr", &address));
     let mut elsewhere = numbered(plan.inputs(), INPUTS);
     elsewhere.extend(numbered(plan.outputs(), OUTPUTS));
     let paths = ClientPaths {
@@ -230,7 +231,7 @@ fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
         elsewhere: &elsewhere,
         agent: Some(Path::new(AGENT)),
     };
-    let client = [OsString::from("buildctl"), joined("--addr", address)];
+    let client = [OsString::from("buildctl"), joined("--addr", &address)];
     let build = build_arguments(plan, &paths, site);
     let script = DaemonScript {
         daemon: &daemon,
@@ -238,6 +239,7 @@ fn script(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Vec<u8> {
         build: &build,
         work: Path::new(WORK),
         state: Path::new(state),
+        socket: Path::new(socket),
         discard: None,
         // They end with the container.
         reap: None,

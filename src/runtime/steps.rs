@@ -100,6 +100,8 @@ pub struct Findings {
     pub provenance: Option<PathBuf>,
     /// The documents of the images that the build read, as the registry gave them.
     pub documents: Documents,
+    /// The line of `/proc/self/uid_map` where the daemon ran, where nothing else tells whether that is a user namespace.
+    pub user_ids: Option<PathBuf>,
 }
 
 /// Where the index and manifest of a base image can be read after the build: BuildKit keeps them beside its layers.

@@ -52,7 +52,7 @@ impl Second {
             let log = fs::read_to_string(second.root.join("log")).unwrap();
             assert!(second.daemon.try_wait().unwrap().is_none(), "the second daemon ended: {log}");
             assert!(start.elapsed() < Duration::from_secs(60), "the second daemon does not answer: {log}");
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(50));
         }
         second
     }

@@ -1,5 +1,6 @@
 //! The laboratory as the tests see it: the ways to build, and one run of `repro` with what it left behind.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -7,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// The ways to build: a runtime, and who runs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,13 +125,25 @@ struct Home {
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
+/// `repro` where the plain user reaches it, copied once: each home has a name of its own for it.
+fn copied_binary() -> &'static Path {
+    static COPIED: OnceLock<PathBuf> = OnceLock::new();
+    COPIED.get_or_init(|| {
+        let directory = PathBuf::from(lab("LAB_SHARE")).join(format!("test-{}-binary", std::process::id()));
+        make_directory(&directory, 0o755);
+        let binary = directory.join("repro");
+        fs::copy(env!("CARGO_BIN_EXE_repro"), &binary).unwrap();
+        binary
+    })
+}
+
 impl Home {
     fn new() -> Self {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let root = PathBuf::from(lab("LAB_SHARE")).join(format!("test-{}-{number}", std::process::id()));
         make_directory(&root, 0o755);
         let binary = root.join("repro");
-        fs::copy(env!("CARGO_BIN_EXE_repro"), &binary).unwrap();
+        fs::hard_link(copied_binary(), &binary).unwrap();
         let toml = root.join("buildkitd.toml");
         let base = fs::read_to_string(lab("LAB_BUILDKITD_TOML")).unwrap();
         fs::write(&toml, format!("# {}\n{base}", root.display())).unwrap();
@@ -150,6 +163,32 @@ impl Drop for Home {
     }
 }
 
+/// The home that a test has for itself until it ends; then another test gets it, with what is in its caches. Two tests in one
+/// home would wait for each other, because Podman and buildkitd build one after another.
+struct Lease(Arc<Home>);
+
+static FREE: Mutex<Vec<Arc<Home>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// Each test has a thread of its own.
+    static LEASE: RefCell<Option<Lease>> = const { RefCell::new(None) };
+}
+
+impl Lease {
+    fn take() -> Self {
+        static SWEPT: OnceLock<()> = OnceLock::new();
+        SWEPT.get_or_init(remove_leftovers);
+        let free = FREE.lock().unwrap().pop();
+        Self(free.unwrap_or_else(|| Arc::new(Home::new())))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        FREE.lock().unwrap().push(self.0.clone());
+    }
+}
+
 /// The place of one test: a directory in a home.
 pub struct Bench {
     home: Arc<Home>,
@@ -157,15 +196,11 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A place in the home that all tests share which need no builder of their own: making one takes seconds. It stays until
-    /// the next run.
+    /// A place in a home that tests have one after another which need no builder of their own: making one takes seconds. It
+    /// stays until the next run.
     pub fn shared(name: &str, way: Way) -> Self {
-        static SHARED: OnceLock<Arc<Home>> = OnceLock::new();
-        let home = SHARED.get_or_init(|| {
-            remove_leftovers();
-            Arc::new(Home::new())
-        });
-        Self::at(home.clone(), &format!("{name}, {}", way.name()))
+        let home = LEASE.with_borrow_mut(|lease| lease.get_or_insert_with(Lease::take).0.clone());
+        Self::at(home, &format!("{name}, {}", way.name()))
     }
 
     /// A place with builders and caches of its own.

@@ -14,8 +14,6 @@ use crate::harness::{Bench, Built, Way, ways};
 const EXCEPTIONS: [(&str, &str); 2] = [("scratch-run", "moby/buildkit#6686"), ("setuid-files", "loses these bits")];
 /// The context whose files are older than its epoch: it must keep its times wherever it goes.
 const KEEPS_TIMES: &str = "old-files";
-/// Its base has the same contents as another base, in another compression: it gets a builder of its own.
-pub const APART: &str = "base-zstd";
 
 pub struct Corpus {
     pub directory: PathBuf,
@@ -64,11 +62,10 @@ type Results = BTreeMap<(String, Way, &'static str), Built>;
 
 /// What one way makes of every case, cold and then warm from the copy, with builders that are removed afterwards.
 fn build_all(way: Way, first: &Corpus, copy: &Corpus) -> Results {
-    let (bench, apart) = (Bench::alone("corpus"), Bench::alone("corpus apart"));
+    let bench = Bench::alone("corpus");
     let mut results = Results::new();
     for (state, corpus) in [("cold", first), ("warm", copy)] {
         for case in &corpus.cases {
-            let bench = if case == APART { &apart } else { &bench };
             let output = bench.output(way, "image.tar");
             let built = bench.build(way, &output, &corpus.arguments(case), &corpus.directory.join(case));
             results.insert((case.clone(), way, state), built);

@@ -5,7 +5,7 @@ use crate::harness::{Bench, lab, ways, words};
 #[test]
 fn a_base_in_another_compression_in_the_cache_does_not_reach_the_image() {
     for way in ways() {
-        let (bench, clean) = (Bench::alone("substitution"), Bench::alone("substitution-clean"));
+        let (bench, clean) = (Bench::alone("substitution"), Bench::shared("substitution, clean", *way));
         let arguments = |base: &str| {
             let mut arguments = words(&["--sde", "0", "--build-arg"]);
             arguments.push(format!("BASE={}", lab(base)).into());
@@ -15,14 +15,14 @@ fn a_base_in_another_compression_in_the_cache_does_not_reach_the_image() {
         let expected = clean.build(
             *way,
             &clean.output(*way, "image.tar"),
-            &arguments("LAB_BASE"),
+            &arguments("LAB_BASE_SMALL"),
             &clean.context("context", &dockerfile),
         );
         let context = bench.context("context", &dockerfile);
         let output = bench.output(*way, "image.tar");
-        let zstd = bench.build(*way, &output, &arguments("LAB_BASE_ZSTD"), &context);
+        let zstd = bench.build(*way, &output, &arguments("LAB_BASE_SMALL_ZSTD"), &context);
         assert_ne!(zstd.digest(), expected.digest());
-        let built = bench.build(*way, &output, &arguments("LAB_BASE"), &context);
+        let built = bench.build(*way, &output, &arguments("LAB_BASE_SMALL"), &context);
         assert_eq!(built.digest(), expected.digest(), "{}", way.name());
         assert!(built.warns_of("building again without the builder's cache"), "{}: {:?}", way.name(), built.warnings);
     }

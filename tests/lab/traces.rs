@@ -47,7 +47,6 @@ impl Traces {
                 lines(as_way(way, &[], Path::new("podman")).args(list).arg(label))
             }
         };
-        let processes = lines(Command::new("ps").args(["-eo", "args"]));
         let temporary = std::fs::read_dir(bench.temporary()).unwrap().flatten();
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
         let state = bench.state(way);
@@ -58,11 +57,17 @@ impl Traces {
         Self {
             unfinished,
             containers,
-            processes: processes.into_iter().filter(|line| line.contains(&root)).collect(),
+            processes: processes_of(bench),
             mounts: mounts.lines().filter(|line| line.contains(&root)).count(),
             temporary: temporary.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
         }
     }
+}
+
+/// What runs with the bench's home in its command line.
+fn processes_of(bench: &Bench) -> Vec<String> {
+    let root = bench.home().to_string_lossy().into_owned();
+    lines(Command::new("ps").args(["-eo", "args"])).into_iter().filter(|line| line.contains(&root)).collect()
 }
 
 fn names_in(directory: &Path) -> Vec<String> {
@@ -118,12 +123,13 @@ impl Running {
 pub fn wait_for_the_end(bench: &Bench, way: Way, before: &Traces) {
     let start = Instant::now();
     loop {
-        let now = Traces::of(bench, way).processes;
+        let now = processes_of(bench);
         if now == before.processes {
             return;
         }
         assert!(start.elapsed() < Duration::from_secs(60), "{}: they live after a minute: {now:#?}", way.name());
-        std::thread::yield_now();
+        // Asking without end would take a processor from what has to end.
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -10,7 +10,7 @@ use repro::dockerfile::Dockerfile;
 use repro::pin::{Version, changes_between};
 
 use crate::harness::{Bench, Built, Way, lab, said, ways, words};
-use crate::one_digest::{APART, Corpus};
+use crate::one_digest::Corpus;
 
 /// What is built where nobody names versions.
 const SHORT: [&str; 3] = ["config", "copy-flags", "labels-args"];
@@ -36,7 +36,7 @@ fn what_moves_between_versions_is_in_the_table() {
     }
     let asked = std::env::var("REPRO_TEST_VERSIONS").ok().filter(|asked| !asked.is_empty());
     let versions: Vec<&str> = asked.as_deref().unwrap_or(SHORT_VERSIONS).split(' ').collect();
-    let (bench, apart) = (Bench::alone("versions"), Bench::alone("versions apart"));
+    let bench = Bench::alone("versions");
     let corpus = Corpus::make(&bench, "corpus");
     let cases: Vec<&String> =
         corpus.cases.iter().filter(|case| asked.is_some() || SHORT.contains(&case.as_str())).collect();
@@ -46,7 +46,6 @@ fn what_moves_between_versions_is_in_the_table() {
             if NEEDS.iter().any(|(name, since)| name == *case && Version::parse(version) < Version::parse(since)) {
                 continue;
             }
-            let bench = if *case == APART { &apart } else { &bench };
             let mut command = bench.repro(Way::Buildkitd);
             command.args(bench.arguments_with(Way::Buildkitd, &image(version)));
             command.args(["--media-types", "oci", "-o"]).arg(bench.output(Way::Buildkitd, "image.tar"));

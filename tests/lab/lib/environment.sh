@@ -20,8 +20,9 @@ cmd_env() {
     print_variable LAB_BASE "$(image_reference debian:bookworm)"
     print_variable LAB_BASE_SMALL "$(image_reference small:latest)"
     print_variable LAB_BASE_PYTHON "$(image_reference debian:python)"
-    print_variable LAB_BASE_ZSTD "$(image_reference debian:zstd)"
-    print_variable LAB_BASE_UNREWRITTEN "$(image_reference debian:unrewritten)"
+    print_variable LAB_BASE_ZSTD "$(image_reference zstd:latest)"
+    print_variable LAB_BASE_SMALL_ZSTD "$(image_reference small:zstd)"
+    print_variable LAB_BASE_UNREWRITTEN "$(image_reference unrewritten:latest)"
     for version in "${FRONTEND_VERSIONS[@]}"; do
         print_variable "LAB_FRONTEND_$(variable_of "$version")" "$(image_reference "docker/dockerfile:$version")"
     done

@@ -5,19 +5,23 @@
 BUSYBOX=/usr/bin/busybox
 
 up_images() {
-    local base python version place
+    local base python version place small
     base=$(base_rootfs)
     place=$(cached image-debian "$(key_of "${base##*/}" "$(image_code)")" debian_image "$base/rootfs.tar" gzip)
     push_layout "$place" debian bookworm
-    place=$(cached image-debian-zstd "$(key_of "${base##*/}" "$(image_code)")" debian_image "$base/rootfs.tar" zstd)
-    push_layout "$place" debian zstd
     python=$(python_rootfs)
     place=$(cached image-debian-python "$(key_of "${python##*/}" "$(image_code)")" debian_image "$python/rootfs.tar" gzip)
     push_layout "$place" debian python
-    place=$(cached image-debian-unrewritten "$(key_of "${base##*/}" "$(image_code)" "$(declare -f unrewritten_image)")" unrewritten_image "$base/rootfs.tar")
-    push_layout "$place" debian unrewritten
-    place=$(cached image-small "$(key_of "${base##*/}" "$(sha256sum <"$BUSYBOX")" "$(image_code)" "$(declare -f small_image)")" small_image "$base/rootfs.tar")
+    small=$(key_of "${base##*/}" "$(sha256sum <"$BUSYBOX")" "$(image_code)" "$(declare -f small_image small_rootfs small_finish unrewritten_image)")
+    place=$(cached image-small "$small" small_image "$base/rootfs.tar" gzip "")
     push_layout "$place" small latest
+    # The same contents as above, and contents that no other image has: a cache that holds the one is no matter for the other.
+    place=$(cached image-small-zstd "$small" small_image "$base/rootfs.tar" zstd "")
+    push_layout "$place" small zstd
+    place=$(cached image-zstd "$small" small_image "$base/rootfs.tar" zstd "compressed by zstd")
+    push_layout "$place" zstd latest
+    place=$(cached image-unrewritten "$small" unrewritten_image "$base/rootfs.tar")
+    push_layout "$place" unrewritten latest
     for version in "${LAB_BUILDKIT_VERSIONS[@]}"; do
         publish_buildkit_images "$version"
     done
@@ -92,7 +96,16 @@ debian_image() {
 # A base of one megabyte, for the many tests that need a shell and the users of Debian but nothing else of it: each build
 # reads and writes its base once.
 small_image() {
-    local rootfs=$1 place=$2 files=$2/files applet
+    local rootfs=$1 compression=$2 mark=$3 place=$4
+    small_rootfs "$rootfs" "$mark" "$place"
+    oci_layer "$place" "$place/files.tar" "$compression"
+    rm -rf "$place/files" "$place/files.tar"
+    small_finish "$place" "$LAB_EPOCH"
+}
+
+# small_rootfs ROOTFS MARK PLACE: writes PLACE/files.tar; the mark is a file that makes its contents others.
+small_rootfs() {
+    local rootfs=$1 mark=$2 place=$3 files=$3/files applet
     mkdir -p "$files"/{bin,dev,etc,proc,root,run,srv,sys,tmp,usr/bin,usr/local/bin,var/cache}
     chmod 1777 "$files/tmp"
     install -m 755 "$BUSYBOX" "$files/bin/busybox"
@@ -101,28 +114,30 @@ small_image() {
     done
     tar -xOf "$rootfs" ./etc/passwd >"$files/etc/passwd"
     tar -xOf "$rootfs" ./etc/group >"$files/etc/group"
+    [[ -z $mark ]] || echo "$mark" >"$files/etc/mark"
     pack "$files" "$place/files.tar"
-    oci_layer "$place" "$place/files.tar" gzip
-    rm -rf "$files" "$place/files.tar"
-    oci_finish "$place" "$(jq -cn --arg time "$(rfc3339 "$LAB_EPOCH")" '{
+}
+
+# small_finish PLACE EPOCH [HISTORY]
+small_finish() {
+    oci_finish "$1" "$(jq -cn --arg time "$(rfc3339 "$2")" --argjson more "${3:-[]}" '{
         created: $time, config: {Env: ["PATH=/usr/local/bin:/usr/bin:/bin"], Cmd: ["sh"]},
-        history: [{created: $time, created_by: "busybox --install"}]}')"
+        history: ([{created: $time, created_by: "busybox --install"}] + [$more[] | {created: $time} + .])}')"
 }
 
 # A base that was built with epoch 0 but without rewriting timestamps: its configuration looks like that of a
-# reproducible image, the files of its layer have the time of the build.
+# reproducible image, the files of its layers have other times.
 unrewritten_image() {
     local rootfs=$1 place=$2 files=$2/files
+    small_rootfs "$rootfs" "" "$place"
+    oci_layer "$place" "$place/files.tar" gzip
+    rm -rf "$files" "$place/files.tar"
     mkdir -p "$files/etc"
     echo "a file of a base that was not rewritten" >"$files/etc/unrewritten"
-    oci_layer "$place" "$rootfs" gzip
     TAR_MTIME=1717200000 pack "$files" "$place/files.tar"
     oci_layer "$place" "$place/files.tar" gzip
     rm -rf "$files" "$place/files.tar"
-    oci_finish "$place" "$(jq -cn --arg time "$(rfc3339 0)" '{
-        created: $time, config: {Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], Cmd: ["bash"]},
-        history: [{created: $time, created_by: "mmdebstrap --variant=minbase bookworm"},
-                  {created: $time, created_by: "COPY unrewritten /etc/unrewritten # buildkit", comment: "buildkit.dockerfile.v0"}]}')"
+    small_finish "$place" 0 '[{"created_by": "COPY unrewritten /etc/unrewritten # buildkit", "comment": "buildkit.dockerfile.v0"}]'
 }
 
 # buildkit_image plain|rootless TOOLS BUILDKIT RUNC ROOTLESSKIT PLACE: what the official image holds, on Debian instead of Alpine.
