@@ -11,6 +11,7 @@ use std::thread;
 use tempfile::NamedTempFile;
 use tokio::sync::oneshot;
 
+use super::base::Library;
 use super::check::{Findings, check};
 use super::error::BuildError;
 use super::follow::follow;
@@ -56,7 +57,17 @@ pub async fn build(
     for step in &prepared.steps.finish {
         executor.step(step).await?;
     }
-    let findings = Findings::load(&prepared.steps.findings, executor.engine.as_ref()).await?;
+    let library = Library {
+        documents: &prepared.steps.findings.documents,
+        engine: executor.engine.as_ref(),
+        environment: executor.environment,
+        route: &prepared.route,
+        platforms: &prepared.plan.platforms,
+    };
+    let findings = tokio::select! {
+        findings = Findings::load(&prepared.steps.findings, &library) => findings?,
+        interruption = executor.interrupt.wait() => return Err(BuildError::Interrupted(interruption)),
+    };
     let mut outcome = check(prepared, &image, &findings)?;
     written.check(&temporary, &image)?;
     known::keep(&grounds.state, &grounds.scratch, &image);
@@ -136,7 +147,7 @@ async fn stream(
     // A builder that failed explains more than the archive that it did not finish.
     if !status.success() {
         let command = solve.summary();
-        let not_started = matches!(status.code(), Some(125..=127)) && prepared.runtime_name != RuntimeName::Docker;
+        let not_started = matches!(status.code(), Some(125..=127)) && !prepared.runtime_name.has_buildx();
         // Podman's own failures, and what daemon.sh ends with where its daemon does not come up.
         return Err(if not_started {
             BuildError::NotStarted { command, status }

@@ -32,6 +32,11 @@ pub enum Runtime {
         /// Whether containers run in a user namespace.
         rootless: bool,
     },
+    /// A BuildKit that somebody else runs.
+    Remote {
+        /// The user's configuration, as far as a build may know it.
+        config: DockerConfig,
+    },
     /// A child process.
     Buildkitd {
         /// Whether it runs in a user namespace, through rootlesskit.
@@ -47,14 +52,16 @@ impl Runtime {
             Self::Docker { .. } => RuntimeName::Docker,
             Self::Podman { .. } => RuntimeName::Podman,
             Self::Buildkitd { .. } => RuntimeName::Buildkitd,
+            Self::Remote { .. } => RuntimeName::Remote,
         }
     }
 
-    /// Whether RUN happens in a user namespace.
+    /// Whether RUN happens in a user namespace, where that can be known.
     #[must_use]
-    pub const fn is_rootless(&self) -> bool {
+    pub const fn is_rootless(&self) -> Option<bool> {
         match self {
-            Self::Docker { rootless, .. } | Self::Podman { rootless } | Self::Buildkitd { rootless } => *rootless,
+            Self::Docker { rootless, .. } | Self::Podman { rootless } | Self::Buildkitd { rootless } => Some(*rootless),
+            Self::Remote { .. } => None,
         }
     }
 }
@@ -91,7 +98,7 @@ pub enum DetectError {
     Interrupted(super::interrupt::Interruption),
 }
 
-/// The runtime asked for, or the first that works. Why others were passed over is told at the level `info`.
+/// The runtime asked for, or the first that works; never a BuildKit of somebody else that nobody asked for. Why others were passed over is told at the level `info`.
 pub async fn detect(
     asked: Option<RuntimeName>,
     environment: &Environment,
@@ -129,6 +136,12 @@ async fn probe(name: RuntimeName, environment: &Environment, interrupt: &Interru
             Ok(Runtime::Podman { rootless: String::from_utf8_lossy(&answer.stdout).trim() == "true" })
         }
         RuntimeName::Buildkitd => probe_buildkitd(environment),
+        RuntimeName::Remote => {
+            // Whether the BuildKit answers is seen when it is asked for its version.
+            let config = DockerConfig::load(environment)?;
+            probe_buildx(&config, environment, interrupt).await?;
+            Ok(Runtime::Remote { config })
+        }
     }
 }
 
