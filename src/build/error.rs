@@ -184,6 +184,7 @@ impl Diagnose for BuildError {
         }
         match self {
             Self::Pin(_)
+            | Self::Execute(ExecuteError::Remote(RemoteDaemonError::Unusable { .. }))
             | Self::Plan(_)
             | Self::NoAgent
             | Self::Frontend(_)

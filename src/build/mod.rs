@@ -13,6 +13,7 @@ mod lock;
 mod outcome;
 mod prepare;
 mod solve;
+mod tenant;
 
 use std::path::Path;
 

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::choose::{engine_image, progress};
 use super::error::BuildError;
 use super::lock::held_by_processes;
+use super::tenant::{ensure_tenant, load_tenant};
 use crate::environment::Environment;
 use crate::kept::run::Run;
 use crate::network::{Route, RunNetwork};
@@ -88,6 +89,9 @@ impl Grounds {
         let parent = temporary_directory(&read, environment)?;
         let private = parent.join(format!("repro.{unique}"));
         let own = |source| BuildError::Own { path: state.clone(), source };
+        if settings.remote.is_some() {
+            ensure_tenant(&state, &random_text()?).map_err(own)?;
+        }
         let mut run = Run::begin(&state, &unique, &private).map_err(own)?;
         // BuildKit's metadata in there name the build's arguments.
         let mode = fs::Permissions::from_mode(0o700);
@@ -247,6 +251,11 @@ impl Prepared {
         let child_rootless = runtime_name == RuntimeName::Buildkitd && rootless == Some(true);
         let variant = if settings.rootless.value || child_rootless { Variant::Rootless } else { Variant::Plain };
         let mut plan = settings.plan(settings.pin_for(variant))?;
+        if runtime_name == RuntimeName::Remote {
+            // A script that is only written down does not make a name to keep: each of its runs has one of its own.
+            let tenant = load_tenant(&names.state).unwrap_or_else(|| names.unique.clone());
+            plan.cache_namespace.extend(["-", &tenant]);
+        }
         BuildSettings::prepare_caches(&mut plan, |name| environment.get(name).is_some_and(|value| !value.is_empty()))?;
         let agent = environment.path("SSH_AUTH_SOCK");
         if plan.wants_agent() && agent.is_none() {

@@ -16,7 +16,7 @@ use super::check::{Findings, check};
 use super::error::BuildError;
 use super::follow::follow;
 use super::frontend::remember;
-use super::heard::{Listener, hint_of};
+use super::heard::{Listener, hint_elsewhere, hint_of};
 use super::known;
 use super::lock::Locks;
 use super::outcome::BuildOutcome;
@@ -157,7 +157,7 @@ async fn stream(
                 command,
                 status,
                 builder: lasting.then(|| prepared.steps.uses.clone()),
-                hint: hint_of(&said),
+                hint: if prepared.address.is_some() { hint_elsewhere(&said) } else { hint_of(&said) },
             }
         });
     }

@@ -267,7 +267,7 @@ fn what_has_no_meaning_is_refused_before_anything_runs() {
                 ("--builder-network=host", "gave it its network"),
                 ("--builder-network=bridge", "gave it its network"),
                 ("--buildkitd-config=/dev/null", "gave it its configuration"),
-                ("--buildkit-args=--opt=a=b", "--buildx-args are for it"),
+                ("--buildkit-args=--opt=build-arg:a=b", "--buildx-args are for it"),
                 ("--rootless", "which image Podman runs"),
                 ("--addr-tls=/", "for tcp://"),
                 ("--addr-server-name=x", "for tcp://"),

@@ -282,6 +282,47 @@ fn two_tenants_with_files_of_one_size_and_time_get_their_own() {
 }
 
 #[test]
+fn cache_mounts_of_one_path_belong_to_one_tenant() {
+    if !wanted() {
+        return;
+    }
+    // The same context, as on two machines of a CI.
+    let bench = Bench::shared("cache mounts", Way::Remote);
+    let dockerfile = "ARG BASE\nFROM $BASE\nARG ROUND\nRUN --mount=type=cache,target=/c test ! -e /c/f && touch /c/f\n";
+    let context = bench.context("app", &[("Dockerfile", dockerfile)]);
+    let build = |state: &str, round: &str| {
+        let state = bench.directory(state);
+        let mut command = bench.repro_with(Way::Remote, &[("XDG_STATE_HOME", state.as_os_str())]);
+        command.args(bench.arguments(Way::Remote)).args(base()).args([
+            "--sde=0",
+            "--build-arg",
+            &format!("ROUND={round}"),
+        ]);
+        command.arg("-o").arg(bench.output(Way::Remote, "image.tar")).arg(&context).output().unwrap()
+    };
+    digest(&build("one", "1"));
+    digest(&build("two", "2"));
+    let own = build("one", "3");
+    assert_eq!(own.status.code(), Some(3), "its own is there: {}", said(&own));
+}
+
+#[test]
+fn the_network_of_the_host_is_for_who_runs_the_daemon_to_grant() {
+    if !wanted() {
+        return;
+    }
+    let bench = Bench::alone("remote network");
+    let granting = start(&bench, "V0_19_0", "granting", &["--allow-insecure-entitlement=network.host"]);
+    let build = |address: &str, network: &str| build_at(&bench, address, &[], &["--network", network]);
+    let address = bench.daemon().address();
+    let (output, refused) = build(&address, "host");
+    is_refused(&output, &refused, 3, "whoever runs that BuildKit grants `network.host`");
+    let digests = [build(&address, "none"), build(&granting.address(), "host"), build(&address, "default")];
+    let digests = digests.map(|(_, result)| digest(&result));
+    assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+}
+
+#[test]
 fn a_daemon_that_is_killed_mid_build_is_told() {
     if !wanted() {
         return;
