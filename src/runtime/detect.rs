@@ -16,7 +16,6 @@ use crate::settings::RuntimeName;
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
 /// A runtime that works here.
-#[expect(clippy::large_enum_variant, reason = "there is one of it in a run")]
 pub enum Runtime {
     /// Docker, with its configuration and a connection to its daemon.
     Docker {

@@ -149,6 +149,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
 }
 
 /// Links to the directories that the build reads.
+#[must_use]
 pub fn context_links(plan: &BuildPlan, site: &Site<'_>) -> Vec<Step> {
     let mut links = vec![Step::Link { path: context_link(site), target: plan.context.clone() }];
     let named = plan.directories().skip(1).enumerate();
@@ -160,6 +161,7 @@ pub fn context_links(plan: &BuildPlan, site: &Site<'_>) -> Vec<Step> {
 
 /// The link to the context. buildx names the copy of the context on the daemon after the directory, and compares only size and
 /// time with what it sent under that name before. A name that is new in every build has nothing to be compared with.
+#[must_use]
 pub fn context_link(site: &Site<'_>) -> PathBuf {
     site.private.join(site.private.file_name().unwrap_or_default())
 }
@@ -178,6 +180,7 @@ pub fn configuration_steps(private: &Path, state: &Path, config: &DockerConfig, 
 }
 
 /// The same, without a place for buildx's builders.
+#[must_use]
 pub fn private_configuration(private: &Path, config: &DockerConfig, registries: &[String]) -> Vec<Step> {
     let docker = private.join("docker");
     let contexts = docker.join("contexts");
@@ -242,6 +245,7 @@ fn git_authorities(docker: &ToolCommand, container: &str) -> Step {
 
 /// The client with what it needs to fetch tokens for the daemon, which it does by itself, and with what RUN is told. `daemon`
 /// is the host of a daemon that is reached over the network.
+#[must_use]
 pub fn client(docker: ToolCommand, site: &Site<'_>, daemon: Option<&str>, authorities: &Path) -> ToolCommand {
     let mut client = with_proxy(docker, site.route.proxy.as_ref());
     if let (Some(proxy), Some(host)) = (&site.route.proxy, daemon) {
