@@ -22,6 +22,7 @@
 //! | [`provenance`] | what BuildKit's own record says a build was made from |
 //! | [`output`] | where results go, and that they are never an input |
 //! | [`network`] | how the world is reached: proxy, certificate authorities, what RUN sees |
+//! | [`remote`] | the address of a BuildKit that somebody else runs |
 //! | [`reference`](mod@reference) | image references, strictly by the specification |
 //! | [`digest`], [`epoch`], [`environment`], [`limits`], [`failure`], [`lock`], [`logging`] | leaves |
 
@@ -48,6 +49,7 @@ pub mod plan;
 pub mod provenance;
 pub mod reference;
 pub mod registry;
+pub mod remote;
 pub mod report;
 pub mod runtime;
 pub mod settings;

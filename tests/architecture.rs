@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module and the modules that it may use. A module stands above all that it uses, so that there is no way round:
 /// first the program, then the workflows, then what they work with, then the leaves.
-const ARROWS: [(&str, &[&str]); 28] = [
+const ARROWS: [(&str, &[&str]); 29] = [
     ("main", &["cli", "failure", "logging"]),
     (
         "cli",
@@ -69,6 +69,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
             "plan",
             "reference",
             "registry",
+            "remote",
             "settings",
         ],
     ),
@@ -86,6 +87,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
             "pin",
             "plan",
             "reference",
+            "remote",
         ],
     ),
     ("registry", &["digest", "network", "reference"]),
@@ -105,6 +107,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
     ("epoch", &[]),
     ("failure", &[]),
     ("limits", &[]),
+    ("remote", &[]),
     ("lib", &[]),
     ("lock", &[]),
     ("logging", &[]),

@@ -10,6 +10,8 @@ fn help_and_messages() {
     let cases = TestCases::new();
     // What the caller or the laboratory set must not show in these.
     for name in [
+        "REPRO_ADDR",
+        "REPRO_ADDR_TLS",
         "REPRO_BUILDKIT_IMAGE",
         "REPRO_CACHE",
         "REPRO_DATETIME",

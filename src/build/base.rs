@@ -7,13 +7,20 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 
+use super::frontend::name_of;
 use crate::digest::Digest;
+use crate::environment::Environment;
 use crate::limits::DOCUMENT_BYTES;
+use crate::network::Route;
+use crate::plan::Platform;
 use crate::provenance::{Material, Provenance};
+use crate::reference::ImageReference;
 use crate::runtime::engine::Engine;
+use crate::runtime::remote::load_document;
 use crate::runtime::steps::Documents;
 
 /// An image that a build read, as its registry describes it.
@@ -26,25 +33,23 @@ pub struct BaseImage {
 }
 
 /// Every base image; `None` where a document is out of reach.
-pub async fn load_bases(
-    provenance: &Provenance,
-    documents: &Documents,
-    engine: Option<&Engine>,
-) -> Option<Vec<BaseImage>> {
+pub async fn load_bases(provenance: &Provenance, library: &Library<'_>) -> Option<Vec<BaseImage>> {
     let mut bases = Vec::new();
-    for digest in provenance.materials.iter().filter_map(image_digest) {
-        let document = load(&digest, documents, engine).await?;
+    for material in &provenance.materials {
+        let Some(digest) = image_digest(material) else { continue };
+        let name = name_of(material);
+        let document = library.load(&digest, name.as_ref(), None).await?;
         let Some(manifests) = document.get("manifests").and_then(Value::as_array) else {
-            bases.push(load_base(&document, documents, engine).await?);
+            bases.push(library.load_base(&document, name.as_ref()).await?);
             continue;
         };
         let before = bases.len();
         // BuildKit fetched only the manifests of the platforms that it built for.
-        let names: BTreeSet<Digest> =
-            manifests.iter().filter_map(|entry| entry.get("digest")?.as_str()?.parse().ok()).collect();
-        for name in names {
-            if let Some(manifest) = load(&name, documents, engine).await {
-                bases.push(load_base(&manifest, documents, engine).await?);
+        let wanted = manifests.iter().filter(|entry| library.wants(entry));
+        let wanted: BTreeSet<Digest> = wanted.filter_map(|entry| entry.get("digest")?.as_str()?.parse().ok()).collect();
+        for digest in wanted {
+            if let Some(manifest) = library.load(&digest, name.as_ref(), None).await {
+                bases.push(library.load_base(&manifest, name.as_ref()).await?);
             }
         }
         if bases.len() == before {
@@ -54,12 +59,68 @@ pub async fn load_bases(
     Some(bases)
 }
 
-async fn load_base(manifest: &Value, documents: &Documents, engine: Option<&Engine>) -> Option<BaseImage> {
-    let layers = digests(manifest.get("layers")?, "/digest")?;
-    let config: Digest = manifest.pointer("/config/digest")?.as_str()?.parse().ok()?;
-    let config = load(&config, documents, engine).await?;
-    let diff_ids = digests(config.pointer("/rootfs/diff_ids")?, "")?;
-    (layers.len() == diff_ids.len()).then_some(BaseImage { layers, diff_ids })
+/// Where the documents of images can be had.
+#[derive(Clone, Copy)]
+pub struct Library<'a> {
+    /// Where the steps say they are.
+    pub documents: &'a Documents,
+    /// The Docker daemon.
+    pub engine: Option<&'a Engine>,
+    /// How registries are asked.
+    pub environment: &'a Environment,
+    /// How they are reached.
+    pub route: &'a Route,
+    /// What was built for.
+    pub platforms: &'a [Platform],
+}
+
+impl Library<'_> {
+    /// Whether an index's entry may be needed. BuildKit keeps no others; a registry has all, attestations among them.
+    fn wants(&self, entry: &Value) -> bool {
+        let is =
+            |pointer: &str, name: &str| entry.pointer(pointer).and_then(Value::as_str).is_none_or(|text| text == name);
+        !matches!(self.documents, Documents::Origin { .. })
+            || self.platforms.iter().any(|platform| {
+                is("/platform/os", &platform.os) && is("/platform/architecture", &platform.architecture)
+            })
+    }
+
+    /// The base image of a manifest; `name` is what the build called it.
+    async fn load_base(&self, manifest: &Value, name: Option<&ImageReference>) -> Option<BaseImage> {
+        let layers = digests(manifest.get("layers")?, "/digest")?;
+        let config: Digest = manifest.pointer("/config/digest")?.as_str()?.parse().ok()?;
+        let size = manifest.pointer("/config/size").and_then(Value::as_u64).filter(|size| *size <= DOCUMENT_BYTES)?;
+        let config = self.load(&config, name, Some(size)).await?;
+        let diff_ids = digests(config.pointer("/rootfs/diff_ids")?, "")?;
+        (layers.len() == diff_ids.len()).then_some(BaseImage { layers, diff_ids })
+    }
+
+    /// One document; bytes that are not those of the digest are none. A config has a `size`, a manifest has none.
+    async fn load(&self, digest: &Digest, name: Option<&ImageReference>, size: Option<u64>) -> Option<Value> {
+        let bytes = match self.documents {
+            Documents::Directory(directory) => read_small(&directory.join(digest.hex()))?,
+            Documents::Container { name, state } => {
+                let path = format!("{state}/runc-overlayfs/content/blobs/sha256/{}", digest.hex());
+                self.engine?.read_file(name, &path, DOCUMENT_BYTES).await?
+            }
+            Documents::Origin { layouts } => {
+                let blob = Path::new("blobs").join(digest.algorithm().name()).join(digest.hex());
+                match layouts.iter().find_map(|layout| read_small(&layout.join(&blob))) {
+                    Some(bytes) => bytes,
+                    None => load_document(self.environment, self.route, name?, digest, size).await?,
+                }
+            }
+        };
+        if Digest::of(&bytes) != *digest {
+            return None;
+        }
+        serde_json::from_slice(&bytes).ok()
+    }
+}
+
+fn read_small(path: &Path) -> Option<Vec<u8>> {
+    let small = path.metadata().is_ok_and(|metadata| metadata.len() <= DOCUMENT_BYTES);
+    small.then(|| fs::read(path).ok()).flatten()
 }
 
 /// The digests in a list, each where the pointer leads.
@@ -103,25 +164,6 @@ fn image_digest(material: &Material) -> Option<Digest> {
     let is_image = ["pkg:docker/", "pkg:oci/"].iter().any(|kind| material.uri.starts_with(kind));
     let hex = material.digest.get("sha256").filter(|_| is_image)?;
     format!("sha256:{hex}").parse().ok()
-}
-
-/// One document; bytes that are not those of the digest are none.
-async fn load(digest: &Digest, documents: &Documents, engine: Option<&Engine>) -> Option<Value> {
-    let bytes = match documents {
-        Documents::Directory(directory) => {
-            let path = directory.join(digest.hex());
-            let small = path.metadata().is_ok_and(|metadata| metadata.len() <= DOCUMENT_BYTES);
-            small.then(|| fs::read(path).ok()).flatten()?
-        }
-        Documents::Container { name, state } => {
-            let path = format!("{state}/runc-overlayfs/content/blobs/sha256/{}", digest.hex());
-            engine?.read_file(name, &path, DOCUMENT_BYTES).await?
-        }
-    };
-    if Digest::of(&bytes) != *digest {
-        return None;
-    }
-    serde_json::from_slice(&bytes).ok()
 }
 
 #[cfg(test)]

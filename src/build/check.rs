@@ -7,10 +7,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::base::{BaseImage, check_base, load_bases};
+use super::base::{BaseImage, Library, check_base, load_bases};
 use super::error::BuildError;
 use super::frontend::built_with;
-use super::outcome::{BuildOutcome, BuiltManifest, BuiltWith};
+use super::outcome::{BuildOutcome, BuiltManifest, BuiltWith, PinProof};
 use super::prepare::Prepared;
 use crate::digest::Digest;
 use crate::image::media_type::Family;
@@ -21,7 +21,8 @@ use crate::network::Route;
 use crate::pin::{Version, check_usable};
 use crate::plan::{ArchiveFormat, BuildPlan, MediaTypes};
 use crate::provenance::Provenance;
-use crate::runtime::engine::Engine;
+use crate::runtime::execute::ExecuteError;
+use crate::runtime::remote::Daemon;
 use crate::runtime::steps;
 
 /// What the runtime left behind.
@@ -33,14 +34,15 @@ pub struct Findings {
     bases: Option<Vec<BaseImage>>,
     version: Option<Version>,
     rootless: Option<bool>,
+    daemon: Daemon,
 }
 
 /// The line of `/proc/self/uid_map` where all ids are those of the machine: no user namespace (user_namespaces(7)).
 const ALL_IDS: &str = "0 0 4294967295";
 
 impl Findings {
-    /// Reads what the steps name, from files and, where it is there, from the container.
-    pub async fn load(findings: &steps::Findings, engine: Option<&Engine>) -> Result<Self, BuildError> {
+    /// Reads what the steps name, and the documents of the bases from where they are.
+    pub async fn load(findings: &steps::Findings, library: &Library<'_>) -> Result<Self, BuildError> {
         let wrong = |why: String| BuildError::Metadata(why);
         let metadata = read_bounded(&findings.metadata)?;
         let metadata: Value = serde_json::from_slice(&metadata).map_err(|error| wrong(error.to_string()))?;
@@ -55,16 +57,19 @@ impl Findings {
             None => Provenance::from_buildx_metadata(&metadata),
         };
         let bases = match &provenance {
-            Some(provenance) => load_bases(provenance, &findings.documents, engine).await,
+            Some(provenance) => load_bases(provenance, library).await,
             None => None,
         };
+        let version = read_bounded(&findings.version)?;
+        let version = String::from_utf8_lossy(&version);
         Ok(Self {
             digest: digest("containerimage.digest").ok_or_else(|| wrong("no `containerimage.digest`".to_owned()))??,
             config_digest: digest("containerimage.config.digest").transpose()?,
             provenance,
             bases,
-            version: parse_version(&String::from_utf8_lossy(&read_bounded(&findings.version)?)),
+            version: parse_version(&version),
             rootless: findings.user_ids.as_deref().map(is_user_namespace).transpose()?,
+            daemon: Daemon::parse(&version),
         })
     }
 }
@@ -98,7 +103,7 @@ fn parse_version(text: &str) -> Option<Version> {
 /// Holds the image against the plan and the builder's findings.
 pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<BuildOutcome, BuildError> {
     let plan = &prepared.plan;
-    check_version(plan, findings)?;
+    check_version(prepared, findings)?;
     metadata_agrees(image, &findings.digest, findings.config_digest.as_ref()).map_err(BuildError::Disagreement)?;
     check_shape(plan, image)?;
     check_proxy(&prepared.route, image)?;
@@ -133,18 +138,27 @@ pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<
         archive_format: plan.archive,
         archive: None,
         archive_bytes: image.archive_bytes,
-        built_with: BuiltWith {
-            runtime: prepared.runtime_name.name(),
-            rootless: is_rootless(prepared, findings),
-            image: plan.pin.source.to_string(),
-            digest: plan.pin.digest.clone(),
-            version: findings.version,
-        },
+        built_with: what_built(prepared, findings),
         frontend: built_with(&plan.frontend, findings.provenance.as_ref())?,
         materials: findings.provenance.as_ref().map(|provenance| provenance.materials.clone()).unwrap_or_default(),
         warnings: warnings(prepared, image, findings, older),
         plan: plan.clone(),
     })
+}
+
+fn what_built(prepared: &Prepared, findings: &Findings) -> BuiltWith {
+    let pin = &prepared.plan.pin;
+    // Somebody else's BuildKit says which version it is; of which image it is, nothing is known.
+    let is_proved = prepared.address.is_none();
+    BuiltWith {
+        runtime: prepared.runtime_name.name(),
+        address: prepared.address.clone(),
+        rootless: rootless(prepared, findings),
+        pin: if is_proved { PinProof::Proved } else { PinProof::Unproved },
+        image: is_proved.then(|| pin.source.to_string()),
+        digest: is_proved.then(|| pin.digest.clone()),
+        version: findings.version,
+    }
 }
 
 /// The layers of the images that the build read: as their registries describe them, else as the record of the build does.
@@ -166,7 +180,12 @@ fn check_base_layers(plan: &BuildPlan, manifest: &Manifest, findings: &Findings)
     check_base(&layers, findings.bases.as_deref().unwrap_or_default()).map_err(BuildError::BaseSubstituted)
 }
 
-fn check_version(plan: &BuildPlan, findings: &Findings) -> Result<(), BuildError> {
+fn check_version(prepared: &Prepared, findings: &Findings) -> Result<(), BuildError> {
+    let plan = &prepared.plan;
+    if let Some(address) = &prepared.address {
+        // It was asked before the build, too: one that was replaced meanwhile is another.
+        return Ok(findings.daemon.check(address, plan.pin.version).map_err(ExecuteError::from)?);
+    }
     let found = findings.version.map_or_else(|| "of unknown version".to_owned(), |version| version.to_string());
     match (plan.pin.version, findings.version) {
         (Some(expected), found_version) if found_version != Some(expected) => {
@@ -232,10 +251,21 @@ fn warnings(prepared: &Prepared, image: &Image, findings: &Findings, older: u64)
     }
     if findings.bases.is_none() {
         warnings.push(
-            "the manifests of the base images are not kept by this BuildKit, so it is not checked that their layers are in the \
-             image as their registry stores them"
-                .to_owned(),
+            if prepared.address.is_some() {
+                "the manifests of the base images cannot be had from their registry, so it is not checked that their layers are in \
+                 the image as it stores them"
+            } else {
+                "the manifests of the base images are not kept by this BuildKit, so it is not checked that their layers are in the \
+                 image as their registry stores them"
+            }
+            .to_owned(),
         );
+    }
+    if let Some(snapshotter) = findings.daemon.snapshotter.as_ref().filter(|name| *name != "overlayfs") {
+        warnings.push(format!(
+            "this BuildKit keeps its layers with the snapshotter {snapshotter}: hard links and removed files can give another digest \
+             than with overlayfs, which repro uses everywhere else"
+        ));
     }
     if older > 0 {
         warnings.push(format!(
@@ -243,9 +273,10 @@ fn warnings(prepared: &Prepared, image: &Image, findings: &Findings, older: u64)
              a copy of the context with other times gives another digest"
         ));
     }
-    if is_rootless(prepared, findings) {
+    let rootless = rootless(prepared, findings);
+    if rootless != Some(false) {
         let affected = image.manifests.iter().filter(|manifest| runs_without_sys(manifest)).map(platform_of);
-        warnings.extend(setuid_warning(&prepared.plan.context));
+        warnings.extend(setuid_warning(&prepared.plan.context, rootless.is_none()));
         warnings.extend(affected.map(|platform| {
             format!(
                 "{platform}: RUN on a base without /sys, without root: a BuildKit that runs as root leaves an empty directory sys/ \
@@ -257,22 +288,23 @@ fn warnings(prepared: &Prepared, image: &Image, findings: &Findings, older: u64)
     warnings
 }
 
-/// Where nobody knows, it is said that root may be missing.
-fn is_rootless(prepared: &Prepared, findings: &Findings) -> bool {
-    prepared.rootless.or(findings.rootless).unwrap_or(true)
+/// Whether RUN happened in a user namespace, where that is known.
+fn rootless(prepared: &Prepared, findings: &Findings) -> Option<bool> {
+    prepared.rootless.or(findings.rootless)
 }
 
 /// BuildKit without root writes the data of a file after its mode, and the kernel then drops setuid and setgid: measured, for
 /// files that are not empty and come from the context.
-fn setuid_warning(context: &Path) -> Option<String> {
+fn setuid_warning(context: &Path, perhaps: bool) -> Option<String> {
     let mut found = Vec::new();
     find_setuid(context, &mut found);
     let first = found.first()?;
     Some(format!(
-        "{} setuid or setgid files in the context, `{}` among them: a BuildKit without root loses these bits in COPY, one that runs \
+        "{} setuid or setgid files in the context, `{}` among them: a BuildKit without root{} loses these bits in COPY, one that runs \
          as root keeps them, so the digest differs where they reach the image; `COPY --chmod=4755` gives the same everywhere",
         found.len(),
-        first.display()
+        first.display(),
+        if perhaps { ", which this one may be," } else { "" }
     ))
 }
 

@@ -17,6 +17,7 @@ use crate::runtime::detect::DetectError;
 use crate::runtime::engine::EngineError;
 use crate::runtime::execute::ExecuteError;
 use crate::runtime::interrupt::Interruption;
+use crate::runtime::remote::RemoteDaemonError;
 use crate::settings::SettingsError;
 
 /// Why a build did not happen, or its result does not count.
@@ -140,6 +141,9 @@ pub enum BuildError {
         /// The pin.
         digest: Digest,
     },
+    /// What went wrong on a BuildKit that others share, where other things help than on one's own.
+    #[error(transparent)]
+    Shared(Box<BuildError>),
     /// The user wanted to stop.
     #[error("stopped before the build was done; nothing was written")]
     Interrupted(Interruption),
@@ -150,8 +154,15 @@ fn list(faults: &[Fault]) -> String {
 }
 
 impl BuildError {
+    /// The same, as it happened on a BuildKit that others share.
+    #[must_use]
+    pub fn on_shared(self) -> Self {
+        Self::Shared(Box::new(self))
+    }
+
     const fn interruption(&self) -> Option<Interruption> {
         match self {
+            Self::Shared(error) => error.interruption(),
             Self::Interrupted(interruption)
             | Self::Detect(DetectError::Interrupted(interruption))
             | Self::Execute(ExecuteError::Command(CommandError::Interrupted(interruption))) => Some(*interruption),
@@ -173,6 +184,7 @@ impl Diagnose for BuildError {
         }
         match self {
             Self::Pin(_)
+            | Self::Execute(ExecuteError::Remote(RemoteDaemonError::Unusable { .. }))
             | Self::Plan(_)
             | Self::NoAgent
             | Self::Frontend(_)
@@ -181,6 +193,7 @@ impl Diagnose for BuildError {
             | Self::StatePath(_)
             | Self::StateOnTmpfs(_) => ExitStatus::Usage,
             Self::Settings(error) => error.status(),
+            Self::Shared(error) => error.status(),
             Self::Output(error) => error.status(),
             Self::Binaries(error) => error.status(),
             Self::Failed { .. } | Self::NotAsAsked(_) | Self::ProxyInImage(_) => ExitStatus::BuildFailed,
@@ -211,6 +224,9 @@ impl Diagnose for BuildError {
             Self::Execute(ExecuteError::Engine(error)) => engine_hint(error),
             Self::Execute(ExecuteError::Command(error)) => hint_of(&error.to_string()).unwrap_or(command_hint(error)),
             Self::Settings(error) => return error.hint(),
+            Self::Shared(error) => {
+                return shared_hint(error).map_or_else(|| error.hint(), |hint| Some(hint.to_owned()));
+            }
             Self::Pin(_) => "name the version that the image really is in its tag (NAME:v0.19.0@sha256:…)",
             Self::Plan(_) => "leave it out, or give another one",
             Self::NoAgent => "start an agent (`eval \"$(ssh-agent)\"; ssh-add`), or name keys: `--ssh ID=KEY`",
@@ -253,6 +269,44 @@ impl Diagnose for BuildError {
         };
         Some(text.to_owned())
     }
+}
+
+/// What helps on a BuildKit that others share, where that is something else: there is no `--no-cache` there.
+fn shared_hint(error: &BuildError) -> Option<&'static str> {
+    Some(match error {
+        BuildError::BaseSubstituted(_) => {
+            "that BuildKit has the same contents from another image, and there is no throw-away state on it: ask who runs it to \
+             remove that from its cache, or build with `--runtime docker`, `podman` or `buildkitd`"
+        }
+        BuildError::Archive(_)
+        | BuildError::Metadata(_)
+        | BuildError::Disagreement(_)
+        | BuildError::NotRewritten(_)
+        | BuildError::Unproved(_) => {
+            "build with `--runtime docker`, `podman` or `buildkitd`; if it is right there, tell who runs that BuildKit"
+        }
+        BuildError::Failed { hint: None, .. } => {
+            "the builder's own words above say what is wrong; where the connection was lost, build again once that BuildKit answers"
+        }
+        BuildError::Execute(ExecuteError::Remote(error)) => match error {
+            RemoteDaemonError::NoAnswer { .. } => {
+                "look whether the address is right, whether it can be reached from here, and whether its certificate and yours \
+                 are of the authority that the other side knows"
+            }
+            RemoteDaemonError::OtherVersion { .. } => {
+                "digests hold within one version: name an image of the version that it is with `--buildkit-image NAME:TAG@DIGEST`, or \
+                 build on a BuildKit of the pin's version"
+            }
+            RemoteDaemonError::NoVersion(_) | RemoteDaemonError::Unusable { .. } => {
+                "build on a BuildKit that is a release, from v0.13.0 on and not v0.24"
+            }
+        },
+        BuildError::OtherVersion { .. } => "that BuildKit was replaced during the build: build again",
+        BuildError::Execute(ExecuteError::Command(CommandError::Failed { .. })) => {
+            "look whether that BuildKit still answers, and build again; `-v` shows what repro ran"
+        }
+        _ => return None,
+    })
 }
 
 const fn detect_hint(error: &DetectError) -> &'static str {

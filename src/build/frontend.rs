@@ -37,16 +37,26 @@ pub fn built_with(frontend: &Frontend, provenance: Option<&Provenance>) -> Resul
 
 /// The digest of a material that has the name of an image: `pkg:docker/NAME@TAG?digest=…&platform=…` (`util/purl`).
 fn digest_of(material: &Material, reference: &ImageReference) -> Option<Digest> {
-    let purl = material.uri.strip_prefix("pkg:docker/")?;
-    let path = purl.split_once('?').map_or(purl, |(path, _)| path);
-    let (name, version) = path.rsplit_once('@').map_or((path, None), |(name, version)| (name, Some(version)));
-    let named: ImageReference = unescape(name)?.parse().ok()?;
+    let (_, version) = split(material)?;
+    let named = name_of(material)?;
     let version = version.and_then(unescape);
     // A digest stands in a qualifier, or where a tag would.
     let tag = reference.tag().or_else(|| reference.digest().is_none().then_some("latest"));
     let same_tag = version.is_none() || version.as_deref() == tag || version.is_some_and(|text| text.contains(':'));
     let hex = material.digest.get("sha256").filter(|_| named.name() == reference.name() && same_tag)?;
     format!("sha256:{hex}").parse().ok()
+}
+
+/// The name of the image that a material is, where it is one of a registry.
+pub fn name_of(material: &Material) -> Option<ImageReference> {
+    unescape(split(material)?.0)?.parse().ok()
+}
+
+/// A package URL of an image, as its name and what stands behind `@`.
+fn split(material: &Material) -> Option<(&str, Option<&str>)> {
+    let purl = material.uri.strip_prefix("pkg:docker/")?;
+    let path = purl.split_once('?').map_or(purl, |(path, _)| path);
+    Some(path.rsplit_once('@').map_or((path, None), |(name, version)| (name, Some(version))))
 }
 
 /// Percent signs of a URL taken out.

@@ -55,8 +55,11 @@ impl Listener {
     }
 }
 
+/// Words of a failure, and what to do about it.
+type Known = (&'static [&'static str], &'static str);
+
 /// What to do about a failure that a builder words like this: the first that fits.
-const KNOWN: [(&[&str], &str); 5] = [
+const KNOWN: [Known; 5] = [
     (
         &[
             "certificate signed by unknown authority",
@@ -95,16 +98,48 @@ const KNOWN: [(&[&str], &str); 5] = [
     ),
 ];
 
+/// The same of a BuildKit that somebody else runs, where the caller's flags do not reach.
+const KNOWN_ELSEWHERE: [Known; 3] = [
+    (
+        &[
+            "certificate signed by unknown authority",
+            "certificate verify failed",
+            "unable to get local issuer certificate",
+        ],
+        "a server showed a certificate of an authority that is not known there: whoever runs that BuildKit gives it authorities \
+         (`--ca` reaches only the client here); RUN has its own, those of the base image (`--secret id=ca,src=FILE` with a mount \
+         brings one in)",
+    ),
+    (
+        &["Proxy Authentication Required", "proxyconnect tcp", "status code 407"],
+        "a proxy refuses or cannot be reached: whoever runs that BuildKit says which one it fetches through",
+    ),
+    (
+        &["network.host is not allowed"],
+        "RUN with the network of the host needs `--network host`, and that whoever runs that BuildKit grants `network.host`",
+    ),
+];
+
 /// The hint for what a builder said, if its words are known.
 #[must_use]
 pub fn hint_of(said: &str) -> Option<&'static str> {
+    find(said, &KNOWN)
+}
+
+/// The same for a BuildKit that somebody else runs.
+#[must_use]
+pub fn hint_elsewhere(said: &str) -> Option<&'static str> {
+    find(said, &KNOWN_ELSEWHERE).or_else(|| hint_of(said))
+}
+
+fn find(said: &str, known: &[Known]) -> Option<&'static str> {
     // Earlier lines may tell of what was tried and did not matter.
     let last: Vec<&str> = said
         .lines()
         .rev()
         .filter(|line| line.to_ascii_lowercase().contains("error") || line.contains("failed"))
         .collect();
-    KNOWN
+    known
         .iter()
         .find(|(words, _)| last.iter().any(|line| words.iter().any(|word| line.contains(word))))
         .map(|(_, hint)| *hint)
@@ -127,6 +162,8 @@ mod tests {
         );
         let killed = "ERROR: process \"/bin/sh -c make\" did not complete successfully: exit code: 137\n";
         assert!(hint(killed).contains("memory"));
+        assert!(hint_elsewhere(unknown).unwrap().contains("whoever runs that BuildKit"));
+        assert!(hint_elsewhere(denied).unwrap().contains("login"));
         assert!(hint("error: Proxy Authentication Required").contains("--proxy"));
         assert_eq!(hint_of("#5 0.1 curl said 401 Unauthorized, and that is fine\nerror: exit code: 1\n"), None);
     }

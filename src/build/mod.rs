@@ -3,6 +3,7 @@
 
 mod base;
 mod check;
+mod choose;
 mod error;
 mod follow;
 mod frontend;
@@ -12,11 +13,12 @@ mod lock;
 mod outcome;
 mod prepare;
 mod solve;
+mod tenant;
 
 use std::path::Path;
 
 pub use self::error::BuildError;
-pub use self::outcome::{BuildOutcome, BuiltFrontend, BuiltManifest, BuiltWith};
+pub use self::outcome::{BuildOutcome, BuiltFrontend, BuiltManifest, BuiltWith, PinProof};
 pub use self::prepare::Prepared;
 
 use self::lock::Locks;
@@ -37,6 +39,8 @@ pub async fn run(
     interrupt: &Interrupt,
 ) -> Result<BuildOutcome, BuildError> {
     match run_once(settings, environment, interrupt).await {
+        // On a BuildKit that others share there is no throw-away state.
+        Err(error) if settings.remote.is_some() => Err(error.on_shared()),
         Err(error @ BuildError::BaseSubstituted(_)) if !settings.no_cache.value => {
             tracing::warn!("{error}; building again without the builder's cache");
             let mut cold = settings.clone();
@@ -54,7 +58,7 @@ async fn run_once(
 ) -> Result<BuildOutcome, BuildError> {
     let mut site = prepare::Grounds::make(settings, environment)?;
     sweep(&site.state, environment, interrupt).await;
-    let runtime = prepare::choose_runtime(settings, environment, interrupt).await?;
+    let runtime = choose::choose_runtime(settings, environment, interrupt).await?;
     let mut prepared = Prepared::new(settings, environment, interrupt, runtime, &site.names()).await?;
     site.write_down(&prepared)?;
     let mut locks = Locks::take(&prepared, &site, interrupt).await?;
@@ -84,7 +88,7 @@ pub async fn dry_run(
     program: &Path,
 ) -> Result<Vec<u8>, BuildError> {
     prepare::check_results(settings)?;
-    let runtime = prepare::choose_runtime(settings, environment, interrupt).await?;
+    let runtime = choose::choose_runtime(settings, environment, interrupt).await?;
     // What stands for the private directory must not occur in anything of the user's.
     let placeholder = Placeholder::new(&prepare::random_text()?);
     let names = prepare::Names::placeholder(environment, &placeholder)?;
@@ -96,14 +100,13 @@ pub async fn dry_run(
     let parent = archive.and_then(|path| path.parent()?.canonicalize().ok());
     let read: Vec<&Path> = prepared.plan.directories().collect();
     let in_context = parent.is_some_and(|parent| read.iter().any(|directory| parent.starts_with(directory)));
+    let runtime = match &prepared.address {
+        Some(address) => format!("at {address}, of which nothing but the version is proved"),
+        None => format!("through {}", prepared.runtime_name.name()),
+    };
     let comments = [
         format!("repro {}: what `repro build` would run.", env!("CARGO_PKG_VERSION")),
-        format!(
-            "BuildKit {} through {}, epoch {}.",
-            prepared.plan.pin.source,
-            prepared.runtime_name.name(),
-            prepared.plan.epoch
-        ),
+        format!("BuildKit {} {runtime}, epoch {}.", prepared.plan.pin.source, prepared.plan.epoch),
     ];
     let destination = Destination { archive, in_context, read: &read, comments: &comments, program };
     Ok(render_script(&prepared.steps, &placeholder, &destination))

@@ -62,14 +62,28 @@ pub struct BuiltManifest {
 pub struct BuiltWith {
     /// Where BuildKit ran.
     pub runtime: &'static str,
-    /// Whether RUN happened in a user namespace.
-    pub rootless: bool,
-    /// BuildKit's image.
-    pub image: String,
-    /// Its digest.
-    pub digest: Digest,
+    /// Where it is, if somebody else runs it.
+    pub address: Option<String>,
+    /// Whether RUN happened in a user namespace, where that is known.
+    pub rootless: Option<bool>,
+    /// Whether it is proved that this was the pin.
+    pub pin: PinProof,
+    /// BuildKit's image, where that is proved.
+    pub image: Option<String>,
+    /// Its digest, where that is proved.
+    pub digest: Option<Digest>,
     /// The version that the daemon said.
     pub version: Option<Version>,
+}
+
+/// Whether the BuildKit that built is proved to be the pin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PinProof {
+    /// Its image or its programs were held against the digest.
+    Proved,
+    /// Somebody else runs it: it said its version, and nothing else is known.
+    Unproved,
 }
 
 /// What read the Dockerfile of a build.
@@ -113,11 +127,18 @@ impl BuildOutcome {
             rows.push(("layers", format!("{}{base}, {}", manifest.layers, bytes(manifest.layer_bytes))));
         }
         rows.push(("epoch", format!("{} ({})", self.epoch, self.epoch.to_rfc3339())));
-        let rootless = if self.built_with.rootless { ", rootless" } else { "" };
-        rows.push(("runtime", format!("{}{rootless}", self.built_with.runtime)));
+        let rootless = if self.built_with.rootless == Some(true) { ", rootless" } else { "" };
+        let address = self.built_with.address.as_ref().map(|address| format!(", {address}")).unwrap_or_default();
+        rows.push(("runtime", format!("{}{address}{rootless}", self.built_with.runtime)));
         let version =
             self.built_with.version.map_or_else(|| "unknown version".to_owned(), |version| version.to_string());
-        rows.push(("buildkit", format!("{version}, {}", self.built_with.digest)));
+        rows.push((
+            "buildkit",
+            match &self.built_with.digest {
+                Some(digest) => format!("{version}, {digest}"),
+                None => format!("{version} by its own word, pin: unproved"),
+            },
+        ));
         if let Some(image) = &self.frontend.image {
             let digest = self.frontend.digest.as_ref().filter(|digest| !image.ends_with(&digest.to_string()));
             let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();

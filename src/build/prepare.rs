@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::choose::{engine_image, progress};
 use super::error::BuildError;
 use super::lock::held_by_processes;
+use super::tenant::{ensure_tenant, load_tenant};
 use crate::environment::Environment;
-use crate::frontend::Override;
 use crate::kept::run::Run;
 use crate::network::{Route, RunNetwork};
 use crate::output::{OutputError, Place, Scratch, require_replaceable, resolve_directory};
@@ -19,13 +20,13 @@ use crate::pin::{Variant, advisories_for};
 use crate::plan::{BuildPlan, Cache, CacheKind, NamedContext};
 use crate::reference::ImageSource;
 use crate::runtime::credentials::registries_in;
-use crate::runtime::detect::{Runtime, detect};
+use crate::runtime::detect::Runtime;
 use crate::runtime::engine::Engine;
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::script::Placeholder;
 use crate::runtime::steps::{Step, Steps};
-use crate::runtime::{Site, binaries, binaries_options, buildctl, buildkitd, docker, isolate, podman};
-use crate::settings::{BuildSettings, Output, ProgressWord, RuntimeName};
+use crate::runtime::{Site, binaries, binaries_options, buildctl, buildkitd, docker, isolate, podman, remote};
+use crate::settings::{BuildSettings, Output, RuntimeName, SettingsError};
 
 /// What is left of a socket's 107 bytes for the directory of temporary files.
 const LONGEST_TEMPORARY: usize = 64;
@@ -88,6 +89,9 @@ impl Grounds {
         let parent = temporary_directory(&read, environment)?;
         let private = parent.join(format!("repro.{unique}"));
         let own = |source| BuildError::Own { path: state.clone(), source };
+        if settings.remote.is_some() {
+            ensure_tenant(&state, &random_text()?).map_err(own)?;
+        }
         let mut run = Run::begin(&state, &unique, &private).map_err(own)?;
         // BuildKit's metadata in there name the build's arguments.
         let mode = fs::Permissions::from_mode(0o700);
@@ -217,46 +221,6 @@ pub fn random_text() -> Result<String, BuildError> {
     Ok(hex::encode(bytes))
 }
 
-/// The runtime asked for, or the first that works; flags that it has no meaning for are refused.
-pub async fn choose_runtime(
-    settings: &BuildSettings,
-    environment: &Environment,
-    interrupt: &Interrupt,
-) -> Result<Runtime, BuildError> {
-    // What is only for one runtime asks for it.
-    let asked = settings.runtime.value.or(settings.rootless.value.then_some(RuntimeName::Podman));
-    let runtime = detect(asked, environment, interrupt).await?;
-    let name = runtime.name();
-    let refuse = |flag, why| Err(BuildError::NotHere { flag, runtime: name.name(), why });
-    if settings.rootless.value && name != RuntimeName::Podman {
-        return refuse("--rootless", "it says which image Podman runs");
-    }
-    if !settings.buildkit_args.is_empty() && name == RuntimeName::Docker {
-        return refuse("--buildkit-args", "the client there is buildx, and --buildx-args are for it");
-    }
-    if !settings.buildx_args.is_empty() && name != RuntimeName::Docker {
-        return refuse("--buildx-args", "the client there is buildctl, and --buildkit-args are for it");
-    }
-    if settings.progress == ProgressWord::Tty && name == RuntimeName::Podman {
-        return refuse("--progress tty", "the archive leaves the container where a terminal would be");
-    }
-    if name == RuntimeName::Docker && settings.frontend.frontend.to_override() == Override::Builtin {
-        return refuse("--frontend builtin", "buildx has no word for it, and the Dockerfile names another");
-    }
-    Ok(runtime)
-}
-
-/// The word for the client. Podman's container has no terminal, whatever repro has.
-const fn progress(settings: &BuildSettings, runtime: RuntimeName) -> &'static str {
-    match (settings.quiet, settings.progress) {
-        (true, _) | (_, ProgressWord::Plain) => "plain",
-        (_, ProgressWord::Auto) if matches!(runtime, RuntimeName::Podman) => "plain",
-        (_, ProgressWord::Auto) => "auto",
-        (_, ProgressWord::Tty) => "tty",
-        (_, ProgressWord::Rawjson) => "rawjson",
-    }
-}
-
 /// A build that is ready to run.
 pub struct Prepared {
     /// What decides the bytes.
@@ -267,6 +231,8 @@ pub struct Prepared {
     pub runtime_name: RuntimeName,
     /// Whether RUN happens in a user namespace, where that is known before.
     pub rootless: Option<bool>,
+    /// Where the BuildKit is, if somebody else runs it.
+    pub address: Option<String>,
     /// How servers are reached.
     pub route: Route,
     engine: Option<Engine>,
@@ -285,6 +251,11 @@ impl Prepared {
         let child_rootless = runtime_name == RuntimeName::Buildkitd && rootless == Some(true);
         let variant = if settings.rootless.value || child_rootless { Variant::Rootless } else { Variant::Plain };
         let mut plan = settings.plan(settings.pin_for(variant))?;
+        if runtime_name == RuntimeName::Remote {
+            // A script that is only written down does not make a name to keep: each of its runs has one of its own.
+            let tenant = load_tenant(&names.state).unwrap_or_else(|| names.unique.clone());
+            plan.cache_namespace.extend(["-", &tenant]);
+        }
         BuildSettings::prepare_caches(&mut plan, |name| environment.get(name).is_some_and(|value| !value.is_empty()))?;
         let agent = environment.path("SSH_AUTH_SOCK");
         if plan.wants_agent() && agent.is_none() {
@@ -295,8 +266,7 @@ impl Prepared {
         }
         plan.frontend.judge(plan.pin.version, &settings.frontend.allowed)?;
         let image = engine_image(&plan.pin.source, runtime_name)?;
-        let extra_args =
-            if runtime_name == RuntimeName::Docker { &settings.buildx_args } else { &settings.buildkit_args };
+        let extra_args = if runtime_name.has_buildx() { &settings.buildx_args } else { &settings.buildkit_args };
         let registries = registries_of(settings, &plan);
         let site = Site {
             private: &names.private,
@@ -304,7 +274,7 @@ impl Prepared {
             unique: &names.unique,
             image: &image,
             image_on_loopback: on_loopback(&plan.pin.source),
-            host_network: settings.host_network,
+            host_network: settings.host_network == Some(true),
             buildkitd_config: settings.buildkitd_config.as_deref(),
             route: &settings.network.route,
             can_isolate: isolate::works_here(environment),
@@ -315,7 +285,7 @@ impl Prepared {
             ssh_agent: agent.as_deref(),
         };
         let refusal = match runtime_name {
-            RuntimeName::Docker => None,
+            RuntimeName::Docker | RuntimeName::Remote => None,
             RuntimeName::Podman => podman::refusal(&plan, &site),
             RuntimeName::Buildkitd => buildctl::refusal(&plan),
         };
@@ -324,6 +294,11 @@ impl Prepared {
         }
         let (mut steps, engine) = match runtime {
             Runtime::Docker { config, engine, .. } => (docker::steps(&plan, &site, &config), Some(engine)),
+            Runtime::Remote { config } => {
+                let remote = settings.remote.as_ref().ok_or(SettingsError::NoAddress(settings.runtime.origin))?;
+                warn_of_route(site.route);
+                (remote::steps(&plan, &site, &config, remote), None)
+            }
             Runtime::Podman => (podman::steps(&plan, &site, variant), None),
             Runtime::Buildkitd { .. } => {
                 check_state_path(&names.state, child_rootless)?;
@@ -345,10 +320,11 @@ impl Prepared {
                 (buildkitd::steps(&plan, &site, &binaries, child_rootless), None)
             }
         };
-        if runtime_name == RuntimeName::Docker {
+        if runtime_name.has_buildx() {
             steps.solve = docker::with_variables(steps.solve, &plan);
         }
-        Ok(Self { plan, steps, runtime_name, rootless, route: settings.network.route.clone(), engine })
+        let address = settings.remote.as_ref().map(|remote| remote.address.to_string());
+        Ok(Self { plan, steps, runtime_name, rootless, address, route: settings.network.route.clone(), engine })
     }
 
     /// The connection to the Docker daemon, once.
@@ -390,6 +366,17 @@ fn warn_of_loopback(plan: &BuildPlan, site: &Site<'_>) {
     }
 }
 
+/// Says what the flags about the world outside cannot do for a BuildKit that somebody else runs.
+fn warn_of_route(route: &Route) {
+    let given = [("--ca", !route.authorities.is_empty()), ("--proxy", route.proxy.is_some())];
+    for (flag, _) in given.into_iter().filter(|(_, given)| *given) {
+        let and_run = if flag == "--proxy" && route.proxy_in_run { " and RUN" } else { "" };
+        tracing::warn!(
+            "{flag} reaches only the client on this machine{and_run}: whoever runs that BuildKit says how it fetches images and files"
+        );
+    }
+}
+
 /// overlayfs takes the paths of its layers as options, with commas and colons between them; and in a user namespace it
 /// cannot mark directories as replaced where the state lies on a tmpfs: RUN fails with "Input/output error" (measured).
 fn check_state_path(state: &Path, rootless: bool) -> Result<(), BuildError> {
@@ -402,22 +389,6 @@ fn check_state_path(state: &Path, rootless: bool) -> Result<(), BuildError> {
         return Err(BuildError::StateOnTmpfs(state.to_owned()));
     }
     Ok(())
-}
-
-/// The image as engines pull it: by digest alone, because some refuse a tag beside it.
-fn engine_image(source: &ImageSource, runtime: RuntimeName) -> Result<String, BuildError> {
-    match source {
-        ImageSource::Registry(reference) => {
-            let digest = reference.digest().map(ToString::to_string).unwrap_or_default();
-            Ok(format!("{}@{digest}", reference.name()))
-        }
-        _ if runtime == RuntimeName::Buildkitd => Ok(source.to_string()),
-        _ => Err(BuildError::NotHere {
-            flag: "--buildkit-image of an OCI layout",
-            runtime: runtime.name(),
-            why: "engines pull from registries",
-        }),
-    }
 }
 
 fn on_loopback(source: &ImageSource) -> bool {

@@ -11,11 +11,12 @@ use std::thread;
 use tempfile::NamedTempFile;
 use tokio::sync::oneshot;
 
+use super::base::Library;
 use super::check::{Findings, check};
 use super::error::BuildError;
 use super::follow::follow;
 use super::frontend::remember;
-use super::heard::{Listener, hint_of};
+use super::heard::{Listener, hint_elsewhere, hint_of};
 use super::known;
 use super::lock::Locks;
 use super::outcome::BuildOutcome;
@@ -57,7 +58,17 @@ pub async fn build(
     for step in &prepared.steps.finish {
         executor.step(step).await?;
     }
-    let findings = Findings::load(&prepared.steps.findings, executor.engine.as_ref()).await?;
+    let library = Library {
+        documents: &prepared.steps.findings.documents,
+        engine: executor.engine.as_ref(),
+        environment: executor.environment,
+        route: &prepared.route,
+        platforms: &prepared.plan.platforms,
+    };
+    let findings = tokio::select! {
+        findings = Findings::load(&prepared.steps.findings, &library) => findings?,
+        interruption = executor.interrupt.wait() => return Err(BuildError::Interrupted(interruption)),
+    };
     let mut outcome = check(prepared, &image, &findings)?;
     written.check(&temporary, &image)?;
     known::keep(&grounds.state, &grounds.scratch, &image);
@@ -141,7 +152,7 @@ async fn stream(
     // A builder that failed explains more than the archive that it did not finish.
     if !status.success() {
         let command = solve.summary();
-        let not_started = matches!(status.code(), Some(125..=127)) && prepared.runtime_name != RuntimeName::Docker;
+        let not_started = matches!(status.code(), Some(125..=127)) && !prepared.runtime_name.has_buildx();
         // Podman's own failures, and what daemon.sh ends with where its daemon does not come up.
         return Err(if not_started {
             BuildError::NotStarted { command, status }
@@ -151,7 +162,7 @@ async fn stream(
                 command,
                 status,
                 builder: lasting.then(|| prepared.steps.uses.clone()),
-                hint: hint_of(&said),
+                hint: if prepared.address.is_some() { hint_elsewhere(&said) } else { hint_of(&said) },
             }
         });
     }

@@ -16,7 +16,6 @@ use crate::settings::RuntimeName;
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
 /// A runtime that works here.
-#[expect(clippy::large_enum_variant, reason = "there is one of it in a run")]
 pub enum Runtime {
     /// Docker, with its configuration and a connection to its daemon.
     Docker {
@@ -29,6 +28,11 @@ pub enum Runtime {
     },
     /// Podman.
     Podman,
+    /// A BuildKit that somebody else runs.
+    Remote {
+        /// The user's configuration, as far as a build may know it.
+        config: DockerConfig,
+    },
     /// A child process.
     Buildkitd {
         /// Whether it runs in a user namespace, through rootlesskit.
@@ -44,15 +48,16 @@ impl Runtime {
             Self::Docker { .. } => RuntimeName::Docker,
             Self::Podman => RuntimeName::Podman,
             Self::Buildkitd { .. } => RuntimeName::Buildkitd,
+            Self::Remote { .. } => RuntimeName::Remote,
         }
     }
 
-    /// Whether RUN happens in a user namespace. Podman's container itself tells, when it runs.
+    /// Whether RUN happens in a user namespace, where that can be known before. Podman's container itself tells, when it runs.
     #[must_use]
     pub const fn is_rootless(&self) -> Option<bool> {
         match self {
             Self::Docker { rootless, .. } | Self::Buildkitd { rootless } => Some(*rootless),
-            Self::Podman => None,
+            Self::Podman | Self::Remote { .. } => None,
         }
     }
 }
@@ -89,7 +94,7 @@ pub enum DetectError {
     Interrupted(super::interrupt::Interruption),
 }
 
-/// The runtime asked for, or the first that works. Why others were passed over is told at the level `info`.
+/// The runtime asked for, or the first that works; never a BuildKit of somebody else that nobody asked for. Why others were passed over is told at the level `info`.
 pub async fn detect(
     asked: Option<RuntimeName>,
     environment: &Environment,
@@ -131,6 +136,12 @@ async fn probe(name: RuntimeName, environment: &Environment, interrupt: &Interru
             Ok(Runtime::Podman)
         }
         RuntimeName::Buildkitd => probe_buildkitd(environment),
+        RuntimeName::Remote => {
+            // Whether the BuildKit answers is seen when it is asked for its version.
+            let config = DockerConfig::load(environment)?;
+            probe_buildx(&config, environment, interrupt).await?;
+            Ok(Runtime::Remote { config })
+        }
     }
 }
 

@@ -119,21 +119,15 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
     if !site.route.authorities.is_empty() {
         prepare.push(git_authorities(&docker, &proof.container));
     }
-    // buildx names the copy of the context on the daemon after the directory, and compares only size and time with what it
-    // sent under that name before. A name that is new in every build has nothing to be compared with.
-    let context = site.private.join(site.private.file_name().unwrap_or_default());
-    prepare.push(Step::Link { path: context.clone(), target: plan.context.clone() });
-    for (number, directory) in plan.directories().skip(1).enumerate() {
-        prepare.push(Step::Link { path: named_link(site, number), target: directory.to_owned() });
-    }
+    prepare.extend(context_links(plan, site));
     let version = site.private.join(VERSION);
     Steps {
         prepare,
         beside: vec![Query { command: inspect, stdout: version.clone() }],
-        solve: client(docker, site, config, &authorities)
+        solve: client(docker, site, daemon_host(config).as_deref(), &authorities)
             .args(["buildx", "build"])
             .args(build_arguments(plan, site, &builder))
-            .arg(context),
+            .arg(context_link(site)),
         finish: vec![Step::ProveContainer(proof.clone())],
         cleanup: if plan.no_cache { vec![remove] } else { Vec::new() },
         abort: Vec::new(),
@@ -155,6 +149,24 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
     }
 }
 
+/// Links to the directories that the build reads.
+#[must_use]
+pub fn context_links(plan: &BuildPlan, site: &Site<'_>) -> Vec<Step> {
+    let mut links = vec![Step::Link { path: context_link(site), target: plan.context.clone() }];
+    let named = plan.directories().skip(1).enumerate();
+    links.extend(
+        named.map(|(number, directory)| Step::Link { path: named_link(site, number), target: directory.to_owned() }),
+    );
+    links
+}
+
+/// The link to the context. buildx names the copy of the context on the daemon after the directory, and compares only size and
+/// time with what it sent under that name before. A name that is new in every build has nothing to be compared with.
+#[must_use]
+pub fn context_link(site: &Site<'_>) -> PathBuf {
+    site.private.join(site.private.file_name().unwrap_or_default())
+}
+
 /// The link to a named context: new in every build as that of the context is, and without characters that buildx splits at.
 fn named_link(site: &Site<'_>, number: usize) -> PathBuf {
     site.private.join(format!("{}-{number}", site.unique))
@@ -163,6 +175,14 @@ fn named_link(site: &Site<'_>, number: usize) -> PathBuf {
 /// Makes the private configuration that [`docker_command`] uses.
 #[must_use]
 pub fn configuration_steps(private: &Path, state: &Path, config: &DockerConfig, registries: &[String]) -> Vec<Step> {
+    let mut steps = private_configuration(private, config, registries);
+    steps.push(Step::Directory(buildx_directory(state)));
+    steps
+}
+
+/// The same, without a place for buildx's builders.
+#[must_use]
+pub fn private_configuration(private: &Path, config: &DockerConfig, registries: &[String]) -> Vec<Step> {
     let docker = private.join("docker");
     let contexts = docker.join("contexts");
     let mut steps = vec![Step::Directory(docker.clone())];
@@ -183,7 +203,6 @@ pub fn configuration_steps(private: &Path, state: &Path, config: &DockerConfig, 
     } else if let Some(target) = config.contexts_directory() {
         steps.push(Step::Link { path: contexts, target });
     }
-    steps.push(Step::Directory(buildx_directory(state)));
     steps
 }
 
@@ -225,10 +244,12 @@ fn git_authorities(docker: &ToolCommand, container: &str) -> Step {
     }
 }
 
-/// The client with what it needs to fetch tokens for the daemon, which it does by itself, and with what RUN is told.
-fn client(docker: ToolCommand, site: &Site<'_>, config: &DockerConfig, authorities: &Path) -> ToolCommand {
+/// The client with what it needs to fetch tokens for the daemon, which it does by itself, and with what RUN is told. `daemon`
+/// is the host of a daemon that is reached over the network.
+#[must_use]
+pub fn client(docker: ToolCommand, site: &Site<'_>, daemon: Option<&str>, authorities: &Path) -> ToolCommand {
     let mut client = with_proxy(docker, site.route.proxy.as_ref());
-    if let (Some(proxy), Some(host)) = (&site.route.proxy, daemon_host(config)) {
+    if let (Some(proxy), Some(host)) = (&site.route.proxy, daemon) {
         // The daemon is reached as ever.
         let direct = format!("{},{host}", proxy.no_proxy());
         client = client.env("NO_PROXY", direct.clone()).env("no_proxy", direct);
@@ -279,7 +300,8 @@ fn create_builder(docker: &ToolCommand, name: &str, plan: &BuildPlan, site: &Sit
     create
 }
 
-fn build_arguments(plan: &BuildPlan, site: &Site<'_>, builder: &str) -> Vec<OsString> {
+/// The arguments behind `docker buildx build`, but for the context.
+pub fn build_arguments(plan: &BuildPlan, site: &Site<'_>, builder: &str) -> Vec<OsString> {
     let mut args: Vec<OsString> =
         vec![joined("--builder", builder), "--provenance=false".into(), "--sbom=false".into()];
     args.push(joined("--progress", site.progress));

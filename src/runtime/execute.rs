@@ -11,7 +11,8 @@ use super::credentials::client_config;
 use super::docker_config::DockerConfigError;
 use super::engine::{ContainerIdentity, Engine, EngineError, ProvedContainer};
 use super::interrupt::Interrupt;
-use super::steps::{Builder, ContainerProof, Query, Step};
+use super::remote::{Daemon, RemoteDaemonError};
+use super::steps::{Builder, ContainerProof, Query, RemoteBuilder, Step};
 use crate::environment::Environment;
 
 /// How long a step may take: pulling the pinned image over a slow line is the longest.
@@ -47,6 +48,9 @@ pub enum ExecuteError {
         "the builder's container `{0}` was replaced or restarted during the build, so what built the image is not proved"
     )]
     Replaced(String),
+    /// Somebody else's BuildKit is not built on.
+    #[error(transparent)]
+    Remote(#[from] RemoteDaemonError),
     /// There is no engine to prove a container with.
     #[error("no Docker daemon is connected")]
     NoEngine,
@@ -84,6 +88,7 @@ impl Executor<'_> {
                 self.run(otherwise).await
             }
             Step::Builder(builder) => self.builder(builder).await,
+            Step::Remote(remote) => self.remote(remote).await,
             Step::ProveContainer(proof) => self.prove(proof).await,
         }
     }
@@ -94,6 +99,27 @@ impl Executor<'_> {
             let answer = query.command.run_checked(self.environment, self.interrupt, QUERY_LIMIT).await?;
             write_private(&query.stdout, &answer.stdout)?;
         }
+        Ok(())
+    }
+
+    async fn remote(&self, remote: &RemoteBuilder) -> Result<(), ExecuteError> {
+        self.run(&remote.create).await?;
+        let answer = remote.inspect.run_checked(self.environment, self.interrupt, STEP_LIMIT).await?;
+        let daemon = Daemon::parse(&String::from_utf8_lossy(&answer.stdout));
+        if !daemon.running {
+            let explained = remote.explain.run_checked(self.environment, self.interrupt, STEP_LIMIT).await;
+            return match explained {
+                Err(CommandError::Interrupted(interruption)) => Err(CommandError::Interrupted(interruption).into()),
+                Err(source) => Err(RemoteDaemonError::NoAnswer { address: remote.address.clone(), source }.into()),
+                Ok(_) => Err(RemoteDaemonError::NoVersion(remote.address.clone()).into()),
+            };
+        }
+        daemon.check(&remote.address, remote.version)?;
+        tracing::info!(
+            "the BuildKit at {} says that it is {}; nothing proves that it is the pinned image",
+            remote.address,
+            daemon.version.unwrap_or_default()
+        );
         Ok(())
     }
 

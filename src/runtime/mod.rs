@@ -16,6 +16,7 @@ pub mod guard;
 pub mod interrupt;
 pub mod isolate;
 pub mod podman;
+pub mod remote;
 pub mod script;
 pub mod steps;
 pub mod voice;

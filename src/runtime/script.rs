@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::command::ToolCommand;
-use super::steps::{Builder, ContainerProof, Step, Steps};
+use super::steps::{Builder, ContainerProof, RemoteBuilder, Step, Steps};
 
 /// A word quoted for a POSIX shell.
 #[must_use]
@@ -310,6 +310,7 @@ impl Script<'_> {
                 self.line(&[&probe, b" >/dev/null 2>&1 || ".as_slice(), &otherwise, b" >/dev/null"].concat());
             }
             Step::Builder(builder) => self.builder(builder),
+            Step::Remote(remote) => self.remote(remote),
             Step::ProveContainer(proof) => self.prove(proof),
         }
     }
@@ -337,6 +338,24 @@ impl Script<'_> {
             self.text.push(b'\n');
         }
         self.line(end.as_bytes());
+    }
+
+    fn remote(&mut self, remote: &RemoteBuilder) {
+        let (create, inspect) = (self.command(&remote.create), self.command(&remote.inspect));
+        let answer = self.placeholder.word(remote.answer.as_os_str());
+        self.line(&[&create, b" >/dev/null".as_slice()].concat());
+        self.line(b"# It proves its version, and nothing else.");
+        self.line(&[&inspect, b" > ".as_slice(), &answer].concat());
+        let running = [b"grep -q '^Status: *running$' ".as_slice(), &answer, b" || "].concat();
+        let explain = [b"{ ".as_slice(), &self.command(&remote.explain), b" >/dev/null || :; "].concat();
+        self.line(&[&running, explain.as_slice(), b"fail \"the BuildKit does not answer\"; }"].concat());
+        let (pattern, expected) = match remote.version {
+            Some(version) => (version.to_string().replace('.', "[.]"), version.to_string()),
+            None => ("v[0-9]*[.][0-9]*[.][0-9]*".to_owned(), "a release".to_owned()),
+        };
+        let right = format!("grep -q '^BuildKit version: *{pattern}$' ").into_bytes();
+        let wrong = format!(" || fail \"the BuildKit is not {expected}\"").into_bytes();
+        self.line(&[right, answer, wrong].concat());
     }
 
     fn builder(&mut self, builder: &Builder) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::command::ToolCommand;
 use crate::digest::Digest;
+use crate::pin::Version;
 
 /// One step before or after the solve.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub enum Step {
     },
     /// See to it that a builder runs in a container of the pinned image, and prove it.
     Builder(Box<Builder>),
+    /// See to it that a BuildKit which somebody else runs answers, and that it says the right version.
+    Remote(Box<RemoteBuilder>),
     /// Prove once more that a Docker container is the right one, and the same as before.
     ProveContainer(ContainerProof),
 }
@@ -80,6 +83,23 @@ pub struct Builder {
     pub remove: ToolCommand,
 }
 
+/// A BuildKit that somebody else runs, as buildx gets to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteBuilder {
+    /// Where it is, for messages.
+    pub address: String,
+    /// The version that it has to say, where one is known.
+    pub version: Option<Version>,
+    /// Makes it known to buildx.
+    pub create: ToolCommand,
+    /// Asks it for its version. It succeeds also where nobody answers.
+    pub inspect: ToolCommand,
+    /// Fails with the reason where nobody answers.
+    pub explain: ToolCommand,
+    /// Where the answer goes.
+    pub answer: PathBuf,
+}
+
 /// A question that is asked while the solve runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
@@ -109,6 +129,11 @@ pub struct Findings {
 pub enum Documents {
     /// A directory with files named like the hexadecimal part of the digest.
     Directory(PathBuf),
+    /// Out of reach: the registry is asked again, and layouts of this machine are looked at.
+    Origin {
+        /// The directories of the layouts.
+        layouts: Vec<PathBuf>,
+    },
     /// BuildKit's content store in a container of Docker.
     Container {
         /// The container.

@@ -27,7 +27,7 @@ const LARGEST_FILE: u64 = 1 << 20;
 const PATHS: [&str; 4] = ["file", "output", "metadata-file", "buildkitd-config"];
 
 /// Keys that hand something of this machine to the build, or change how it is guarded.
-const CONSENT: [&str; 12] = [
+const CONSENT: [&str; 14] = [
     "secret",
     "ssh",
     "cache-to",
@@ -37,6 +37,8 @@ const CONSENT: [&str; 12] = [
     "buildx-args",
     // Leading to somebody else's daemon, or through somebody else's hands.
     "addr",
+    "addr-tls",
+    "addr-server-name",
     "ca",
     "proxy",
     "no-proxy",
@@ -355,6 +357,9 @@ mod tests {
             "buildkit-image = 'evil.example/x@sha256:1111111111111111111111111111111111111111111111111111111111111111'",
             "buildx-args = '--allow=security.insecure'",
             "cache-from = 'type=local,src=/home'",
+            "addr = 'tcp://evil.example:1234'",
+            "addr-tls = 'certificates'",
+            "addr-server-name = 'evil.example'",
         ] {
             assert!(matches!(parse(text), Err(FileError::Consent { .. })), "{text}");
             assert!(SettingsFile::parse(Path::new("/p/repro.toml"), text, true).is_ok(), "{text}");

@@ -3,6 +3,7 @@
 mod file;
 mod frontend;
 mod network;
+mod remote;
 mod resolve;
 mod schema;
 mod sources;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 pub use self::file::{FILE_NAME, FileError};
 pub use self::frontend::{FrontendSettings, FrontendWords};
 pub use self::network::{NetworkSettings, NetworkWords, RunNetworkWord};
+pub use self::remote::RemoteWords;
 pub use self::resolve::{ConfigChoice, SettingsError, resolve};
 pub use self::schema::json_schema;
 pub use self::words::{ArchiveWord, BuildWords, CompressionWord, MediaTypesWord, ProgressWord, RuntimeName};
@@ -24,6 +26,7 @@ use crate::plan::{
     Annotation, ArchiveFormat, BuildPlan, Cache, CacheKind, Compression, GHA_VARIABLES, MediaTypes, NamedContext,
     PlanError, Platform, Secret, Ssh, cache_namespace,
 };
+use crate::remote::Remote;
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +75,8 @@ pub enum Output {
 pub struct BuildSettings {
     /// The runtime asked for, or `None` to take the first that works.
     pub runtime: Setting<Option<RuntimeName>>,
+    /// The BuildKit that somebody else runs, with the runtime `remote`.
+    pub remote: Option<Remote>,
     /// The pin asked for, or `None` for the built-in one.
     pub pin: Setting<Option<Pin>>,
     /// Podman with the rootless image.
@@ -86,8 +91,8 @@ pub struct BuildSettings {
     pub archive: Setting<ArchiveFormat>,
     /// The media types asked for.
     pub media_types: Option<MediaTypes>,
-    /// Whether the BuildKit container shares the host's network.
-    pub host_network: bool,
+    /// Whether the BuildKit container shares the host's network, where anybody said.
+    pub host_network: Option<bool>,
     /// How the world is reached.
     pub network: NetworkSettings,
     /// The content of the buildkitd.toml.

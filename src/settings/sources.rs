@@ -30,6 +30,11 @@ impl<'a> Words<'a> {
         Self { flags, directory, file }
     }
 
+    /// What paths of the command line and of variables are relative to.
+    pub const fn directory(&self) -> &'a Path {
+        self.directory
+    }
+
     /// What the command line says.
     pub fn flag<T>(&self, name: &'static str, get: impl Fn(&'a BuildWords) -> Option<T>) -> Option<Given<'a, T>> {
         get(self.flags).map(|value| Given { value, origin: Origin::Flag(name), directory: self.directory })

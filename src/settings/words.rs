@@ -21,6 +21,8 @@ pub enum RuntimeName {
     Podman,
     /// A child process of repro; no engine is needed.
     Buildkitd,
+    /// A BuildKit that somebody else runs, at `--addr`.
+    Remote,
 }
 
 impl RuntimeName {
@@ -31,7 +33,14 @@ impl RuntimeName {
             Self::Docker => "docker",
             Self::Podman => "podman",
             Self::Buildkitd => "buildkitd",
+            Self::Remote => "remote",
         }
+    }
+
+    /// Whether the client is buildx, not buildctl.
+    #[must_use]
+    pub const fn has_buildx(self) -> bool {
+        matches!(self, Self::Docker | Self::Remote)
     }
 }
 
@@ -73,7 +82,7 @@ pub enum ProgressWord {
     Auto,
     /// Line by line
     Plain,
-    /// Redrawn in place (docker and buildkitd only)
+    /// Redrawn in place (not podman)
     Tty,
     /// One JSON object a line
     Rawjson,
@@ -85,6 +94,10 @@ pub struct BuildWords {
     /// Where BuildKit runs [default: the first that works of docker, podman, buildkitd] [env: REPRO_RUNTIME]
     #[arg(long, value_enum, value_name = "RUNTIME", help_heading = "Where it is built")]
     pub runtime: Option<RuntimeName>,
+
+    /// The BuildKit that somebody else runs.
+    #[command(flatten)]
+    pub remote: super::RemoteWords,
 
     /// The BuildKit image, by digest [default: moby/buildkit v0.19.0] [env: REPRO_BUILDKIT_IMAGE]
     ///
@@ -108,7 +121,7 @@ pub struct BuildWords {
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true, help_heading = "Where it is built")]
     pub buildkit_args: Option<String>,
 
-    /// Further arguments for `docker buildx build`, quoted as for a shell (docker only)
+    /// Further arguments for `docker buildx build`, quoted as for a shell (docker and remote only)
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true, help_heading = "Where it is built")]
     pub buildx_args: Option<String>,
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::harness::{Bench, Way, ways, words};
+use crate::harness::{Bench, Way, every_way, words};
 
 /// The same for all: size and time say nothing about what is in a file.
 fn write_like(path: &Path, contents: &str) {
@@ -29,7 +29,7 @@ fn file_in_image(bench: &Bench, way: Way, archive: &Path, member: &str) -> Strin
 
 #[test]
 fn a_changed_file_of_the_same_size_and_time_is_never_served_stale() {
-    for way in ways() {
+    for way in every_way() {
         let bench = Bench::shared("stale", *way);
         let context = bench.context("context", &[("Dockerfile", "FROM scratch\nCOPY f /f\n")]);
         for contents in ["aaaa", "bbbb", "cccc"] {
@@ -43,7 +43,7 @@ fn a_changed_file_of_the_same_size_and_time_is_never_served_stale() {
 
 #[test]
 fn two_projects_with_files_of_the_same_size_and_time_get_their_own() {
-    for way in ways() {
+    for way in every_way() {
         let bench = Bench::shared("two projects", *way);
         let parents = [bench.directory("one"), bench.directory("two")];
         for (parent, contents) in parents.iter().zip(["1111", "2222"]) {
@@ -65,7 +65,7 @@ fn two_projects_with_files_of_the_same_size_and_time_get_their_own() {
 
 #[test]
 fn the_output_is_never_an_input() {
-    for way in ways() {
+    for way in every_way() {
         let bench = Bench::shared("output", *way);
         let dockerfile = "FROM scratch\nCOPY . /\n";
         let outside = bench.context("outside", &[("f", "x"), ("Dockerfile", dockerfile)]);

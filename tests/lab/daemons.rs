@@ -102,7 +102,7 @@ impl Drop for Second {
 }
 
 /// An authority, and what it signed for the daemon (by its address) and for a client, under docker's names.
-fn make_certificates(directory: &Path) {
+pub fn make_certificates(directory: &Path) {
     let script = r#"set -eu
 new="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 openssl req -x509 $new -keyout ca-key.pem -out ca.pem -subj /CN=laboratory -days 2
@@ -111,7 +111,7 @@ sign() {
     printf '%s\n' "$4" >extensions
     openssl x509 -req -in request -CA ca.pem -CAkey ca-key.pem -CAcreateserial -out "$2" -days 2 -extfile extensions
 }
-sign server-key.pem server.pem daemon "subjectAltName=IP:127.0.0.1"
+sign server-key.pem server.pem daemon "subjectAltName=IP:127.0.0.1,DNS:buildkit.example"
 sign key.pem cert.pem client "extendedKeyUsage=clientAuth""#;
     let output = Command::new("sh").args(["-c", script]).current_dir(directory).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));

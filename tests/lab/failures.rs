@@ -90,7 +90,7 @@ fn an_output_that_cannot_be_written_is_told_before_anything_runs() {
 fn a_tool_that_is_missing_is_named() {
     for way in ways() {
         let expected = match way {
-            Way::Docker => "cannot run `docker`",
+            Way::Docker | Way::Remote => "cannot run `docker`",
             Way::Podman | Way::PodmanUser | Way::PodmanRootless => "cannot run `podman`",
             Way::BuildkitdUser => "newuidmap",
             // It needs nothing but a shell.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::harness::{Bench, Way, lab, said, ways, words};
+use crate::harness::{Bench, Way, every_way, lab, said, words};
 
 /// The history that EXPOSE leaves is another one with the frontend of v0.31.1 than with BuildKit v0.19.0's own.
 const REST: &str = "FROM scratch\nCOPY f /\nEXPOSE 80\n";
@@ -42,7 +42,7 @@ fn a_frontend_gives_one_digest_on_every_way_however_it_is_named() {
     let digest = frontend.split_once('@').unwrap().1.to_owned();
     let unpinned = frontend.split_once('@').unwrap().0.to_owned();
     let mut digests = Vec::new();
-    for way in ways() {
+    for way in every_way() {
         let bench = Bench::shared("one frontend", *way);
         let plain = dockerfile(&bench, "plain", "");
         let named = dockerfile(&bench, "named", &format!("# syntax={frontend}\n"));
@@ -65,7 +65,7 @@ fn a_frontend_gives_one_digest_on_every_way_however_it_is_named() {
             digests.push((way.name(), built.digest().to_owned()));
         }
         let builtin = bench.try_build(*way, &output, &words(&["--sde", "0", "--frontend", "builtin"]), &other);
-        if *way == Way::Docker {
+        if way.has_buildx() {
             assert_eq!(builtin.status.code(), Some(2), "{}", said(&builtin));
             assert!(String::from_utf8_lossy(&builtin.stderr).contains("--frontend builtin"), "{}", said(&builtin));
         } else {
@@ -105,7 +105,7 @@ impl Canary {
 fn a_hostile_frontend_is_refused_before_it_runs() {
     let frontend = lab("LAB_FRONTEND_HOSTILE");
     let allow = name_of(&frontend);
-    for way in ways() {
+    for way in every_way() {
         let bench = Bench::shared("hostile frontend", *way);
         let canary = Canary::listen();
         let port = &canary.port;
@@ -119,9 +119,9 @@ fn a_hostile_frontend_is_refused_before_it_runs() {
             bench.try_build(*way, &output, &arguments, context)
         };
         let argument = format!("BUILDKIT_SYNTAX={frontend} {port}");
-        let raw = if *way == Way::Docker { "--buildx-args" } else { "--buildkit-args" };
+        let raw = if way.has_buildx() { "--buildx-args" } else { "--buildkit-args" };
         let raw_argument = match way {
-            Way::Docker => format!("--build-arg '{argument}'"),
+            Way::Docker | Way::Remote => format!("--build-arg '{argument}'"),
             _ => format!("--opt 'build-arg:{argument}'"),
         };
         for (context, more) in [
@@ -161,7 +161,7 @@ fn point(name: &str, reference: &str) {
 
 #[test]
 fn a_frontend_that_moved_between_two_builds_is_named() {
-    for way in ways() {
+    for way in every_way() {
         let bench = Bench::shared("moved frontend", *way);
         let versions = [lab("LAB_FRONTEND_V0_19_0"), lab("LAB_FRONTEND_V0_31_1")];
         let digests = versions.each_ref().map(|reference| reference.split_once('@').unwrap().1);

@@ -10,6 +10,8 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use crate::foreign::Daemon;
+
 /// The ways to build: a runtime, and who runs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
@@ -19,11 +21,20 @@ pub enum Way {
     PodmanUser,
     PodmanRootless,
     BuildkitdUser,
+    /// A daemon of somebody else, which each home has one of.
+    Remote,
 }
 
 impl Way {
-    pub const ALL: [Self; 6] =
-        [Self::Docker, Self::Podman, Self::Buildkitd, Self::PodmanUser, Self::PodmanRootless, Self::BuildkitdUser];
+    pub const ALL: [Self; 7] = [
+        Self::Docker,
+        Self::Podman,
+        Self::Buildkitd,
+        Self::PodmanUser,
+        Self::PodmanRootless,
+        Self::BuildkitdUser,
+        Self::Remote,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -33,6 +44,7 @@ impl Way {
             Self::PodmanUser => "podman-user",
             Self::PodmanRootless => "podman-rootless",
             Self::BuildkitdUser => "buildkitd-user",
+            Self::Remote => "remote",
         }
     }
 
@@ -41,6 +53,7 @@ impl Way {
             Self::Docker => "docker",
             Self::Podman | Self::PodmanUser | Self::PodmanRootless => "podman",
             Self::Buildkitd | Self::BuildkitdUser => "buildkitd",
+            Self::Remote => "remote",
         }
     }
 
@@ -49,13 +62,24 @@ impl Way {
         matches!(self, Self::PodmanUser | Self::PodmanRootless | Self::BuildkitdUser)
     }
 
+    /// Whether the client is buildx.
+    pub const fn has_buildx(self) -> bool {
+        matches!(self, Self::Docker | Self::Remote)
+    }
+
     const fn takes_rootless_image(self) -> bool {
         matches!(self, Self::PodmanRootless | Self::BuildkitdUser)
     }
 }
 
-/// The ways that this run tests, printed once.
+/// The ways that this run tests and that are `repro`'s own: there is nothing of its own on somebody else's daemon.
 pub fn ways() -> &'static [Way] {
+    let all = every_way();
+    all.strip_suffix(&[Way::Remote]).unwrap_or(all)
+}
+
+/// The ways that this run tests, printed once.
+pub fn every_way() -> &'static [Way] {
     static WAYS: OnceLock<Vec<Way>> = OnceLock::new();
     WAYS.get_or_init(|| {
         let asked = std::env::var("REPRO_TEST_ENGINES").unwrap_or_default();
@@ -121,6 +145,7 @@ struct Home {
     tmp: PathBuf,
     binary: PathBuf,
     toml: PathBuf,
+    remote: OnceLock<Daemon>,
 }
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
@@ -153,12 +178,13 @@ impl Home {
         // Short: a socket's path has at most 107 bytes.
         let tmp = PathBuf::from(format!("/tmp/repro-test.{}.{number}", std::process::id()));
         make_directory(&tmp, 0o1777);
-        Self { root, tmp, binary, toml }
+        Self { root, tmp, binary, toml, remote: OnceLock::new() }
     }
 }
 
 impl Drop for Home {
     fn drop(&mut self) {
+        drop(self.remote.take());
         remove(&self.root, &self.tmp);
     }
 }
@@ -305,6 +331,10 @@ impl Bench {
 
     /// The arguments that every build in the laboratory needs: its registry is on the loopback of the host, over plain http.
     pub fn arguments(&self, way: Way) -> Vec<OsString> {
+        if way == Way::Remote {
+            let words = ["build", "--addr", &self.daemon().address(), "--buildkit-image", &lab("LAB_BUILDKIT_V0_19_0")];
+            return words.map(OsString::from).to_vec();
+        }
         let variable =
             if way.takes_rootless_image() { "LAB_BUILDKIT_V0_19_0_ROOTLESS" } else { "LAB_BUILDKIT_V0_19_0" };
         let mut arguments: Vec<OsString> =
@@ -315,6 +345,13 @@ impl Bench {
             arguments.push("--rootless".into());
         }
         arguments
+    }
+
+    /// The daemon of somebody else.
+    pub fn daemon(&self) -> &Daemon {
+        let home = &self.home;
+        home.remote
+            .get_or_init(|| Daemon::start("V0_19_0", &home.root.join("remote"), &home.tmp.join("remote.sock"), &[]))
     }
 
     /// The same arguments with another BuildKit.

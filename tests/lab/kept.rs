@@ -33,6 +33,7 @@ const fn kind(way: Way) -> &'static str {
         Way::Docker => "builder",
         Way::Podman | Way::PodmanUser | Way::PodmanRootless => "volume",
         Way::Buildkitd | Way::BuildkitdUser => "state",
+        Way::Remote => "nothing",
     }
 }
 

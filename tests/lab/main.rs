@@ -15,6 +15,7 @@ mod dry;
 mod examples;
 mod failures;
 mod flags;
+mod foreign;
 mod frontend;
 mod harness;
 mod kept;
@@ -22,6 +23,7 @@ mod killed;
 mod networks;
 mod odd;
 mod one_digest;
+mod remote;
 #[path = "../support/schema.rs"]
 mod schema;
 mod stop;

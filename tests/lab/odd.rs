@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 
-use crate::harness::{Bench, open_to_all, ways, words};
+use crate::harness::{Bench, every_way, open_to_all, words};
 
 #[test]
 fn odd_names_give_the_digest_of_plain_ones() {
-    for way in ways() {
+    for way in every_way() {
         let bench = Bench::shared("odd names", *way);
         let dockerfile = "FROM scratch\nARG A\nLABEL a=$A\nCOPY f /f\n";
         let text = " a, \"b\" :c='d'\n$e \\f*\u{a0}";

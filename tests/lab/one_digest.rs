@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use crate::harness::{Bench, Built, Way, ways};
+use crate::harness::{Bench, Built, Way, every_way, ways};
 
 /// Where rootless builders give another digest than rootful ones, what the build must say about it.
 const EXCEPTIONS: [(&str, &str); 2] = [("scratch-run", "moby/buildkit#6686"), ("setuid-files", "loses these bits")];
@@ -76,7 +76,7 @@ fn build_all(way: Way, first: &Corpus, copy: &Corpus) -> Results {
 
 /// All ways, two at a time: more only take each other's processors and memory.
 fn build_every_way(first: &Corpus, copy: &Corpus) -> Results {
-    let queue = Mutex::new(ways().to_vec());
+    let queue = Mutex::new(every_way().to_vec());
     let work = || {
         let mut results = Results::new();
         loop {
@@ -93,7 +93,7 @@ fn build_every_way(first: &Corpus, copy: &Corpus) -> Results {
 
 #[test]
 fn every_way_gives_one_digest() {
-    if ways().is_empty() {
+    if every_way().is_empty() {
         return;
     }
     let bench = Bench::alone("one digest");
@@ -114,7 +114,8 @@ fn every_way_gives_one_digest() {
                 .entry(outcome.digest())
                 .or_default()
                 .push(format!("{} {state}", way.name()));
-            if let Some((_, said)) = exception {
+            // Whether somebody else's daemon runs without root is not known, so that it may.
+            if let (Some((_, said)), true) = (exception, *way != Way::Remote) {
                 assert_eq!(outcome.warns_of(said), way.is_rootless(), "{case} {}: {:?}", way.name(), outcome.warnings);
             }
         }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::process::Command;
 
-use crate::harness::{Bench, Way, said, ways, words};
+use crate::harness::{Bench, Way, every_way, said, ways, words};
 
 #[test]
 fn the_metadata_hold_what_the_table_says() {
-    for way in ways() {
+    for way in every_way() {
         let bench = Bench::shared("metadata", *way);
         let context = bench.context("context", &[("f", "x"), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
         let file = bench.output(*way, "metadata.json");
@@ -20,21 +20,33 @@ fn the_metadata_hold_what_the_table_says() {
         assert_eq!(metadata["manifests"][0]["config_digest"], built.row("config digest"));
         assert_eq!(metadata["epoch"], 1_700_000_000);
         assert_eq!(metadata["built_with"]["runtime"], way.runtime());
-        assert_eq!(metadata["built_with"]["rootless"], way.is_rootless());
-        assert_eq!(metadata["built_with"]["version"], "v0.19.0");
-        assert!(built.row("buildkit").contains(metadata["built_with"]["digest"].as_str().unwrap()));
+        let with = &metadata["built_with"];
+        assert_eq!(with["version"], "v0.19.0");
+        if *way == Way::Remote {
+            // It proved its version, and nothing else.
+            assert!(with["digest"].is_null() && with["image"].is_null() && with["rootless"].is_null(), "{with}");
+            assert_eq!(
+                (&with["pin"], built.row("buildkit")),
+                (&"unproved".into(), "v0.19.0 by its own word, pin: unproved")
+            );
+            assert_eq!(built.row("runtime"), format!("remote, {}", with["address"].as_str().unwrap()));
+            continue;
+        }
+        assert_eq!((&with["rootless"], &with["pin"]), (&way.is_rootless().into(), &"proved".into()));
+        assert!(with["address"].is_null(), "{with}");
+        assert!(built.row("buildkit").contains(with["digest"].as_str().unwrap()));
     }
 }
 
 #[test]
 fn words_without_a_meaning_on_a_runtime_are_refused_before_anything_runs() {
-    for way in ways() {
+    for way in every_way() {
         let bench = Bench::shared("refused", *way);
         let context = bench.context("context", &[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
-        let foreign = if *way == Way::Docker { "--buildkit-args" } else { "--buildx-args" };
+        let foreign = if way.has_buildx() { "--buildkit-args" } else { "--buildx-args" };
         let output = bench.output(*way, "image.tar");
         let mut cases = vec![vec![foreign, "--opt=a=b"]];
-        if *way != Way::Docker {
+        if !way.has_buildx() {
             cases.push(vec!["--annotation", "Upper=x"]);
         }
         for case in cases {
@@ -49,7 +61,7 @@ fn words_without_a_meaning_on_a_runtime_are_refused_before_anything_runs() {
 
 #[test]
 fn the_archive_can_go_to_stdout() {
-    for way in ways() {
+    for way in every_way() {
         let bench = Bench::shared("stdout", *way);
         let context = bench.context("context", &[("f", "x"), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
         let file = bench.output(*way, "image.tar");
@@ -63,7 +75,7 @@ fn the_archive_can_go_to_stdout() {
 
 #[test]
 fn two_builds_at_once_are_both_right() {
-    for way in ways() {
+    for way in every_way() {
         let bench = Bench::shared("two at once", *way);
         let contexts: Vec<_> = ["one", "two"]
             .iter()

@@ -10,7 +10,9 @@ use crate::network::NetworkError;
 use crate::pin::PinError;
 use crate::plan::PlanError;
 use crate::reference::ReferenceError;
+use crate::remote::RemoteError;
 use crate::settings::network::AUTHORITIES;
+use crate::settings::resolve::remote::CERTIFICATE;
 use crate::settings::{FileError, Origin};
 
 /// What is wrong with the words of the user.
@@ -73,6 +75,28 @@ pub enum SettingsError {
         /// What is wrong.
         #[source]
         source: NetworkError,
+    },
+    /// The runtime without its address.
+    #[error("{0} asks for a BuildKit that somebody else runs, and does not say where it is")]
+    NoAddress(Origin),
+    /// An address, and a runtime that has none.
+    #[error("{address} is for the runtime remote, and {runtime} asks for {name}")]
+    OtherRuntime {
+        /// Where the address was given.
+        address: Origin,
+        /// Where the runtime was given.
+        runtime: Origin,
+        /// The runtime.
+        name: &'static str,
+    },
+    /// An address that is none, or that nothing protects.
+    #[error("{origin}")]
+    Remote {
+        /// Where it was given.
+        origin: Origin,
+        /// What is wrong.
+        #[source]
+        source: RemoteError,
     },
     /// A word that needs `=`, or must not be empty.
     #[error("{origin} `{text}`: {why}")]
@@ -145,7 +169,12 @@ impl Diagnose for SettingsError {
             Self::NoEpoch => {
                 "give `--sde SECONDS` or `--datetime DATE` (`--sde git` is the time of the context's commit)"
             }
-            Self::Both(..) => "give one of the two",
+            Self::Both(..) | Self::OtherRuntime { .. } => "give one of the two",
+            Self::NoAddress(_) => "give `--addr ADDRESS` (unix://, tcp://, ssh://, docker-container:// or kube-pod://)",
+            Self::Remote { source, .. } => return Some(source.hint()),
+            Self::Path { what: CERTIFICATE, .. } => {
+                "the directory holds the authority of the BuildKit in ca.pem, and your own certificate and its key in cert.pem and key.pem"
+            }
             Self::Epoch { source: EpochError::Future { .. }, .. } => {
                 "choose a moment before this build, or look whether the machine's clock is right"
             }

@@ -5,6 +5,7 @@ mod extra;
 mod frontend;
 mod image;
 mod place;
+mod remote;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,8 +19,7 @@ use self::extra::{parse_buildctl, parse_buildx};
 use super::file::{FILE_NAME, SettingsFile};
 use super::sources::{Given, Words};
 use super::{
-    BuildSettings, BuildWords, CompressionWord, MediaTypesWord, NetworkSettings, Origin, ProgressWord, RuntimeName,
-    Setting,
+    BuildSettings, BuildWords, CompressionWord, MediaTypesWord, NetworkSettings, Origin, ProgressWord, Setting,
 };
 use crate::environment::Environment;
 use crate::epoch::{EpochError, SourceDateEpoch};
@@ -67,14 +67,17 @@ pub fn resolve(
     let build_contexts = resolve_build_contexts(&words, &mut notes)?;
     let frontend = frontend::resolve(&words, &mut build_args, &dockerfile, &mut notes)?;
     frontend.frontend.check_contexts(build_contexts.keys().map(String::as_str))?;
+    let (runtime, remote) = remote::resolve(&words, environment, &mut notes)?;
     Ok(BuildSettings {
-        runtime: resolve_runtime(&words, environment)?,
+        runtime,
+        remote,
         pin: resolve_pin(&words, environment)?,
         rootless: resolve_switch(&words, "--rootless", |words| words.rootless, environment, "REPRO_ROOTLESS", true)?,
         no_cache: resolve_switch(&words, "--no-cache", |words| words.no_cache, environment, "REPRO_CACHE", false)?,
         media_types: image::resolve_media_types(&words, &mut notes),
-        host_network: notes.one(&words, "--builder-network", |words| words.builder_network.clone()).as_deref()
-            == Some("host"),
+        host_network: notes
+            .one(&words, "--builder-network", |words| words.builder_network.clone())
+            .map(|network| network == "host"),
         network: NetworkSettings::resolve(&words, environment, &mut notes.warnings, &mut notes.provenance)?,
         buildkitd_config: place::resolve_buildkitd_config(&words)?,
         buildkit_args: parse_buildctl(words.either("--buildkit-args", |words| words.buildkit_args.as_deref()))?,
@@ -278,31 +281,6 @@ fn resolve_epoch(
     let checked: Result<SourceDateEpoch, EpochError> =
         parsed.and_then(|epoch| epoch.check_not_after(now).map(|()| epoch));
     checked.map(|value| Setting { value, origin }).map_err(|source| SettingsError::Epoch { origin, source })
-}
-
-fn resolve_runtime(
-    words: &Words<'_>,
-    environment: &Environment,
-) -> Result<Setting<Option<RuntimeName>>, SettingsError> {
-    const FLAG: &str = "--runtime";
-    const NAME: &str = "REPRO_RUNTIME";
-    let known = |text: &str| {
-        let all = [RuntimeName::Docker, RuntimeName::Podman, RuntimeName::Buildkitd];
-        all.into_iter().find(|runtime| runtime.name() == text).ok_or_else(|| SettingsError::Variable {
-            name: NAME,
-            value: text.to_owned(),
-            expected: "it is docker, podman or buildkitd",
-        })
-    };
-    if let Some(given) = words.flag(FLAG, |words| words.runtime) {
-        return Ok(Setting { value: Some(given.value), origin: given.origin });
-    }
-    if let Some(text) = variable(environment, NAME)? {
-        return Ok(Setting { value: Some(known(text)?), origin: Origin::Variable(NAME) });
-    }
-    Ok(words.key(FLAG, |words| words.runtime).map_or(Setting { value: None, origin: Origin::Default }, |given| {
-        Setting { value: Some(given.value), origin: given.origin }
-    }))
 }
 
 fn resolve_pin(words: &Words<'_>, environment: &Environment) -> Result<Setting<Option<Pin>>, SettingsError> {
