@@ -160,12 +160,17 @@ impl Bench {
     /// A place in the home that all tests share which need no builder of their own: making one takes seconds. It stays until
     /// the next run.
     pub fn shared(name: &str, way: Way) -> Self {
+        Self::plain(&format!("{name}, {}", way.name()))
+    }
+
+    /// The same for no way of its own, with no odd letter in its path but those of the name.
+    pub fn plain(name: &str) -> Self {
         static SHARED: OnceLock<Arc<Home>> = OnceLock::new();
         let home = SHARED.get_or_init(|| {
             remove_leftovers();
             Arc::new(Home::new())
         });
-        Self::at(home.clone(), &format!("{name}, {}", way.name()))
+        Self::at(home.clone(), name)
     }
 
     /// A place with builders and caches of its own.
