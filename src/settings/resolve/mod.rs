@@ -82,7 +82,7 @@ pub fn resolve(
         frontend,
         build_args,
         labels: image::resolve_labels(&words, &mut notes)?,
-        annotations: image::resolve_annotations(&words, platforms.value.len(), &mut notes)?,
+        annotations: image::resolve_annotations(&words, &platforms.value, &mut notes)?,
         target: notes.one(&words, "--target", |words| words.target.clone()),
         secrets,
         ssh,

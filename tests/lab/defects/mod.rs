@@ -15,6 +15,9 @@ use crate::harness::{Way, lab, ways};
 
 use self::subject::{Program, Subject, Verdict};
 
+/// How many letters of a reason are shown beside the scores: a traceback's last line can be a whole command.
+const REASON: usize = 160;
+
 /// One defect, as what is right.
 struct Case {
     number: u32,
@@ -70,8 +73,8 @@ cases! {
     defect_15 15 [Docker Podman] engines::odd_letters_arrive,
         "commas and colons in paths and values arrive as they are";
     defect_16 16 [Docker Podman] engines::annotations_mean_the_same,
-        "manifest[linux/amd64]:KEY=VALUE annotates on each runtime: one digest";
-    defect_17 17 [Docker] results::several_platforms_are_built_or_refused_at_once,
+        "--annotation manifest:KEY=VALUE annotates the manifest on each runtime: one digest";
+    defect_17 17 [Docker Podman] results::several_platforms_are_built_or_refused_at_once,
         "several platforms give one archive, or are refused before anything runs";
     defect_18 18 [Docker] results::no_cache_leaves_other_projects_alone,
         "--no-cache leaves the cache mounts of other projects alone";
@@ -124,7 +127,7 @@ fn scores() {
         println!("  {:>2}  repro {}  {name} {}  {}", case.number, word(repro), word(upstream), case.sentence);
         for (name, verdict) in [("repro", repro), (name.as_str(), upstream)] {
             if let Err(why) = verdict {
-                println!("      {name}: {why}");
+                println!("      {name}: {}", why.chars().take(REASON).collect::<String>());
             }
         }
         ours.extend(repro.is_ok().then_some(case.number));
