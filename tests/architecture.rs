@@ -91,7 +91,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
     ("registry", &["digest", "network", "reference"]),
     // Reading images knows nothing of who asks: neither of builds nor of engines.
     ("image", &["digest", "limits"]),
-    ("output", &["failure"]),
+    ("output", &["environment", "failure"]),
     ("provenance", &["digest"]),
     ("git", &["environment"]),
     ("plan", &["digest", "epoch", "frontend", "network", "pin", "reference"]),

@@ -14,7 +14,7 @@ use crate::environment::Environment;
 use crate::frontend::Override;
 use crate::kept::run::Run;
 use crate::network::{Route, RunNetwork};
-use crate::output::{OutputError, Place, Scratch, require_replaceable, resolve_directory};
+use crate::output::{Invoker, OutputError, Place, Scratch, require_replaceable, resolve_directory};
 use crate::pin::{Variant, advisories_for};
 use crate::plan::{BuildPlan, Cache, CacheKind, NamedContext};
 use crate::reference::ImageSource;
@@ -95,7 +95,8 @@ impl Grounds {
         let private = builder.prefix(&format!("repro.{unique}")).rand_bytes(0).permissions(mode).tempdir_in(&parent);
         let private = private.map_err(|source| BuildError::Own { path: parent, source })?;
         let scratch = Scratch { directory: temporary, prefix: run.prefix() };
-        let place = |path: &PathBuf| Place::prepare(path, &read, &scratch);
+        let invoker = Invoker::of(environment);
+        let place = |path: &PathBuf| Place::prepare(path, &read, &scratch, invoker);
         let archive = match &settings.output.value {
             Output::Stdout => None,
             Output::File(path) => Some(place(path)?),
