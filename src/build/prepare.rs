@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::error::BuildError;
 use super::lock::held_by_processes;
+use crate::dockerfile::Dockerfile;
 use crate::environment::Environment;
 use crate::frontend::Override;
 use crate::kept::run::Run;
@@ -170,7 +171,7 @@ pub fn check_results(settings: &BuildSettings) -> Result<(), OutputError> {
         (ignore_file.into(), "the Dockerfile's ignore file"),
         (settings.context.join(".dockerignore"), "the context's ignore file"),
     ];
-    taken.extend(settings.inputs().map(|path| (path.to_owned(), "what the build reads")));
+    taken.extend(settings.files().map(|path| (path.to_owned(), "what the build reads")));
     for path in [archive, settings.metadata_file.as_ref()].into_iter().flatten() {
         require_replaceable(path)?;
         let place = resolve_directory(path);
@@ -342,7 +343,7 @@ impl Prepared {
                         why,
                     });
                 }
-                warn_of_loopback(&plan, &site);
+                warn_of_loopback(&plan, &site, &settings.dockerfile_bytes);
                 (buildkitd::steps(&plan, &site, &binaries, child_rootless), None)
             }
         };
@@ -360,9 +361,8 @@ impl Prepared {
 
 /// The registries that a build may need credentials for.
 fn registries_of(settings: &BuildSettings, plan: &BuildPlan) -> Vec<String> {
-    let dockerfile = fs::read(&plan.dockerfile).unwrap_or_default();
     let config = settings.buildkitd_config.as_deref().unwrap_or_default();
-    let (dockerfile, config) = (String::from_utf8_lossy(&dockerfile), String::from_utf8_lossy(config));
+    let (dockerfile, config) = (String::from_utf8_lossy(&settings.dockerfile_bytes), String::from_utf8_lossy(config));
     let image = plan.pin.source.to_string();
     let mut texts = vec![dockerfile.into_owned(), config.into_owned(), image];
     texts.extend(plan.build_args.values().cloned());
@@ -378,12 +378,10 @@ fn registries_of(settings: &BuildSettings, plan: &BuildPlan) -> Vec<String> {
 }
 
 /// Says where RUN shares this machine's loopback, unless that was asked for.
-fn warn_of_loopback(plan: &BuildPlan, site: &Site<'_>) {
+fn warn_of_loopback(plan: &BuildPlan, site: &Site<'_>, dockerfile: &[u8]) {
     let shares = plan.network == RunNetwork::Default && !site.host_network && !site.can_isolate;
-    let runs = || {
-        let text = fs::read(&plan.dockerfile).unwrap_or_default();
-        String::from_utf8_lossy(&text).lines().any(|line| line.trim_start().to_ascii_uppercase().starts_with("RUN "))
-    };
+    // What cannot be read may be another frontend's, with a RUN of its own.
+    let runs = || Dockerfile::parse(dockerfile).map_or(true, |dockerfile| dockerfile.may_run());
     if shares && runs() {
         tracing::warn!(
             "RUN reaches what listens on this machine's loopback: install slirp4netns, or give `--network none` (or `--builder-network host` if it is meant)"
