@@ -85,6 +85,7 @@ fn an_output_that_cannot_be_written_is_told_before_anything_runs() {
     }
 }
 
+/// Defect 5 of upstream: each runtime by itself; `defects` has the choice between them.
 #[test]
 fn a_tool_that_is_missing_is_named() {
     for way in ways() {
@@ -188,6 +189,7 @@ fn a_step_that_is_killed_is_told() {
     }
 }
 
+/// Defect 5 of upstream.
 #[test]
 fn an_engine_that_hangs_is_told() {
     if !ways().contains(&Way::Podman) {

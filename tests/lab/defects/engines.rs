@@ -66,7 +66,9 @@ fn ensure_read_only(said: &str, path: &Path) -> Verdict {
     let forms = [format!("{path}:"), format!("src={path},"), format!("source={path},")];
     let mounts: Vec<&str> = said
         .split_whitespace()
-        .filter(|word| forms.iter().any(|form| word.starts_with(form) || word.contains(&form[..]) && form.contains('=')))
+        .filter(|word| {
+            forms.iter().any(|form| word.starts_with(form) || word.contains(&form[..]) && form.contains('='))
+        })
         .collect();
     let is_read_only = |mount: &&str| [":ro", ",ro", ",readonly"].iter().any(|end| mount.contains(end));
     ensure!(!mounts.is_empty(), "no mount of {path} in the commands");

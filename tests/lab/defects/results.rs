@@ -50,7 +50,8 @@ pub fn several_platforms_are_built_or_refused_at_once(subject: &Subject) -> Verd
 pub fn no_cache_leaves_other_projects_alone(subject: &Subject) -> Verdict {
     let dockerfile = "ARG BASE\nFROM $BASE\nARG ROUND\nCOPY f /f\nRUN --mount=type=cache,id=defect-18,target=/cache \
                       echo $ROUND >> /cache/rounds; cp /cache/rounds /rounds\n";
-    let [first, second] = ["first", "second"].map(|name| subject.context(name, &[("f", name), ("Dockerfile", dockerfile)]));
+    let [first, second] =
+        ["first", "second"].map(|name| subject.context(name, &[("f", name), ("Dockerfile", dockerfile)]));
     let base = format!("--build-arg=BASE={}", lab("LAB_BASE_SMALL"));
     // In a shared builder another run of this case may have been there.
     let round = |number: u32| format!("{}-{number}", std::process::id());

@@ -93,7 +93,9 @@ pub fn switches_of_the_environment_are_words(subject: &Subject) -> Verdict {
     let run = |name: &str, value: &str| {
         subject.build(Way::Docker, &context).with(&["--sde=0", "--dry"]).variable(name, value).run()
     };
-    for (name, value) in [("REPRO_ROOTLESS", "no"), ("REPRO_CACHE", "true"), ("REPRO_CACHE", "false"), ("REPRO_CACHE", "")] {
+    for (name, value) in
+        [("REPRO_ROOTLESS", "no"), ("REPRO_CACHE", "true"), ("REPRO_CACHE", "false"), ("REPRO_CACHE", "")]
+    {
         run(name, value).said().map_err(|why| format!("{name}={value}: {why}"))?;
     }
     let wrong = run("REPRO_CACHE", "perhaps");
@@ -140,11 +142,7 @@ pub fn wrong_usage_is_a_sentence(subject: &Subject) -> Verdict {
     for words in [vec![], vec!["build"], vec!["build", "--sde=0", "--datetime=2026-01-01", context.to_str().unwrap()]] {
         let output = subject.command(Way::Docker).args(&words).output().unwrap();
         let traceback = String::from_utf8_lossy(&output.stderr).contains("Traceback");
-        ensure!(
-            output.status.code() == Some(2) && !traceback,
-            "{words:?}: {}, traceback: {traceback}",
-            output.status
-        );
+        ensure!(output.status.code() == Some(2) && !traceback, "{words:?}: {}, traceback: {traceback}", output.status);
     }
     let output = subject.command(Way::Docker).arg("--version").output().unwrap();
     let version = String::from_utf8_lossy(&output.stdout);
