@@ -34,6 +34,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
         "build",
         &[
             "digest",
+            "dockerfile",
             "environment",
             "epoch",
             "failure",
