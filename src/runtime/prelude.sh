@@ -15,7 +15,7 @@ esac
 # As root through sudo: in a directory of the caller the archive is the caller's.
 give() {
 	if [ "$(id -u)" = 0 ] && [ -n "${SUDO_UID-}" ] && [ -n "${SUDO_GID-}" ]; then
-		find "$directory" -prune -user "$SUDO_UID" -exec chown "$SUDO_UID:$SUDO_GID" "$private/image.tar" \;
+		find "$1" -prune -user "$SUDO_UID" -exec chown "$SUDO_UID:$SUDO_GID" "$private/image.tar" \;
 	fi
 }
 identity=

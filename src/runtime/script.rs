@@ -141,7 +141,7 @@ pub fn render_script(steps: &Steps, placeholder: &Placeholder, destination: &Des
     }
     if let Some(target) = &target {
         script.line(b"chmod \"$mode\" \"$private/image.tar\"");
-        script.line(b"give");
+        script.line(b"give \"$directory\"");
         script.line(&[b"mv -- \"$private/image.tar\" ".as_slice(), target].concat());
         script.put_times_back(destination);
         script.line(b"# A run checks every byte while it streams. The same check, afterwards:");
