@@ -27,7 +27,7 @@ doc: ## the library's documentation, in target/doc/repro
 bench: lab-up ## what `repro build` costs over the bare command and over upstream
 	@eval "$$(tests/lab/lab env)" && tests/lab/bench
 
-peers: lab-up ## the same digests as upstream's releases
+peers: lab-up ## beside upstream's releases: the same digests, and what each makes of upstream's defects
 	@eval "$$(tests/lab/lab env)" && tests/lab/peers
 
 VERSIONS := v0.13.2 v0.19.0 v0.31.1 v0.32.2

@@ -226,6 +226,7 @@ mod tests {
         }
     }
 
+    /// Defect 7 of upstream.
     #[test]
     fn seconds_have_a_range() {
         assert_eq!("0".parse(), Ok(SourceDateEpoch(0)));

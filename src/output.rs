@@ -6,12 +6,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Timespec, Timestamps};
 use tempfile::NamedTempFile;
 
+use crate::environment::Environment;
 use crate::failure::{Diagnose, ExitStatus};
 
 /// Why a file cannot be put where it should go.
@@ -106,7 +107,29 @@ pub struct Place {
     path: PathBuf,
     directory: PathBuf,
     in_context: bool,
+    owner: Option<Invoker>,
     scratch: Scratch,
+}
+
+/// Who called `sudo`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Invoker {
+    user: u32,
+    group: u32,
+}
+
+impl Invoker {
+    /// The user behind `sudo`, as its variables tell root.
+    #[must_use]
+    pub fn of(environment: &Environment) -> Option<Self> {
+        let number = |name| environment.get(name)?.to_str()?.parse().ok();
+        let invoker = Self { user: number("SUDO_UID")?, group: number("SUDO_GID")? };
+        rustix::process::geteuid().is_root().then_some(invoker)
+    }
+
+    fn owns(self, directory: &Path) -> bool {
+        directory.metadata().is_ok_and(|metadata| metadata.uid() == self.user)
+    }
 }
 
 /// Where temporary files of a run lie, and how their names begin: they are found by it where the run is killed.
@@ -129,22 +152,19 @@ impl Place {
     /// Looks whether `path` can be written, without changing anything but making its directory where that is harmless.
     ///
     /// `read` are the directories that the build reads: the context, and others that it was given. `scratch` is for temporary
-    /// files, outside of them.
-    pub fn prepare(path: &Path, read: &[&Path], scratch: &Scratch) -> Result<Self, OutputError> {
+    /// files, outside of them. In a directory of the `invoker` the file is theirs and not root's.
+    pub fn prepare(
+        path: &Path,
+        read: &[&Path],
+        scratch: &Scratch,
+        invoker: Option<Invoker>,
+    ) -> Result<Self, OutputError> {
         let name = path.file_name().ok_or_else(|| OutputError::NotAFile { path: path.to_owned() })?;
         let parent = path.parent().unwrap_or(Path::new("/"));
         let wrong = |source| OutputError::Directory { path: parent.to_owned(), source };
-        let in_any = |path: &Path| read.iter().any(|directory| path.starts_with(directory));
-        let directory = match parent.canonicalize() {
-            Ok(directory) => directory,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if in_any(&resolve_existing(parent)) {
-                    return Err(OutputError::WouldChangeContext { path: parent.to_owned() });
-                }
-                fs::create_dir_all(parent).map_err(wrong)?;
-                parent.canonicalize().map_err(wrong)?
-            }
-            Err(error) => return Err(wrong(error)),
+        let directory = match find_directory(parent, read)? {
+            Some(directory) => directory,
+            None => fs::create_dir_all(parent).and_then(|()| parent.canonicalize()).map_err(wrong)?,
         };
         if !directory.is_dir() {
             return Err(wrong(io::Error::from(io::ErrorKind::NotADirectory)));
@@ -153,8 +173,9 @@ impl Place {
             .map_err(|errno| wrong(errno.into()))?;
         let path = directory.join(name);
         require_replaceable(&path)?;
-        let in_context = in_any(&directory);
-        Ok(Self { path, directory, in_context, scratch: scratch.clone() })
+        let in_context = is_in(read, &directory);
+        let owner = invoker.filter(|invoker| invoker.owns(&directory));
+        Ok(Self { path, directory, in_context, owner, scratch: scratch.clone() })
     }
 
     /// The final path.
@@ -193,14 +214,14 @@ impl Place {
     /// Puts a finished temporary file into its place: synced, readable, then renamed.
     pub fn commit(&self, temporary: NamedTempFile) -> Result<(), OutputError> {
         let wrong = |source| OutputError::Write { path: self.path.clone(), source };
-        finish(temporary.as_file()).map_err(wrong)?;
+        self.finish(temporary.as_file()).map_err(wrong)?;
         self.keeping_times(|| match temporary.persist(&self.path) {
             Ok(_) => Ok(()),
             // The scratch directory may lie on another file system.
             Err(error) if error.error.kind() == io::ErrorKind::CrossesDevices => {
                 let mut beside = self.scratch.file_in(&self.directory)?;
                 io::copy(&mut File::open(error.file.path())?, beside.as_file_mut())?;
-                finish(beside.as_file())?;
+                self.finish(beside.as_file())?;
                 beside.persist(&self.path).map(|_| ()).map_err(|error| error.error)
             }
             Err(error) => Err(error.error),
@@ -208,6 +229,15 @@ impl Place {
         .map_err(wrong)?;
         // The rename itself must survive a power cut as well.
         File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(wrong)
+    }
+
+    fn finish(&self, file: &File) -> io::Result<()> {
+        // Temporary files are made for the owner alone; an archive is as readable as any other file.
+        file.set_permissions(fs::Permissions::from_mode(0o666 & !umask()))?;
+        if let Some(owner) = self.owner {
+            fchown(file, Some(owner.user), Some(owner.group))?;
+        }
+        file.sync_all()
     }
 
     /// A temporary file with all that a small file holds, on the disk: little is left then that can fail in `commit`.
@@ -246,18 +276,30 @@ impl Place {
     }
 }
 
-fn finish(file: &File) -> io::Result<()> {
-    // Temporary files are made for the owner alone; an archive is as readable as any other file.
-    let mask = umask();
-    file.set_permissions(fs::Permissions::from_mode(0o666 & !mask))?;
-    file.sync_all()
-}
-
 /// The file mode creation mask, read without changing it: changing it would race with other threads.
 fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     line.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o022)
+}
+
+/// The directory that a file goes into, with its links resolved, or `None` where it has to be made; in what a build `read`s
+/// none is made.
+pub fn find_directory(parent: &Path, read: &[&Path]) -> Result<Option<PathBuf>, OutputError> {
+    match parent.canonicalize() {
+        Ok(directory) => Ok(Some(directory)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if is_in(read, &resolve_existing(parent)) {
+                return Err(OutputError::WouldChangeContext { path: parent.to_owned() });
+            }
+            Ok(None)
+        }
+        Err(source) => Err(OutputError::Directory { path: parent.to_owned(), source }),
+    }
+}
+
+fn is_in(read: &[&Path], path: &Path) -> bool {
+    read.iter().any(|directory| path.starts_with(directory))
 }
 
 /// Looks whether a file may be put at `path`: nothing is there, or a file, or a link to one.
@@ -301,7 +343,7 @@ mod tests {
 
     fn place(output: &Path, context: &Path, scratch: &Path) -> Result<Place, OutputError> {
         let scratch = Scratch { directory: scratch.to_owned(), prefix: ".repro.test.".to_owned() };
-        Place::prepare(output, &[context], &scratch)
+        Place::prepare(output, &[context], &scratch, None)
     }
 
     #[test]
@@ -341,6 +383,26 @@ mod tests {
         let outside = place(&root.path().join("new/dir/image.tar"), &context, root.path()).unwrap();
         outside.commit(outside.filled(b"x").unwrap()).unwrap();
         assert_eq!(fs::read(outside.path()).unwrap(), b"x");
+    }
+
+    /// Defect 13 of upstream: what `sudo repro build` makes in a directory of the caller is the caller's.
+    #[test]
+    fn behind_sudo_a_file_is_the_callers_where_the_directory_is() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let scratch = Scratch { directory: place.path().to_owned(), prefix: "test".to_owned() };
+        let sudo: Environment = [("SUDO_UID", "1234"), ("SUDO_GID", "4321")].into_iter().collect();
+        let invoker = Invoker::of(&sudo);
+        for (owner, expected) in [(1234, (1234, 4321)), (0, (0, 0)), (77, (0, 0))] {
+            std::os::unix::fs::chown(place.path(), Some(owner), Some(owner)).unwrap();
+            let file = Place::prepare(&place.path().join("f"), &[], &scratch, invoker).unwrap();
+            file.commit(file.filled(b"x").unwrap()).unwrap();
+            let metadata = file.path().metadata().unwrap();
+            assert_eq!((metadata.uid(), metadata.gid()), expected, "in a directory of {owner}");
+        }
+        assert_eq!(Invoker::of(&Environment::default()), None);
     }
 
     #[test]

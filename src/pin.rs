@@ -243,6 +243,7 @@ pub fn check_usable(version: Version) -> Result<(), PinError> {
 mod tests {
     use super::*;
 
+    /// Defect 1 of upstream.
     #[test]
     fn the_built_in_pins_are_valid() {
         for variant in [Variant::Plain, Variant::Rootless] {
@@ -256,6 +257,7 @@ mod tests {
         }
     }
 
+    /// Defect 22 of upstream.
     #[test]
     fn media_types_are_those_of_the_version() {
         let pin = |tag: &str| Pin::parse(&format!("example.org/buildkit:{tag}@sha256:{}", "a".repeat(64))).unwrap();

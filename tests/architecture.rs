@@ -34,6 +34,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
         "build",
         &[
             "digest",
+            "dockerfile",
             "environment",
             "epoch",
             "failure",
@@ -93,7 +94,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
     ("registry", &["digest", "network", "reference"]),
     // Reading images knows nothing of who asks: neither of builds nor of engines.
     ("image", &["digest", "limits"]),
-    ("output", &["failure"]),
+    ("output", &["environment", "failure"]),
     ("provenance", &["digest"]),
     ("git", &["environment"]),
     ("plan", &["digest", "epoch", "frontend", "network", "pin", "reference"]),

@@ -1,4 +1,5 @@
 //! The command line as a user sees it: help, wrong usage, messages, exit statuses. No engine is asked anything.
+//! (Defects 3, 6, 7, 9, 17 and 25 of upstream.)
 //!
 //! `TRYCMD=overwrite cargo test --test cli` writes what it says now into `tests/cmd`; read the difference before you commit it.
 

@@ -24,6 +24,7 @@ pub use self::prepare::Prepared;
 use self::lock::Locks;
 use crate::environment::Environment;
 use crate::kept::run::{remove_directory, sweep, unmount_below};
+use crate::output::find_directory;
 use crate::runtime::execute::Executor;
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::script::{Destination, Placeholder, render_script};
@@ -97,9 +98,9 @@ pub async fn dry_run(
         Output::Stdout => None,
         Output::File(path) => Some(path.as_path()),
     };
-    let parent = archive.and_then(|path| path.parent()?.canonicalize().ok());
     let read: Vec<&Path> = prepared.plan.directories().collect();
-    let in_context = parent.is_some_and(|parent| read.iter().any(|directory| parent.starts_with(directory)));
+    let directory = archive.and_then(Path::parent).map(|parent| find_directory(parent, &read)).transpose()?.flatten();
+    let in_context = directory.is_some_and(|found| read.iter().any(|directory| found.starts_with(directory)));
     let runtime = match &prepared.address {
         Some(address) => format!("at {address}, of which nothing but the version is proved"),
         None => format!("through {}", prepared.runtime_name.name()),

@@ -12,10 +12,11 @@ use super::choose::{engine_image, progress};
 use super::error::BuildError;
 use super::lock::held_by_processes;
 use super::tenant::{ensure_tenant, load_tenant};
+use crate::dockerfile::Dockerfile;
 use crate::environment::Environment;
 use crate::kept::run::Run;
 use crate::network::{Route, RunNetwork};
-use crate::output::{OutputError, Place, Scratch, require_replaceable, resolve_directory};
+use crate::output::{Invoker, OutputError, Place, Scratch, require_replaceable, resolve_directory};
 use crate::pin::{Variant, advisories_for};
 use crate::plan::{BuildPlan, Cache, CacheKind, NamedContext};
 use crate::reference::ImageSource;
@@ -99,7 +100,8 @@ impl Grounds {
         let private = builder.prefix(&format!("repro.{unique}")).rand_bytes(0).permissions(mode).tempdir_in(&parent);
         let private = private.map_err(|source| BuildError::Own { path: parent, source })?;
         let scratch = Scratch { directory: temporary, prefix: run.prefix() };
-        let place = |path: &PathBuf| Place::prepare(path, &read, &scratch);
+        let invoker = Invoker::of(environment);
+        let place = |path: &PathBuf| Place::prepare(path, &read, &scratch, invoker);
         let archive = match &settings.output.value {
             Output::Stdout => None,
             Output::File(path) => Some(place(path)?),
@@ -173,7 +175,7 @@ pub fn check_results(settings: &BuildSettings) -> Result<(), OutputError> {
         (ignore_file.into(), "the Dockerfile's ignore file"),
         (settings.context.join(".dockerignore"), "the context's ignore file"),
     ];
-    taken.extend(settings.inputs().map(|path| (path.to_owned(), "what the build reads")));
+    taken.extend(settings.files().map(|path| (path.to_owned(), "what the build reads")));
     for path in [archive, settings.metadata_file.as_ref()].into_iter().flatten() {
         require_replaceable(path)?;
         let place = resolve_directory(path);
@@ -316,7 +318,7 @@ impl Prepared {
                         why,
                     });
                 }
-                warn_of_loopback(&plan, &site);
+                warn_of_loopback(&plan, &site, &settings.dockerfile_bytes);
                 (buildkitd::steps(&plan, &site, &binaries, child_rootless), None)
             }
         };
@@ -335,9 +337,8 @@ impl Prepared {
 
 /// The registries that a build may need credentials for.
 fn registries_of(settings: &BuildSettings, plan: &BuildPlan) -> Vec<String> {
-    let dockerfile = fs::read(&plan.dockerfile).unwrap_or_default();
     let config = settings.buildkitd_config.as_deref().unwrap_or_default();
-    let (dockerfile, config) = (String::from_utf8_lossy(&dockerfile), String::from_utf8_lossy(config));
+    let (dockerfile, config) = (String::from_utf8_lossy(&settings.dockerfile_bytes), String::from_utf8_lossy(config));
     let image = plan.pin.source.to_string();
     let mut texts = vec![dockerfile.into_owned(), config.into_owned(), image];
     texts.extend(plan.build_args.values().cloned());
@@ -353,12 +354,10 @@ fn registries_of(settings: &BuildSettings, plan: &BuildPlan) -> Vec<String> {
 }
 
 /// Says where RUN shares this machine's loopback, unless that was asked for.
-fn warn_of_loopback(plan: &BuildPlan, site: &Site<'_>) {
+fn warn_of_loopback(plan: &BuildPlan, site: &Site<'_>, dockerfile: &[u8]) {
     let shares = plan.network == RunNetwork::Default && !site.host_network && !site.can_isolate;
-    let runs = || {
-        let text = fs::read(&plan.dockerfile).unwrap_or_default();
-        String::from_utf8_lossy(&text).lines().any(|line| line.trim_start().to_ascii_uppercase().starts_with("RUN "))
-    };
+    // What cannot be read may be another frontend's, with a RUN of its own.
+    let runs = || Dockerfile::parse(dockerfile).map_or(true, |dockerfile| dockerfile.may_run());
     if shares && runs() {
         tracing::warn!(
             "RUN reaches what listens on this machine's loopback: install slirp4netns, or give `--network none` (or `--builder-network host` if it is meant)"

@@ -19,7 +19,7 @@ pub struct BuildCommand {
     words: BuildWords,
 
     /// Print the commands as a shell script instead of running them
-    #[arg(long, visible_alias = "dry-run", help_heading = "How it is said")]
+    #[arg(long, visible_alias = "dry-run", conflicts_with = "metadata_file", help_heading = "How it is said")]
     dry: bool,
 
     /// Read settings from this file, and trust it [default: repro.toml beside the Dockerfile, which may not say everything]
@@ -53,6 +53,10 @@ impl BuildCommand {
             tracing::info!("{line}");
         }
         if self.dry {
+            if let Some(file) = &settings.metadata_file {
+                // A key of repro.toml, for which every dry run would have to fail.
+                tracing::warn!("the script does not write `{}`: only a build can tell what it made", file.display());
+            }
             let program = std::env::current_exe().map_err(|error| here("where this program is", error))?;
             print(&dry_run(&settings, environment, interrupt, &program).await?)?;
             return Ok(ExitStatus::Success);

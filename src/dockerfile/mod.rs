@@ -85,6 +85,16 @@ impl Dockerfile {
         let stages = stage::find(&instructions);
         Ok(Self { directives, escape: char::from(escape), instructions, stages })
     }
+
+    /// Whether a build of it may run commands: by RUN, or by ONBUILD RUN in a stage that another one begins with.
+    #[must_use]
+    pub fn may_run(&self) -> bool {
+        self.instructions.iter().any(|instruction| {
+            let deferred = || instruction.arguments.split_whitespace().next();
+            instruction.is("run")
+                || instruction.is("onbuild") && deferred().is_some_and(|word| word.eq_ignore_ascii_case("run"))
+        })
+    }
 }
 
 fn without_mark(bytes: &[u8]) -> &[u8] {

@@ -247,6 +247,24 @@ fn odd_text() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
 }
 
+#[test]
+fn what_may_run_is_told_from_what_only_looks_like_it() {
+    let runs = ["FROM a\nRUN true\n", "FROM a\n  run \\\n true\n", "FROM a\nRUN\ttrue\n", "FROM a\nRUN <<E\ntrue\nE\n"];
+    let deferred = ["FROM a AS b\nONBUILD RUN true\nFROM b\n", "FROM a\nonbuild \\\n  run true\n"];
+    for text in runs.into_iter().chain(deferred) {
+        assert!(Dockerfile::parse(text.as_bytes()).unwrap().may_run(), "{text}");
+    }
+    let others = [
+        "FROM a\nCOPY <<E /script\nRUN true\nE\n",
+        "FROM a\nLABEL a=b \\\nRUN true\n",
+        "# RUN true\nFROM a\n",
+        "FROM a\nONBUILD COPY RUN /\n",
+    ];
+    for text in others {
+        assert!(!Dockerfile::parse(text.as_bytes()).unwrap().may_run(), "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn nothing_that_is_read_panics_or_leaves_the_file(text in odd_text()) {

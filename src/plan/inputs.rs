@@ -1,5 +1,6 @@
 //! What a build may read besides its context: secrets, SSH agents and keys, named contexts.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -195,6 +196,11 @@ impl NamedContext {
             Self::Directory(path) | Self::Layout { directory: path, .. } => Some(path),
             Self::Image(_) => None,
         }
+    }
+
+    /// The directories that a build reads: its context, then those of named contexts.
+    pub fn directories<'a>(context: &'a Path, named: &'a BTreeMap<String, Self>) -> impl Iterator<Item = &'a Path> {
+        std::iter::once(context).chain(named.values().filter_map(Self::directory))
     }
 
     /// Parses one `--build-context` word: the name, and what it means.

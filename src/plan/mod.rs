@@ -84,11 +84,10 @@ pub struct BuildPlan {
 impl BuildPlan {
     /// The directories that the build reads: what is written into one of them would be in the next image.
     pub fn directories(&self) -> impl Iterator<Item = &Path> {
-        let named = self.build_contexts.values().filter_map(NamedContext::directory);
-        std::iter::once(self.context.as_path()).chain(named)
+        NamedContext::directories(&self.context, &self.build_contexts)
     }
 
-    /// What the client reads besides the context and the Dockerfile.
+    /// The files and directories that the client reads besides the context and the Dockerfile.
     pub fn inputs(&self) -> impl Iterator<Item = &Path> {
         let secrets = self.secrets.iter().filter_map(Secret::file);
         let keys = self.ssh.iter().flat_map(Ssh::paths);
@@ -96,7 +95,7 @@ impl BuildPlan {
         secrets.chain(keys.map(PathBuf::as_path)).chain(self.directories().skip(1)).chain(caches)
     }
 
-    /// What the client writes besides the archive.
+    /// The directories that the client writes besides the archive.
     pub fn outputs(&self) -> impl Iterator<Item = &Path> {
         self.cache_to.iter().filter_map(Cache::directory)
     }
@@ -411,6 +410,7 @@ mod tests {
         }
     }
 
+    /// Defect 16 of upstream.
     #[test]
     fn annotations_follow_the_syntax_of_buildx() {
         let parse = |text: &str| {

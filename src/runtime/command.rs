@@ -264,6 +264,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
+    /// Defect 21 of upstream.
     #[test]
     fn a_tool_sees_only_what_is_named() {
         let environment: Environment =

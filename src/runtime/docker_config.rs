@@ -256,6 +256,7 @@ mod tests {
         DockerConfig::parse(Some(Path::new("/home/a/.docker")), text, &environment).unwrap()
     }
 
+    /// Defect 21 of upstream.
     #[test]
     fn only_credentials_plugins_and_the_context_are_taken_over() {
         let config = parse(

@@ -119,6 +119,7 @@ pub fn render_script(steps: &Steps, placeholder: &Placeholder, destination: &Des
     if let (Some(archive), Some(target)) = (destination.archive, &target) {
         let directory = quote(archive.parent().unwrap_or(Path::new("/")).as_os_str());
         script.line(&[b"directory=".as_slice(), &directory].concat());
+        script.line(b"(umask \"$mask\" && mkdir -p -- \"$directory\")");
         if destination.in_context {
             script.line(b"# The times of a directory in the context are bytes of the image: they are put back.");
             script.line(b"touch -r \"$directory\" -- \"$private/times\"");
@@ -140,6 +141,7 @@ pub fn render_script(steps: &Steps, placeholder: &Placeholder, destination: &Des
     }
     if let Some(target) = &target {
         script.line(b"chmod \"$mode\" \"$private/image.tar\"");
+        script.line(b"give \"$directory\"");
         script.line(&[b"mv -- \"$private/image.tar\" ".as_slice(), target].concat());
         script.put_times_back(destination);
         script.line(b"# A run checks every byte while it streams. The same check, afterwards:");

@@ -229,6 +229,7 @@ mod tests {
     }
     use crate::plan::split_csv;
 
+    /// Defect 15 of upstream.
     #[test]
     fn csv_fields_arrive_unchanged() {
         for text in ["a=b", "a,b", "say \"hi\"", " leading", "", "two\nlines", "\"", ",", "ü, é"] {

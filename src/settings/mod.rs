@@ -105,6 +105,8 @@ pub struct BuildSettings {
     pub context: PathBuf,
     /// The Dockerfile, absolute.
     pub dockerfile: PathBuf,
+    /// What stood in the Dockerfile when the settings were resolved.
+    pub dockerfile_bytes: Vec<u8>,
     /// What reads the Dockerfile, and what else may.
     pub frontend: FrontendSettings,
     /// Build arguments.
@@ -156,12 +158,11 @@ impl BuildSettings {
 
     /// The directories that the build reads, the context first.
     pub fn directories(&self) -> impl Iterator<Item = &Path> {
-        let named = self.build_contexts.values().filter_map(NamedContext::directory);
-        std::iter::once(self.context.as_path()).chain(named)
+        NamedContext::directories(&self.context, &self.build_contexts)
     }
 
     /// The files that the build reads besides what lies in its directories.
-    pub fn inputs(&self) -> impl Iterator<Item = &Path> {
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
         let secrets = self.secrets.iter().filter_map(Secret::file);
         secrets.chain(self.ssh.iter().flat_map(Ssh::paths).map(PathBuf::as_path))
     }

@@ -14,6 +14,7 @@ fn inspect(container: &str, format: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
+/// Defect 20 of upstream.
 #[test]
 fn a_builder_is_started_made_known_or_replaced_as_it_needs() {
     if !ways().contains(&Way::Docker) {

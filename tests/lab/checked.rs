@@ -75,6 +75,7 @@ fn the_version_of_the_builder_is_held_against_the_tag() {
     }
 }
 
+/// Defect 13 of upstream.
 #[test]
 fn a_failed_build_leaves_no_archive_not_even_the_old_one() {
     for way in ways() {

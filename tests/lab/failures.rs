@@ -86,6 +86,7 @@ fn an_output_that_cannot_be_written_is_told_before_anything_runs() {
     }
 }
 
+/// Defect 5 of upstream: each runtime by itself; `defects` has the choice between them.
 #[test]
 fn a_tool_that_is_missing_is_named() {
     for way in ways() {
@@ -202,6 +203,7 @@ fn at_a_terminal(command: &Command) -> Output {
     script.envs(command.get_envs().filter_map(|(name, value)| value.map(|value| (name, value)))).output().unwrap()
 }
 
+/// Defect 5 of upstream.
 #[test]
 fn an_engine_that_hangs_is_told() {
     if !ways().contains(&Way::Podman) {

@@ -93,7 +93,12 @@ impl Place {
 
 /// Flags that change the image, and those that must not.
 const CHANGES: [&[&str]; 6] = [
-    &["--label=a=b, \"c\"", "--annotation=org.example.a=b, \"c\"", "--platform=linux/amd64", "--tag=example.org/a:1"],
+    &[
+        "--label=a=b, \"c\"",
+        "--annotation=manifest[linux/amd64]:org.example.a=b, \"c\"",
+        "--platform=linux/amd64",
+        "--tag=example.org/a:1",
+    ],
     &["--media-types=oci", "--archive=oci"],
     &["--compression=zstd", "--compression-level=9"],
     &["--compression=estargz", "--media-types=oci"],
@@ -103,6 +108,7 @@ const CHANGES: [&[&str]; 6] = [
 const KEEPS: [&[&str]; 4] =
     [&["--pull", "--progress=plain"], &["--progress=rawjson"], &["--no-config", "--progress=auto"], &["--no-cache"]];
 
+/// Defects 14, 16 and 23 of upstream.
 #[test]
 fn flags_mean_the_same_on_every_way() {
     let mut first: Option<(Way, Vec<String>)> = None;
@@ -129,6 +135,7 @@ fn flags_mean_the_same_on_every_way() {
     }
 }
 
+/// Defect 7 of upstream.
 #[test]
 fn a_date_is_an_epoch_and_git_knows_one() {
     for way in every_way() {
@@ -202,6 +209,7 @@ fn an_agent_reaches_run() {
     }
 }
 
+/// Defect 24 of upstream.
 #[test]
 fn a_quiet_build_says_the_digest_and_a_failed_one_why() {
     for way in every_way() {

@@ -225,8 +225,13 @@ impl Bench {
     /// A place in a home that tests have one after another which need no builder of their own: making one takes seconds. It
     /// stays until the next run.
     pub fn shared(name: &str, way: Way) -> Self {
+        Self::plain(&format!("{name}, {}", way.name()))
+    }
+
+    /// The same for no way of its own, with no odd letter in its path but those of the name.
+    pub fn plain(name: &str) -> Self {
         let home = LEASE.with_borrow_mut(|lease| lease.get_or_insert_with(Lease::take).0.clone());
-        Self::at(home, &format!("{name}, {}", way.name()))
+        Self::at(home, name)
     }
 
     /// A place with builders and caches of its own.

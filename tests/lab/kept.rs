@@ -79,6 +79,7 @@ impl Drop for Foreign {
     }
 }
 
+/// Defects 18 and 20 of upstream.
 #[test]
 fn what_a_build_keeps_is_listed_and_removed_and_nothing_else() {
     for way in ways() {

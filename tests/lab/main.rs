@@ -10,6 +10,7 @@ mod caches;
 mod checked;
 mod context;
 mod daemons;
+mod defects;
 mod doctor;
 mod dry;
 mod examples;

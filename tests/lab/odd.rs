@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use crate::harness::{Bench, every_way, open_to_all, words};
 
+/// Defect 15 of upstream.
 #[test]
 fn odd_names_give_the_digest_of_plain_ones() {
     for way in every_way() {

@@ -91,6 +91,7 @@ fn build_every_way(first: &Corpus, copy: &Corpus) -> Results {
     })
 }
 
+/// Defects 14, 19 and 23 of upstream.
 #[test]
 fn every_way_gives_one_digest() {
     if every_way().is_empty() {
@@ -133,6 +134,7 @@ fn every_way_gives_one_digest() {
     assert!(older.into_iter().all(|(_, outcome)| outcome.warns_of("3 entries")), "the clamp's leavings are told");
 }
 
+/// Defect 18 of upstream.
 #[test]
 fn throw_away_state_gives_the_same_digest_and_keeps_nothing() {
     for way in ways() {

@@ -2,6 +2,7 @@
 
 use crate::harness::{Bench, lab, ways, words};
 
+/// Defect 19 of upstream: what a warm builder gives, a cold one gives.
 #[test]
 fn a_base_in_another_compression_in_the_cache_does_not_reach_the_image() {
     for way in ways() {

@@ -59,6 +59,7 @@ fn words_without_a_meaning_on_a_runtime_are_refused_before_anything_runs() {
     }
 }
 
+/// Defect 13 of upstream.
 #[test]
 fn the_archive_can_go_to_stdout() {
     for way in every_way() {

@@ -29,6 +29,7 @@ fn dockerfile(corpus: &Corpus, case: &str) -> Dockerfile {
     Dockerfile::parse(&fs::read(path).unwrap()).unwrap_or_else(|error| panic!("{case}: {error}"))
 }
 
+/// Defect 22 of upstream: media types that are said stay the same from version to version.
 #[test]
 fn what_moves_between_versions_is_in_the_table() {
     if !ways().contains(&Way::Buildkitd) {

@@ -154,6 +154,9 @@ pub enum SettingsError {
     /// An index annotation without an index.
     #[error("annotation `{0}` is for an index, and one platform makes none")]
     NoIndex(String),
+    /// An annotation for a platform that is not built.
+    #[error("annotation `{0}` is for {1}, which is not built")]
+    NotBuilt(String, String),
 }
 
 impl Diagnose for SettingsError {
@@ -191,6 +194,7 @@ impl Diagnose for SettingsError {
                 "leave `--archive` out, or give `--archive oci`; `docker load` takes one platform at a time"
             }
             Self::NoIndex(_) => "annotate the manifest, or build several platforms with `--platform`",
+            Self::NotBuilt(..) => "leave it out, or name the platform in `--platform`",
             Self::Word { text, .. } if text.starts_with("SOURCE_DATE_EPOCH") => {
                 "leave the build argument out: `--sde` sets it"
             }

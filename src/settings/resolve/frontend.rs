@@ -1,4 +1,4 @@
-//! The words about the frontend, and the Dockerfile's own.
+//! The words about the frontend, and the Dockerfile's own. The Dockerfile itself is read here, once.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,15 +18,12 @@ use crate::settings::sources::Words;
 pub(super) fn resolve(
     words: &Words<'_>,
     build_args: &mut BTreeMap<String, String>,
-    dockerfile: &Path,
+    dockerfile: &[u8],
     notes: &mut Notes,
 ) -> Result<FrontendSettings, SettingsError> {
-    let text = read_as_buildkit(dockerfile);
-    let text =
-        text.map_err(|source| SettingsError::Path { what: "Dockerfile", path: dockerfile.to_owned(), source })?;
     let argument = build_args.remove(BUILD_ARGUMENT);
     let flag = notes.one(words, "--frontend", |words| words.frontend.frontend.clone());
-    let frontend = Frontend::resolve(flag.as_deref(), argument.as_deref(), &detect_syntax(&text))?;
+    let frontend = Frontend::resolve(flag.as_deref(), argument.as_deref(), &detect_syntax(dockerfile))?;
     if let (Some(image), false) = (&frontend.image, frontend.is_pinned()) {
         notes.warnings.push(format!(
             "frontend `{}` ({}) is not pinned: whoever can move the name decides how the Dockerfile is read",
@@ -38,9 +35,12 @@ pub(super) fn resolve(
     Ok(FrontendSettings { frontend, allowed })
 }
 
-/// The bytes of the Dockerfile that BuildKit will see.
-///
-/// It gets the directory of the Dockerfile and follows links inside it as if that were the root of everything. A link that
+/// The bytes of the Dockerfile, as BuildKit will see them.
+pub(super) fn load_dockerfile(path: &Path) -> Result<Vec<u8>, SettingsError> {
+    read_as_buildkit(path).map_err(|source| SettingsError::Path { what: "Dockerfile", path: path.to_owned(), source })
+}
+
+/// BuildKit gets the directory of the Dockerfile and follows links inside it as if that were the root of everything. A link that
 /// leads out of it would show us one file and BuildKit another.
 fn read_as_buildkit(path: &Path) -> io::Result<Vec<u8>> {
     let file = if path.symlink_metadata()?.is_symlink() { open_link(path)? } else { File::open(path)? };

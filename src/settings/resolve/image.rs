@@ -73,14 +73,21 @@ pub fn resolve_compression(words: &Words<'_>, notes: &mut Notes) -> Result<Compr
 
 pub fn resolve_annotations(
     words: &Words<'_>,
-    platforms: usize,
+    platforms: &[Platform],
     notes: &mut Notes,
 ) -> Result<Vec<Annotation>, SettingsError> {
     let mut annotations = Vec::new();
     for given in notes.list(words, "--annotation", |words| &words.annotation) {
-        for annotation in Annotation::parse(given.value)? {
-            if annotation.target.needs_index() && platforms == 1 {
+        for mut annotation in Annotation::parse(given.value)? {
+            if annotation.target.needs_index() && platforms.len() == 1 {
                 return Err(SettingsError::NoIndex(given.value.to_owned()));
+            }
+            // BuildKit drops without a word what is for another platform, and of one platform all that names it.
+            if let Some(platform) = &annotation.platform {
+                if !platforms.contains(platform) {
+                    return Err(SettingsError::NotBuilt(given.value.to_owned(), platform.to_string()));
+                }
+                annotation.platform = annotation.platform.filter(|_| platforms.len() > 1);
             }
             // The last one counts. buildx would keep several of one platform, and take any of them.
             let place = (annotation.target, annotation.platform.clone(), annotation.key.clone());

@@ -65,7 +65,8 @@ pub fn resolve(
     let ssh = ssh.map(|given| Ssh::parse(given.value, given.directory)).collect::<Result<_, _>>()?;
     let mut build_args = image::resolve_build_args(&words, environment, epoch.value, &mut notes)?;
     let build_contexts = resolve_build_contexts(&words, &mut notes)?;
-    let frontend = frontend::resolve(&words, &mut build_args, &dockerfile, &mut notes)?;
+    let dockerfile_bytes = frontend::load_dockerfile(&dockerfile)?;
+    let frontend = frontend::resolve(&words, &mut build_args, &dockerfile_bytes, &mut notes)?;
     frontend.frontend.check_contexts(build_contexts.keys().map(String::as_str))?;
     let (runtime, remote) = remote::resolve(&words, environment, &mut notes)?;
     Ok(BuildSettings {
@@ -85,7 +86,7 @@ pub fn resolve(
         frontend,
         build_args,
         labels: image::resolve_labels(&words, &mut notes)?,
-        annotations: image::resolve_annotations(&words, platforms.value.len(), &mut notes)?,
+        annotations: image::resolve_annotations(&words, &platforms.value, &mut notes)?,
         target: notes.one(&words, "--target", |words| words.target.clone()),
         secrets,
         ssh,
@@ -105,6 +106,7 @@ pub fn resolve(
         archive,
         context,
         dockerfile,
+        dockerfile_bytes,
         warnings: notes.warnings,
         provenance: notes.provenance,
     })
