@@ -12,6 +12,7 @@ use super::error::BuildError;
 use super::lock::held_by_processes;
 use crate::environment::Environment;
 use crate::frontend::Override;
+use crate::kept::limit::Limit;
 use crate::kept::run::Run;
 use crate::network::{Route, RunNetwork};
 use crate::output::{OutputError, Place, Scratch, require_replaceable, resolve_directory};
@@ -269,6 +270,8 @@ pub struct Prepared {
     pub rootless: bool,
     /// How servers are reached.
     pub route: Route,
+    /// How far the builder's cache may grow.
+    pub cache_limit: Limit,
     engine: Option<Engine>,
 }
 
@@ -348,7 +351,9 @@ impl Prepared {
         if runtime_name == RuntimeName::Docker {
             steps.solve = docker::with_variables(steps.solve, &plan);
         }
-        Ok(Self { plan, steps, runtime_name, rootless, route: settings.network.route.clone(), engine })
+        let cache_limit = settings.buildkitd_config.as_deref().map(Limit::parse).unwrap_or_default();
+        let route = settings.network.route.clone();
+        Ok(Self { plan, steps, runtime_name, rootless, route, cache_limit, engine })
     }
 
     /// The connection to the Docker daemon, once.

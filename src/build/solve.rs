@@ -58,7 +58,7 @@ pub async fn build(
         executor.step(step).await?;
     }
     let findings = Findings::load(&prepared.steps.findings, executor.engine.as_ref()).await?;
-    let mut outcome = check(prepared, &image, &findings)?;
+    let mut outcome = check(prepared, &image, &findings, locks.cache_made())?;
     written.check(&temporary, &image)?;
     known::keep(&grounds.state, &grounds.scratch, &image);
     outcome.warnings.extend(remember(&grounds.state, &prepared.plan.frontend, &mut outcome.frontend));
