@@ -24,6 +24,7 @@ mod odd;
 mod one_digest;
 #[path = "../support/schema.rs"]
 mod schema;
+mod soak;
 mod stop;
 mod substitution;
 mod surface;
