@@ -1,7 +1,7 @@
 # `make` shows what there is. Everything that needs real engines runs in the laboratory (tests/lab/README.md), which
 # needs root on a Debian or Ubuntu machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test argv lint doc bench peers versions lab-up lab-down
+.PHONY: help demo test argv lint doc bench peers versions caches soak lab-up lab-down
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,13 @@ VERSIONS := v0.13.2 v0.19.0 v0.31.1 v0.32.2
 versions: lab-up ## what moves digests between versions of BuildKit, held against the table of it
 	@tests/lab/lab buildkit $(VERSIONS) >/dev/null
 	@eval "$$(tests/lab/lab env)" && REPRO_TEST_VERSIONS="$(VERSIONS)" cargo test --locked --test lab -- versions::
+
+caches: lab-up ## the corpus through a registry's cache: what is imported gives what a cold build gives
+	@eval "$$(tests/lab/lab env)" && REPRO_TEST_CACHES=1 cargo test --locked --test lab -- --nocapture caches::
+
+BUILDS := 200
+soak: lab-up ## 200 builds in a row and 8 at once, each way: nothing stays but a cache below its limit (BUILDS=20 for fewer)
+	@eval "$$(tests/lab/lab env)" && REPRO_TEST_SOAK=$(BUILDS) cargo test --locked --test lab -- --nocapture soak::
 
 lab-up: ## start the laboratory: registry, dockerd, Podman, BuildKit, all of its own
 	@tests/lab/lab up

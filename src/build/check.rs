@@ -101,7 +101,14 @@ fn parse_version(text: &str) -> Option<Version> {
 }
 
 /// Holds the image against the plan and the builder's findings.
-pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<BuildOutcome, BuildError> {
+///
+/// `cache_made` is when the builder's cache was made, in seconds since 1970, as far as that is known.
+pub fn check(
+    prepared: &Prepared,
+    image: &Image,
+    findings: &Findings,
+    cache_made: Option<i64>,
+) -> Result<BuildOutcome, BuildError> {
     let plan = &prepared.plan;
     check_version(prepared, findings)?;
     metadata_agrees(image, &findings.digest, findings.config_digest.as_ref()).map_err(BuildError::Disagreement)?;
@@ -111,6 +118,7 @@ pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<
     let candidates = candidates(plan, findings);
     let mut manifests = Vec::new();
     let mut older = 0;
+    let cached = earliest_cached(plan, cache_made);
     for manifest in &image.manifests {
         check_base_layers(plan, manifest, findings)?;
         let base = candidates.as_deref().map_or(Base::Unknown, Base::Known);
@@ -126,6 +134,7 @@ pub fn check(prepared: &Prepared, image: &Image, findings: &Findings) -> Result<
             }
             Verdict::Unproved(reason) => return Err(BuildError::Unproved(reason.to_string())),
         };
+        check_cached(manifest, base_layers, epoch, cached)?;
         let own = manifest.layers.iter().skip(base_layers).filter_map(|layer| layer.facts.epoch.as_ref());
         older += own.map(|facts| facts.older).sum::<u64>();
         manifests.push(built_manifest(manifest, base_layers));
@@ -159,6 +168,31 @@ fn what_built(prepared: &Prepared, findings: &Findings) -> BuiltWith {
         digest: is_proved.then(|| pin.digest.clone()),
         version: findings.version,
     }
+}
+
+/// How far the clocks of this machine and of the builder's may be apart, in seconds.
+const CLOCKS_APART: i64 = 3600;
+
+/// The earliest time at which something can have been made that this build found in a cache; `None` where it had none.
+fn earliest_cached(plan: &BuildPlan, cache_made: Option<i64>) -> Option<i64> {
+    match (plan.cache_from.is_empty(), plan.no_cache) {
+        // Nothing says how old the parts of an imported cache are.
+        (false, _) => Some(i64::MIN),
+        (true, true) => None,
+        (true, false) => Some(cache_made.map_or(i64::MIN, |made| made.saturating_sub(CLOCKS_APART))),
+    }
+}
+
+/// Rewriting is a clamp: what a step made before the epoch and a cache kept has its own time in the image, and the time of the
+/// epoch in an image that is built without that cache. What is older than the cache was not made by a step that it kept.
+fn check_cached(manifest: &Manifest, base: usize, epoch: i64, cached: Option<i64>) -> Result<(), BuildError> {
+    let Some(cached) = cached else { return Ok(()) };
+    for (layer, facts) in manifest.layers.iter().map(|layer| &layer.facts.epoch).enumerate().skip(base) {
+        if let Some(found) = facts.as_ref().and_then(|facts| facts.newest_older).filter(|newest| *newest >= cached) {
+            return Err(BuildError::CachedBeforeEpoch { layer, found, epoch });
+        }
+    }
+    Ok(())
 }
 
 /// The layers of the images that the build read: as their registries describe them, else as the record of the build does.

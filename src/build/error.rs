@@ -125,6 +125,18 @@ pub enum BuildError {
     /// The builder's cache gave a base layer in another compression.
     #[error("layer {} of the base image is {} in the image and {} in the base image: the same contents, compressed otherwise", .0.layer, .0.found, .0.expected)]
     BaseSubstituted(Substitution),
+    /// A cache may have kept what was made before the epoch.
+    #[error(
+        "layer {layer} holds what was modified at {found}, before the epoch {epoch}, and may come from a cache: without it, the time would be that of the epoch"
+    )]
+    CachedBeforeEpoch {
+        /// Which layer, counted from 0.
+        layer: usize,
+        /// The latest such time, in seconds since 1970.
+        found: i64,
+        /// The epoch.
+        epoch: i64,
+    },
     /// The image is not what was asked for.
     #[error("the build made something else than was asked for: {0}")]
     NotAsAsked(String),
@@ -198,7 +210,7 @@ impl Diagnose for BuildError {
             Self::Binaries(error) => error.status(),
             Self::Failed { .. } | Self::NotAsAsked(_) | Self::ProxyInImage(_) => ExitStatus::BuildFailed,
             Self::Archive(_) | Self::Metadata(_) | Self::Disagreement(_) => ExitStatus::Corrupt,
-            Self::NotRewritten(_) | Self::BaseSubstituted(_) => ExitStatus::Different,
+            Self::NotRewritten(_) | Self::BaseSubstituted(_) | Self::CachedBeforeEpoch { .. } => ExitStatus::Different,
             Self::Detect(_)
             | Self::NotStarted { .. }
             | Self::Execute(_)
@@ -252,6 +264,7 @@ impl Diagnose for BuildError {
             Self::Archive(_) | Self::Metadata(_) | Self::Disagreement(_) => {
                 "build again with `--no-cache`; if it comes back, the builder or its disk is broken: please report it"
             }
+            Self::CachedBeforeEpoch { .. } => "build with `--no-cache` and without `--cache-from`",
             Self::NotRewritten(_) => {
                 "build again with `--no-cache`; BuildKit's own log says why it left the layer alone"
             }

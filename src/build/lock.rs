@@ -4,9 +4,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::Utc;
+
 use super::error::BuildError;
 use super::prepare::{Grounds, Prepared};
 use crate::digest::Digest;
+use crate::kept::note::Note;
 use crate::lock::try_take;
 use crate::runtime::interrupt::Interrupt;
 
@@ -17,6 +20,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Locks {
     _context: File,
     daemon: Option<File>,
+    made: Option<i64>,
     only_to_prepare: bool,
 }
 
@@ -35,11 +39,19 @@ impl Locks {
         let what = "this context, into which one of them writes";
         let context = take(&path, grounds.writes_into_context(), what, interrupt).await?;
         let lock = prepared.steps.lock.as_ref();
-        let daemon = match lock {
-            Some(lock) => Some(take(&lock.path, true, lock.what, interrupt).await?),
-            None => None,
-        };
-        Ok(Self { _context: context, daemon, only_to_prepare: lock.is_some_and(|lock| lock.only_to_prepare) })
+        let (mut daemon, mut made) = (None, None);
+        if let Some(lock) = lock {
+            let is_new = !lock.path.exists();
+            let file = take(&lock.path, true, lock.what, interrupt).await?;
+            if is_new && file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+                let note = Note { made: Some(Utc::now().timestamp()), limit: prepared.cache_limit };
+                note.write(&file).map_err(|source| BuildError::Own { path: lock.path.clone(), source })?;
+            }
+            made = Note::load(&lock.path).made;
+            daemon = Some(file);
+        }
+        let only_to_prepare = lock.is_some_and(|lock| lock.only_to_prepare);
+        Ok(Self { _context: context, daemon, made, only_to_prepare })
     }
 
     /// The lock that a process of this build holds until it ends: that of the daemon's state, so that no other daemon starts
@@ -49,6 +61,11 @@ impl Locks {
             Some(daemon) if !self.only_to_prepare => daemon.try_clone(),
             _ => grounds.run.lock(),
         }
+    }
+
+    /// When the cache was made that this build uses, in seconds since 1970, as far as that is known.
+    pub const fn cache_made(&self) -> Option<i64> {
+        self.made
     }
 
     /// The solve begins: a daemon that is shared may be used by others now.

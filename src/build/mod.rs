@@ -23,6 +23,7 @@ pub use self::prepare::Prepared;
 
 use self::lock::Locks;
 use crate::environment::Environment;
+use crate::kept::forget_builds;
 use crate::kept::run::{remove_directory, sweep, unmount_below};
 use crate::output::find_directory;
 use crate::runtime::execute::Executor;
@@ -32,20 +33,28 @@ use crate::settings::{BuildSettings, Output};
 
 /// Builds what the settings say, and returns what was built once its bytes are checked and in their place.
 ///
-/// Where the builder's cache holds a base layer in another compression, the build is made once more on throw-away state:
-/// the digest must not depend on what a builder did before.
+/// Where a cache holds a base layer in another compression, or may hold what was made before the epoch, the build is made once
+/// more without any: the digest must not depend on what a builder did before.
 pub async fn run(
     settings: &BuildSettings,
     environment: &Environment,
     interrupt: &Interrupt,
 ) -> Result<BuildOutcome, BuildError> {
     match run_once(settings, environment, interrupt).await {
-        // On a BuildKit that others share there is no throw-away state.
-        Err(error) if settings.remote.is_some() => Err(error.on_shared()),
-        Err(error @ BuildError::BaseSubstituted(_)) if !settings.no_cache.value => {
-            tracing::warn!("{error}; building again without the builder's cache");
+        // On a BuildKit that others share there is no throw-away state, only steps that are run anew.
+        Err(error)
+            if settings.remote.is_some()
+                && !(matches!(error, BuildError::CachedBeforeEpoch { .. }) && !settings.no_cache.value) =>
+        {
+            Err(error.on_shared())
+        }
+        Err(error @ (BuildError::BaseSubstituted(_) | BuildError::CachedBeforeEpoch { .. }))
+            if !settings.no_cache.value || !settings.cache_from.is_empty() =>
+        {
+            tracing::warn!("{error}; building again without a cache");
             let mut cold = settings.clone();
             cold.no_cache.value = true;
+            cold.cache_from.clear();
             run_once(&cold, environment, interrupt).await
         }
         result => result,
@@ -76,6 +85,7 @@ async fn run_once(
         site.run.keep();
     }
     drop(locks);
+    forget_builds(&site.state);
     // A killed run whose processes held the state until this one got it could not be swept before.
     sweep(&site.state, environment, interrupt).await;
     result

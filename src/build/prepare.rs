@@ -14,6 +14,7 @@ use super::lock::held_by_processes;
 use super::tenant::{ensure_tenant, load_tenant};
 use crate::dockerfile::Dockerfile;
 use crate::environment::Environment;
+use crate::kept::limit::Limit;
 use crate::kept::run::Run;
 use crate::network::{Route, RunNetwork};
 use crate::output::{Invoker, OutputError, Place, Scratch, require_replaceable, resolve_directory};
@@ -237,6 +238,8 @@ pub struct Prepared {
     pub address: Option<String>,
     /// How servers are reached.
     pub route: Route,
+    /// How far the builder's cache may grow.
+    pub cache_limit: Limit,
     engine: Option<Engine>,
 }
 
@@ -325,8 +328,10 @@ impl Prepared {
         if runtime_name.has_buildx() {
             steps.solve = docker::with_variables(steps.solve, &plan);
         }
+        let cache_limit = settings.buildkitd_config.as_deref().map(Limit::parse).unwrap_or_default();
         let address = settings.remote.as_ref().map(|remote| remote.address.to_string());
-        Ok(Self { plan, steps, runtime_name, rootless, address, route: settings.network.route.clone(), engine })
+        let route = settings.network.route.clone();
+        Ok(Self { plan, steps, runtime_name, rootless, address, route, cache_limit, engine })
     }
 
     /// The connection to the Docker daemon, once.

@@ -69,7 +69,7 @@ pub async fn build(
         findings = Findings::load(&prepared.steps.findings, &library) => findings?,
         interruption = executor.interrupt.wait() => return Err(BuildError::Interrupted(interruption)),
     };
-    let mut outcome = check(prepared, &image, &findings)?;
+    let mut outcome = check(prepared, &image, &findings, locks.cache_made())?;
     written.check(&temporary, &image)?;
     known::keep(&grounds.state, &grounds.scratch, &image);
     outcome.warnings.extend(remember(&grounds.state, &prepared.plan.frontend, &mut outcome.frontend));

@@ -49,6 +49,9 @@ pub struct EpochFacts {
     pub later: u64,
     /// Entries modified before it: these keep their times in a rewrite.
     pub older: u64,
+    /// The latest time of these, in seconds since 1970.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub newest_older: Option<i64>,
     /// The first entry that is later, escaped.
     pub first_later_path: Option<String>,
 }
@@ -61,7 +64,13 @@ impl LayerFacts {
             oldest_mtime: None,
             newest: None,
             newest_path: None,
-            epoch: epoch.map(|epoch| EpochFacts { epoch, later: 0, older: 0, first_later_path: None }),
+            epoch: epoch.map(|epoch| EpochFacts {
+                epoch,
+                later: 0,
+                older: 0,
+                newest_older: None,
+                first_later_path: None,
+            }),
             has_sys_dir: false,
         }
     }
@@ -81,7 +90,10 @@ impl LayerFacts {
                 facts.later += 1;
                 facts.first_later_path.get_or_insert_with(|| escape_bytes(&entry.path));
             }
-            facts.older += u64::from(mtime < facts.epoch);
+            if mtime < facts.epoch {
+                facts.older += 1;
+                facts.newest_older = facts.newest_older.max(Some(mtime));
+            }
         }
         self.has_sys_dir |= top_level_name(&entry.path) == b"sys";
     }
@@ -108,6 +120,7 @@ impl LayerFacts {
             epoch,
             later: 0,
             older,
+            newest_older: if none_older { None } else { self.newest_mtime },
             first_later_path: None,
         })
     }

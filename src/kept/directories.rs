@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use chrono::DateTime;
 
 use super::run::{Found, is_in_use};
-use super::{Activity, Ground, Item, Kind, cache_limit_at, item, modified, names};
+use super::{Activity, Ground, Item, Kind, item, modified, names};
 use crate::lock::is_held;
 use crate::settings::RuntimeName;
 
@@ -26,7 +26,7 @@ pub(super) fn list(ground: &Ground<'_>, runs: &[Found], items: &mut Vec<Item>) {
         let path = root.join(&name);
         let mut item = item(ground, runs, Kind::State, RuntimeName::Buildkitd, &name);
         item.size = size_of(&path);
-        item.cache_limit = cache_limit_at(&path);
+        item.cache_limit = ground.cache_limit(&name, &path);
         item.place = path.display().to_string();
         items.push(item);
     }

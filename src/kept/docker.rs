@@ -1,13 +1,13 @@
 //! Builders of buildx. buildx's records in our own directory say which are ours and which daemon each is on.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::run::Found;
-use super::{Activity, Ground, Item, Kind, NotAsked, cache_limit_at, item, names};
+use super::{Activity, Ground, Item, Kind, NotAsked, item, names};
 use crate::runtime::docker::{buildx_directory, user_docker_command};
 use crate::runtime::docker_config::DockerConfig;
 use crate::runtime::engine::Engine;
@@ -46,7 +46,7 @@ pub(super) async fn list(ground: &Ground<'_>, runs: &[Found], items: &mut Vec<It
             Some((storage, engine)) if endpoint == config.buildx_endpoint() => {
                 let container = container_of(&name);
                 item.size = storage.volumes.get(&format!("{container}_state")).copied();
-                item.cache_limit = storage.cache_limit;
+                item.cache_limit = storage.root.as_deref().and_then(|root| ground.cache_limit(&name, root));
                 if item.state != Activity::InUse && engine.is_running(&container).await {
                     item.state = Activity::Running;
                 }
@@ -58,12 +58,35 @@ pub(super) async fn list(ground: &Ground<'_>, runs: &[Found], items: &mut Vec<It
     }
 }
 
+/// Removes what buildx writes down of every build and never removes: a file each, for programs that show a history of builds.
+///
+/// Those of builds that still run may go, too: nobody reads them but such a program. Directories stay while their builder
+/// does, and names that begin with a dot are files that are just being written.
+pub fn forget_builds(state: &Path) {
+    let directory = buildx_directory(state);
+    for builder in names(&directory.join("refs")) {
+        let builds = directory.join("refs").join(&builder);
+        for node in names(&builds).into_iter().map(|node| builds.join(node)) {
+            for build in names(&node).into_iter().filter(|name| !name.starts_with('.')) {
+                let _ = std::fs::remove_file(node.join(build));
+            }
+            if !directory.join("instances").join(&builder).exists() {
+                let _ = std::fs::remove_dir(node);
+            }
+        }
+        if !directory.join("instances").join(&builder).exists() {
+            let _ = std::fs::remove_dir(builds);
+        }
+    }
+}
+
 /// How long docker may add up the sizes of all volumes.
 const LIMIT: Duration = Duration::from_secs(60);
 
 struct Storage {
     volumes: BTreeMap<String, u64>,
-    cache_limit: Option<u64>,
+    /// Where volumes lie, if that is on this machine.
+    root: Option<PathBuf>,
 }
 
 async fn storage(ground: &Ground<'_>, engine: &Engine) -> Storage {
@@ -77,8 +100,8 @@ async fn storage(ground: &Ground<'_>, engine: &Engine) -> Storage {
         Some((name.to_owned(), parse_size(size)?))
     });
     let root = engine.facts().await.map(|facts| facts.root).unwrap_or_default();
-    let cache_limit = Some(Path::new(&root)).filter(|root| engine.is_local() && root.is_dir()).and_then(cache_limit_at);
-    Storage { volumes: volumes.collect(), cache_limit }
+    let root = Some(PathBuf::from(root)).filter(|root| engine.is_local() && root.is_dir());
+    Storage { volumes: volumes.collect(), root }
 }
 
 /// A size as docker writes it, `1.234GB`, rounded by docker to four digits.

@@ -6,6 +6,8 @@
 
 mod directories;
 mod docker;
+pub mod limit;
+pub mod note;
 mod podman;
 pub mod remove;
 pub mod run;
@@ -18,7 +20,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 pub use self::directories::known_layers;
-
+pub use self::docker::forget_builds;
+use self::note::Note;
 use self::run::Found;
 use crate::environment::Environment;
 use crate::pin::Version;
@@ -111,7 +114,7 @@ pub struct Item {
     pub state: Activity,
     /// Its size in bytes, where that can be told.
     pub size: Option<u64>,
-    /// The size in bytes that BuildKit lets its cache grow to, unless a buildkitd.toml says otherwise.
+    /// The size in bytes that BuildKit lets its cache grow to: what a `--buildkitd-config` says, else its own default.
     pub cache_limit: Option<u64>,
     /// When a build used it last.
     pub last_used: Option<DateTime<Utc>>,
@@ -159,6 +162,11 @@ pub struct Ground<'a> {
 impl Ground<'_> {
     fn lock_path(&self, name: &str) -> PathBuf {
         self.state.join("locks").join(name)
+    }
+
+    /// The limit of the cache of this name, which lies in this directory.
+    fn cache_limit(&self, name: &str, place: &Path) -> Option<u64> {
+        Note::load(&self.lock_path(name)).limit.at(place)
     }
 
     /// When a build took the lock of this name last.
@@ -225,20 +233,6 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// How far BuildKit lets its cache grow where nothing else is configured: 80 % of the disk, in gigabytes, and at most 100 GB
-/// (cmd/buildkitd/config/gcpolicy.go and gcpolicy_unix.go, v0.19.0 to v0.31.1).
-fn default_cache_limit(disk_bytes: u64) -> u64 {
-    const MOST: u64 = 100_000_000_000;
-    let rounded = (disk_bytes.saturating_mul(80) / 100 / (1 << 30) + 1) * 1_000_000_000;
-    rounded.min(MOST)
-}
-
-/// The limit of a cache that lies in this directory.
-fn cache_limit_at(path: &Path) -> Option<u64> {
-    let disk = rustix::fs::statvfs(path).ok()?;
-    Some(default_cache_limit(disk.f_blocks.saturating_mul(disk.f_frsize)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,12 +249,5 @@ mod tests {
         assert_eq!(told("repro-v0.19.0-14aa1b4dd92e-rootless-9346c270"), expected);
         assert_eq!(told("repro-14aa1b4dd92e-9346c270").1, "14aa1b4dd92e");
         assert_eq!(told("something-else"), (String::new(), String::new()));
-    }
-
-    #[test]
-    fn the_limit_is_that_of_buildkit() {
-        assert_eq!(default_cache_limit(20 << 30), 17_000_000_000);
-        assert_eq!(default_cache_limit(1 << 40), 100_000_000_000);
-        assert_eq!(default_cache_limit(0), 1_000_000_000);
     }
 }

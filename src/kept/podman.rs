@@ -6,7 +6,7 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use super::run::Found;
-use super::{Activity, Ground, Item, Kind, NotAsked, cache_limit_at, item, names};
+use super::{Activity, Ground, Item, Kind, NotAsked, item, names};
 use crate::runtime::detect::find_on_path;
 use crate::runtime::docker::buildx_directory;
 use crate::runtime::podman::podman_command;
@@ -40,7 +40,7 @@ async fn ask(ground: &Ground<'_>, runs: &[Found], locks: &[String], items: &mut 
         text("Mountpoint").clone_into(&mut item.place);
         let place = std::path::Path::new(text("Mountpoint"));
         item.size = super::directories::size_of(place);
-        item.cache_limit = cache_limit_at(place);
+        item.cache_limit = ground.cache_limit(text("Name"), place);
         items.push(item);
     }
     let label = format!("label=repro.state={}", ground.state.display());

@@ -263,6 +263,12 @@ impl Bench {
         self.home.root.join(user(way)).join("state/repro")
     }
 
+    /// Adds to the configuration of this home's builders.
+    pub fn configure(&self, more: &str) {
+        let text = fs::read_to_string(&self.home.toml).unwrap();
+        fs::write(&self.home.toml, text + more).unwrap();
+    }
+
     /// A directory that both users can read, and whose name says what it is for.
     pub fn directory(&self, name: &str) -> PathBuf {
         let directory = self.place.join(name);

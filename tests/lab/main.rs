@@ -27,6 +27,7 @@ mod one_digest;
 mod remote;
 #[path = "../support/schema.rs"]
 mod schema;
+mod soak;
 mod stop;
 mod substitution;
 mod surface;

@@ -75,41 +75,6 @@ fn the_archive_can_go_to_stdout() {
 }
 
 #[test]
-fn two_builds_at_once_are_both_right() {
-    for way in every_way() {
-        let bench = Bench::shared("two at once", *way);
-        let contexts: Vec<_> = ["one", "two"]
-            .iter()
-            .map(|name| bench.context(name, &[("f", name), ("Dockerfile", "FROM scratch\nCOPY f /\n")]))
-            .collect();
-        let alone: Vec<String> = contexts
-            .iter()
-            .map(|context| {
-                bench
-                    .build(*way, &bench.output(*way, "alone.tar"), &words(&["--sde", "0"]), context)
-                    .digest()
-                    .to_owned()
-            })
-            .collect();
-        let together: Vec<String> = std::thread::scope(|scope| {
-            let threads: Vec<_> = contexts
-                .iter()
-                .enumerate()
-                .map(|(number, context)| {
-                    let bench = &bench;
-                    let output = bench.output(*way, &format!("together-{number}.tar"));
-                    scope
-                        .spawn(move || bench.build(*way, &output, &words(&["--sde", "0"]), context).digest().to_owned())
-                })
-                .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        assert_eq!(alone, together, "{}", way.name());
-        assert_ne!(alone[0], alone[1]);
-    }
-}
-
-#[test]
 fn a_full_disk_is_said_and_leaves_nothing() {
     for way in ways().iter().filter(|way| !way.is_rootless()) {
         let bench = Bench::shared("full", *way);
