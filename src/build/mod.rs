@@ -41,11 +41,8 @@ pub async fn run(
     interrupt: &Interrupt,
 ) -> Result<BuildOutcome, BuildError> {
     match run_once(settings, environment, interrupt).await {
-        // On a BuildKit that others share there is no throw-away state, only steps that are run anew.
-        Err(error)
-            if settings.remote.is_some()
-                && !(matches!(error, BuildError::CachedBeforeEpoch { .. }) && !settings.no_cache.value) =>
-        {
+        // On a BuildKit that others share there is no throw-away state; what a step keeps, it does anew there as well.
+        Err(error) if settings.remote.is_some() && !matches!(error, BuildError::CachedBeforeEpoch { .. }) => {
             Err(error.on_shared())
         }
         Err(error @ (BuildError::BaseSubstituted(_) | BuildError::CachedBeforeEpoch { .. }))
