@@ -150,15 +150,18 @@ fn a_plan_becomes_these_steps() {
     );
     assert_eq!(line(&builder.inspect), "buildx inspect repro");
     assert_eq!(builder.version, repro::pin::Version::parse("v0.19.0"));
-    let link = |path: &str| {
+    let linked = |path: &str| {
         steps.prepare.iter().find_map(|step| match step {
-            Step::Link { path: link, target } if link == Path::new(path) => Some(target.clone()),
+            Step::Link { path: at, target } if at == Path::new(path) => Some(target.clone()),
             _ => None,
         })
     };
-    assert_eq!(link("/private/repro.unique/tls"), Some(certificates));
+    assert_eq!(linked("/private/repro.unique/tls"), Some(certificates));
     // The name of the context is what keeps tenants apart.
-    assert_eq!(link("/private/repro.unique/repro.unique"), Some(place.path().join("context").canonicalize().unwrap()));
+    assert_eq!(
+        linked("/private/repro.unique/repro.unique"),
+        Some(place.path().join("context").canonicalize().unwrap())
+    );
     assert!(line(&steps.solve).ends_with(" -- /private/repro.unique/repro.unique"), "{}", line(&steps.solve));
     for command in [&builder.create, &builder.inspect, &builder.explain, &steps.solve] {
         // Our own record of it is gone with the run, and the user's builders are not looked at.

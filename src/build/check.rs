@@ -118,7 +118,8 @@ pub fn check(
     let candidates = candidates(plan, findings);
     let mut manifests = Vec::new();
     let mut older = 0;
-    let cached = earliest_cached(plan, cache_made);
+    // What somebody else's BuildKit keeps, and since when, is not known, and nothing else can be built on: that is warned of.
+    let cached = if prepared.address.is_some() { None } else { earliest_cached(plan, cache_made) };
     for manifest in &image.manifests {
         check_base_layers(plan, manifest, findings)?;
         let base = candidates.as_deref().map_or(Base::Unknown, Base::Known);
@@ -302,9 +303,11 @@ fn warnings(prepared: &Prepared, image: &Image, findings: &Findings, older: u64)
         ));
     }
     if older > 0 {
+        let shared =
+            if prepared.address.is_some() { ", and so does a cache that kept what a step made then" } else { "" };
         warnings.push(format!(
             "{older} entries of the layers that this build made are older than the epoch and keep their times: \
-             a copy of the context with other times gives another digest"
+             a copy of the context with other times gives another digest{shared}"
         ));
     }
     let rootless = rootless(prepared, findings);

@@ -41,10 +41,8 @@ pub async fn run(
     interrupt: &Interrupt,
 ) -> Result<BuildOutcome, BuildError> {
     match run_once(settings, environment, interrupt).await {
-        // On a BuildKit that others share there is no throw-away state; what a step keeps, it does anew there as well.
-        Err(error) if settings.remote.is_some() && !matches!(error, BuildError::CachedBeforeEpoch { .. }) => {
-            Err(error.on_shared())
-        }
+        // On a BuildKit that others share there is no throw-away state.
+        Err(error) if settings.remote.is_some() => Err(error.on_shared()),
         Err(error @ (BuildError::BaseSubstituted(_) | BuildError::CachedBeforeEpoch { .. }))
             if !settings.no_cache.value || !settings.cache_from.is_empty() =>
         {
