@@ -38,7 +38,7 @@ fn completed(words: &[&str]) -> Vec<String> {
 fn bash_completes_commands_flags_and_values() {
     assert_eq!(completed(&["repro", "ana"]), ["analyze"]);
     assert_eq!(completed(&["repro", "build", "--runt"]), ["--runtime"]);
-    assert_eq!(completed(&["repro", "build", "--runtime", ""]), ["docker", "podman", "buildkitd"]);
+    assert_eq!(completed(&["repro", "build", "--runtime", ""]), ["docker", "podman", "buildkitd", "remote"]);
     assert_eq!(completed(&["repro", "build", "--runtime", "p"]), ["podman"]);
     assert!(completed(&["repro", "completions", ""]).contains(&"bash".to_owned()));
     assert!(completed(&["repro", "builder", ""]).contains(&"fetch".to_owned()));
