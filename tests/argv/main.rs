@@ -127,12 +127,12 @@ fn check_buildx(
     words.extend_from_slice(&steps.solve.args[2..]);
     let answer = tools.buildx.ask(&words)?;
     let mut expected = case.expected(ground);
-    expected.insert(b"output".to_vec(), b"docker -".to_vec());
+    expected.insert(b"output".to_vec(), b"oci -".to_vec());
     answer.compare("buildx", &expected, EXACT)?;
     let context = [site.private, Path::new(site.private.file_name().unwrap())].iter().collect::<PathBuf>();
     answer.has("buildx", "", context.as_os_str())?;
     answer.has("buildx", "file", plan.dockerfile.as_os_str())?;
-    answer.has("buildx", "platform", "linux/amd64".as_ref())?;
+    answer.has("buildx", "platform", "linux/amd64,linux/arm/v7".as_ref())?;
     answer.has("buildx", "target", case.target.as_ref())?;
     answer.has("buildx", "metadata-file", site.private.join("metadata.json").as_os_str())?;
     let link = steps.prepare.iter().find_map(|step| match step {
@@ -166,7 +166,7 @@ fn check_buildctl(
     let mut words = solve_words(&script_of(&steps));
     words[0] = "buildctl".into();
     let mut expected = case.expected(ground);
-    expected.insert(b"output".to_vec(), b"docker".to_vec());
+    expected.insert(b"output".to_vec(), b"oci".to_vec());
     // buildctl has a place for tags in the output.
     let tags = expected.remove(b"tag".as_slice());
     expected.extend(tags.map(|tags| (b"output:name".to_vec(), tags)));
@@ -176,7 +176,7 @@ fn check_buildctl(
         answer.has(version, "local:context", "the context".as_ref())?;
         answer.has(version, "local:dockerfile", "the directory of the Dockerfile".as_ref())?;
         answer.has(version, "filename", plan.dockerfile.file_name().unwrap())?;
-        answer.has(version, "platform", "linux/amd64".as_ref())?;
+        answer.has(version, "platform", "linux/amd64,linux/arm/v7".as_ref())?;
         answer.has(version, "target", case.target.as_ref())?;
         answer.has(version, "metadata-file", site.private.join("work/metadata.json").as_os_str())?;
         let mut address = OsString::from("unix://");

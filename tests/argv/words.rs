@@ -113,7 +113,7 @@ impl Case {
         if self.tags {
             put("tag".to_owned(), "registry.example:5000/a/b:1.0");
         }
-        for (name, value) in [("oci-mediatypes", "false"), ("compression", "gzip"), ("rewrite-timestamp", "true")] {
+        for (name, value) in [("oci-mediatypes", "true"), ("compression", "gzip"), ("rewrite-timestamp", "true")] {
             put(format!("output:{name}"), value);
         }
         all
@@ -133,7 +133,7 @@ fn key() -> impl Strategy<Value = String> {
 }
 
 fn platform() -> impl Strategy<Value = Option<String>> {
-    select(&[None, None, None, Some("linux/amd64"), Some("linux/arm/v7"), Some("linux/a.b")][..])
+    select(&[None, None, None, Some("linux/amd64"), Some("linux/arm/v7"), Some("linux/s390x")][..])
         .prop_map(|platform| platform.map(str::to_owned))
 }
 
@@ -215,7 +215,8 @@ impl Ground {
         secrets.push(format!("{},env=SECRET", quoted(format!("id={}", case.variable_id))));
         BuildWords {
             source_date_epoch: Some("0".to_owned()),
-            platform: Some("linux/amd64".to_owned()),
+            // Two: of one platform all that names it is written as if it did not.
+            platform: Some("linux/amd64,linux/arm/v7".to_owned()),
             file: Some(dockerfile.to_owned()),
             label: pairs(&case.labels),
             build_arg,

@@ -336,9 +336,10 @@ fn behind_a_proxy_that_opens_tls_the_digest_is_the_same() {
         let told = format!("[ \"$https_proxy\" = 'http://me:pass%25word@{host}:{}' ]\n", company.port);
         // A cache that the build without proxy filled would answer for RUN.
         let metadata = bench.output(*way, "metadata.json");
-        let mut more = words(&["--no-cache", "-vv", "--proxy-in-run", "--build-arg", &inner_base, "--metadata-file"]);
-        more.extend([metadata.clone().into(), script(&bench, "told", &told)]);
-        let result = build_inside(&company, &bench, *way, &more, &context);
+        let mut more = words(&["--no-cache", "-vv", "--proxy-in-run", "--build-arg", &inner_base]);
+        more.push(script(&bench, "told", &told));
+        let recorded = [more.clone(), vec!["--metadata-file".into(), metadata.clone().into()]].concat();
+        let result = build_inside(&company, &bench, *way, &recorded, &context);
         assert_eq!(built(*way, "through the proxy", &result), expected.digest(), "{}", way.name());
         let everything = said(&result) + &fs::read_to_string(metadata).unwrap();
         assert!(!everything.contains("pass%25word"), "{}: {everything}", way.name());
