@@ -75,8 +75,11 @@ impl Findings {
 }
 
 fn is_user_namespace(user_ids: &Path) -> Result<bool, BuildError> {
-    let line = String::from_utf8_lossy(&read_bounded(user_ids)?).trim().to_owned();
-    match line.split(' ').count() {
+    is_partial(String::from_utf8_lossy(&read_bounded(user_ids)?).trim())
+}
+
+fn is_partial(line: &str) -> Result<bool, BuildError> {
+    match line.split(' ').filter(|word| word.parse::<u32>().is_ok()).count() {
         3 => Ok(line != ALL_IDS),
         _ => Err(BuildError::Metadata(format!("`{line}` is no line of /proc/self/uid_map"))),
     }
@@ -366,6 +369,16 @@ fn runs_without_sys(manifest: &Manifest) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_namespace_has_not_all_ids() {
+        assert!(!is_partial("0 0 4294967295").unwrap());
+        assert!(is_partial("0 1000 1").unwrap());
+        assert!(is_partial("0 0 65536").unwrap());
+        for line in ["", "0 0", "0 0 many"] {
+            assert!(is_partial(line).is_err(), "{line}");
+        }
+    }
 
     #[test]
     fn the_version_is_read_from_both_clients() {

@@ -7,15 +7,15 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::harness::{Bench, Built, Way, base, lab, said, ways, words};
-use crate::one_digest::Corpus;
+use crate::corpus::Corpus;
+use crate::harness::{Bench, Built, Way, base, lab, runtimes, said, ways, words};
 
 const DOCKERFILE: &str = "ARG BASE\nFROM $BASE\nRUN true\nRUN echo x > /x\nCOPY f /\nWORKDIR /w\nRUN mkdir -p /w && cat /proc/sys/kernel/random/uuid > /random\n";
 
 /// What RUN made by chance tells whether the cache was used.
 #[test]
 fn an_imported_cache_gives_what_was_exported() {
-    for way in ways() {
+    for way in &runtimes() {
         let bench = Bench::shared("cache, exported", *way);
         let context = bench.context("context", &[("f", "x"), ("Dockerfile", DOCKERFILE)]);
         let output = bench.output(*way, "image.tar");
@@ -67,10 +67,8 @@ fn build_fresh(bench: &Bench, way: Way, arguments: &[OsString], context: &Path) 
 /// Every context, exported with the layers of the result alone and with all of them, and imported on state that has nothing
 /// else.
 #[test]
+#[ignore = "`make caches` runs it: it takes a quarter of an hour"]
 fn an_imported_cache_gives_the_digest_of_a_cold_build_over_the_corpus() {
-    if std::env::var_os("REPRO_TEST_CACHES").is_none_or(|asked| asked.is_empty()) {
-        return;
-    }
     let mut wrong = Vec::new();
     for way in ways() {
         let bench = Bench::alone("caches");
@@ -119,7 +117,7 @@ fn now() -> u64 {
 /// What a cached step wrote has a time of its own then, which rewriting leaves.
 #[test]
 fn what_a_cache_kept_from_before_the_epoch_does_not_reach_the_image() {
-    for way in ways() {
+    for way in &runtimes() {
         let bench = Bench::shared("before the epoch", *way);
         let dockerfile =
             format!("ARG BASE\nFROM $BASE\nRUN echo {} > /etc/made && mkdir /etc/new\n", std::process::id());

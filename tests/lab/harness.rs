@@ -1,7 +1,7 @@
 //! The laboratory as the tests see it: the ways to build, and one run of `repro` with what it left behind.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -76,6 +76,12 @@ impl Way {
 pub fn ways() -> &'static [Way] {
     let all = every_way();
     all.strip_suffix(&[Way::Remote]).unwrap_or(all)
+}
+
+/// The first of these for each runtime: for what is the same code on all ways of a runtime.
+pub fn runtimes() -> Vec<Way> {
+    let mut seen = BTreeSet::new();
+    ways().iter().copied().filter(|way| seen.insert(way.runtime())).collect()
 }
 
 /// The ways that this run tests, printed once.

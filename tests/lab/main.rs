@@ -9,6 +9,7 @@ mod builder;
 mod caches;
 mod checked;
 mod context;
+mod corpus;
 mod daemons;
 mod defects;
 mod doctor;
@@ -23,7 +24,6 @@ mod kept;
 mod killed;
 mod networks;
 mod odd;
-mod one_digest;
 mod remote;
 #[path = "../support/schema.rs"]
 mod schema;

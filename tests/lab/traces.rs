@@ -129,7 +129,7 @@ pub fn wait_for_the_end(bench: &Bench, way: Way, before: &Traces) {
         }
         assert!(start.elapsed() < Duration::from_secs(60), "{}: they live after a minute: {now:#?}", way.name());
         // Asking without end would take a processor from what has to end.
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -9,8 +9,8 @@ use std::fs;
 use repro::dockerfile::Dockerfile;
 use repro::pin::{Version, changes_between};
 
+use crate::corpus::Corpus;
 use crate::harness::{Bench, Built, Way, every_way, lab, said, ways, words};
-use crate::one_digest::Corpus;
 
 /// What is built where nobody names versions.
 const SHORT: [&str; 3] = ["config", "copy-flags", "labels-args"];

@@ -74,7 +74,7 @@ fn build_all(way: Way, first: &Corpus, copy: &Corpus) -> Results {
     results
 }
 
-/// All ways, two at a time: more only take each other's processors and memory.
+/// All ways, three at a time: more only take each other's processors and memory.
 fn build_every_way(first: &Corpus, copy: &Corpus) -> Results {
     let queue = Mutex::new(every_way().to_vec());
     let work = || {
@@ -86,7 +86,7 @@ fn build_every_way(first: &Corpus, copy: &Corpus) -> Results {
         }
     };
     std::thread::scope(|scope| {
-        let threads = [scope.spawn(work), scope.spawn(work)];
+        let threads = [scope.spawn(work), scope.spawn(work), scope.spawn(work)];
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     })
 }
