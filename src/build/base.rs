@@ -48,8 +48,11 @@ pub async fn load_bases(provenance: &Provenance, library: &Library<'_>) -> Optio
         let wanted = manifests.iter().filter(|entry| library.wants(entry));
         let wanted: BTreeSet<Digest> = wanted.filter_map(|entry| entry.get("digest")?.as_str()?.parse().ok()).collect();
         for digest in wanted {
-            if let Some(manifest) = library.load(&digest, name.as_ref(), None).await {
-                bases.push(library.load_base(&manifest, name.as_ref()).await?);
+            match library.load(&digest, name.as_ref(), None).await {
+                Some(manifest) => bases.push(library.load_base(&manifest, name.as_ref()).await?),
+                // A registry that is out of reach for a moment still has it, and it may be the one that matters.
+                None if library.has_all() => return None,
+                None => {}
             }
         }
         if bases.len() == before {
@@ -75,11 +78,16 @@ pub struct Library<'a> {
 }
 
 impl Library<'_> {
+    /// Whether everything is there that an index names, as in a registry. BuildKit keeps what it fetched.
+    const fn has_all(&self) -> bool {
+        matches!(self.documents, Documents::Origin { .. })
+    }
+
     /// Whether an index's entry may be needed. BuildKit keeps no others; a registry has all, attestations among them.
     fn wants(&self, entry: &Value) -> bool {
         let is =
             |pointer: &str, name: &str| entry.pointer(pointer).and_then(Value::as_str).is_none_or(|text| text == name);
-        !matches!(self.documents, Documents::Origin { .. })
+        !self.has_all()
             || self.platforms.iter().any(|platform| {
                 is("/platform/os", &platform.os) && is("/platform/architecture", &platform.architecture)
             })

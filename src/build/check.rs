@@ -96,6 +96,11 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, BuildError> {
     Ok(bytes)
 }
 
+/// Whether what a client said of its daemon has a version in it.
+pub fn says_version(path: &Path) -> bool {
+    read_bounded(path).is_ok_and(|text| parse_version(&String::from_utf8_lossy(&text)).is_some())
+}
+
 /// The version in `BuildKit version: v0.19.0` (buildx) or `BuildKit: github.com/moby/buildkit v0.19.0 …` (buildctl).
 fn parse_version(text: &str) -> Option<Version> {
     let is_version = |line: &&str| ["BuildKit version:", "BuildKit:"].iter().any(|name| line.starts_with(name));

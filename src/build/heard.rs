@@ -1,6 +1,7 @@
 //! What a builder said last: passed on as it comes, and its end kept, because some of its failures have a known way out.
 
 use std::io::{ErrorKind, Read as _, Write as _, stderr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -11,12 +12,15 @@ use crate::runtime::voice::Voice;
 
 /// What is kept, bytes: BuildKit repeats the reason of a failure in its last lines.
 const TAIL: usize = 16 << 10;
-/// How long the rest of what was said may take to come after the builder ended: something that it started may hold the pipe.
+/// How long it may be silent after the builder ended: something that it started may hold the pipe. What was said before is
+/// passed on however slow the reader is.
 const REST: Duration = Duration::from_millis(500);
 
 /// Passes what a builder says on to stderr.
 pub struct Listener {
     tail: Arc<Mutex<Vec<u8>>>,
+    /// How many pieces were passed on.
+    pieces: Arc<AtomicU64>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -25,7 +29,8 @@ impl Listener {
     #[must_use]
     pub fn new(mut voice: Voice) -> Self {
         let tail = Arc::new(Mutex::new(Vec::new()));
-        let kept = tail.clone();
+        let pieces = Arc::new(AtomicU64::new(0));
+        let (kept, passed) = (tail.clone(), pieces.clone());
         let (end, ended) = oneshot::channel();
         thread::spawn(move || {
             let mut buffer = vec![0; 8 << 10];
@@ -37,6 +42,7 @@ impl Listener {
                 };
                 // A terminal that is gone is no reason for the builder to fail.
                 let _ = stderr().write_all(&buffer[..count]);
+                passed.fetch_add(1, Ordering::Relaxed);
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.extend_from_slice(&buffer[..count]);
                 let over = kept.len().saturating_sub(TAIL);
@@ -45,12 +51,19 @@ impl Listener {
             // Nobody waits for it where the build was given up.
             let _ = end.send(());
         });
-        Self { tail, ended }
+        Self { tail, pieces, ended }
     }
 
     /// The end of what was said, once the builder ended.
-    pub async fn finish(self) -> String {
-        let _ = tokio::time::timeout(REST, self.ended).await;
+    pub async fn finish(mut self) -> String {
+        let mut before = self.pieces.load(Ordering::Relaxed);
+        while tokio::time::timeout(REST, &mut self.ended).await.is_err() {
+            let now = self.pieces.load(Ordering::Relaxed);
+            if now == before {
+                break;
+            }
+            before = now;
+        }
         String::from_utf8_lossy(&self.tail.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 }

@@ -1,6 +1,7 @@
 //! What two builds at once must not share.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,12 +10,19 @@ use chrono::Utc;
 use super::error::BuildError;
 use super::prepare::{Grounds, Prepared};
 use crate::digest::Digest;
+use crate::environment::Environment;
 use crate::kept::note::Note;
 use crate::lock::try_take;
+use crate::runtime::engine::Engine;
 use crate::runtime::interrupt::Interrupt;
+use crate::runtime::podman::podman_command;
+use crate::runtime::steps::CachePlace;
 
 /// How often a lock that another build holds is asked for again.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long Podman may take to say whether it has a volume.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 /// The locks of one build; dropping them lets others go on.
 pub struct Locks {
@@ -33,7 +41,12 @@ impl Locks {
     /// Takes the lock of the context, and that of the daemon's state.
     ///
     /// A build that writes into its own context excludes every other build of that context: what it writes would be read.
-    pub async fn take(prepared: &Prepared, grounds: &Grounds, interrupt: &Interrupt) -> Result<Self, BuildError> {
+    pub async fn take(
+        prepared: &Prepared,
+        grounds: &Grounds,
+        environment: &Environment,
+        interrupt: &Interrupt,
+    ) -> Result<Self, BuildError> {
         let key = Digest::of(prepared.plan.context.as_os_str().as_encoded_bytes());
         let path = grounds.state.join("locks").join(format!("context-{}", key.short()));
         let what = "this context, into which one of them writes";
@@ -41,13 +54,16 @@ impl Locks {
         let lock = prepared.steps.lock.as_ref();
         let (mut daemon, mut made) = (None, None);
         if let Some(lock) = lock {
-            let is_new = !lock.path.exists();
             let file = take(&lock.path, true, lock.what, interrupt).await?;
-            if is_new && file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
-                let note = Note { made: Some(Utc::now().timestamp()), limit: prepared.cache_limit };
+            let now = Utc::now().timestamp();
+            if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+                // The lock may be younger than the cache: a home that is new, a daemon that is not; a dry run's script.
+                let absent = is_absent(&lock.cache, prepared.engine(), environment, interrupt).await;
+                let note = Note { made: absent.then_some(now), limit: prepared.cache_limit };
                 note.write(&file).map_err(|source| BuildError::Own { path: lock.path.clone(), source })?;
             }
-            made = Note::load(&lock.path).made;
+            // A clock that was ahead said nothing.
+            made = Note::load(&lock.path).made.filter(|made| *made <= now);
             daemon = Some(file);
         }
         let only_to_prepare = lock.is_some_and(|lock| lock.only_to_prepare);
@@ -72,6 +88,30 @@ impl Locks {
     pub fn prepared(&mut self) {
         if self.only_to_prepare {
             self.daemon = None;
+        }
+    }
+}
+
+/// Whether a cache is not there yet. Who cannot tell says no.
+async fn is_absent(
+    cache: &CachePlace,
+    engine: Option<&Engine>,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> bool {
+    match cache {
+        CachePlace::Directory(path) => match fs::read_dir(path) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        },
+        CachePlace::DockerVolume(name) => match engine {
+            Some(engine) => engine.has_volume(name).await == Some(false),
+            None => false,
+        },
+        CachePlace::PodmanVolume(name) => {
+            let ask = podman_command().args(["volume", "exists", name.as_str()]);
+            let answer = ask.run(environment, interrupt, ANSWER_LIMIT).await;
+            answer.is_ok_and(|output| output.status.code() == Some(1))
         }
     }
 }

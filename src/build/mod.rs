@@ -46,7 +46,9 @@ pub async fn run(
         Err(error @ (BuildError::BaseSubstituted(_) | BuildError::CachedBeforeEpoch { .. }))
             if !settings.no_cache.value || !settings.cache_from.is_empty() =>
         {
-            tracing::warn!("{error}; building again without a cache");
+            tracing::warn!(
+                "{error}; building again without a cache (`repro builder ls` lists caches, `rm` removes one)"
+            );
             let mut cold = settings.clone();
             cold.no_cache.value = true;
             cold.cache_from.clear();
@@ -66,7 +68,7 @@ async fn run_once(
     let runtime = choose::choose_runtime(settings, environment, interrupt).await?;
     let mut prepared = Prepared::new(settings, environment, interrupt, runtime, &site.names()).await?;
     site.write_down(&prepared)?;
-    let mut locks = Locks::take(&prepared, &site, interrupt).await?;
+    let mut locks = Locks::take(&prepared, &site, environment, interrupt).await?;
     let mut executor = Executor { environment, interrupt, engine: prepared.take_engine(), identity: None };
     let result = solve::build(&prepared, &site, &mut executor, &mut locks).await;
     let mut clean = result.is_ok() || executor.clean_up(&prepared.steps.abort).await;

@@ -331,7 +331,15 @@ impl Prepared {
         let cache_limit = settings.buildkitd_config.as_deref().map(Limit::parse).unwrap_or_default();
         let address = settings.remote.as_ref().map(|remote| remote.address.to_string());
         let route = settings.network.route.clone();
+        // It has a user namespace of its own, whatever the container has.
+        let rootless = if variant == Variant::Rootless { Some(true) } else { rootless };
         Ok(Self { plan, steps, runtime_name, rootless, address, route, cache_limit, engine })
+    }
+
+    /// The connection to the Docker daemon.
+    #[must_use]
+    pub const fn engine(&self) -> Option<&Engine> {
+        self.engine.as_ref()
     }
 
     /// The connection to the Docker daemon, once.

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use tokio::sync::oneshot;
 
 use super::base::Library;
-use super::check::{Findings, check};
+use super::check::{Findings, check, says_version};
 use super::error::BuildError;
 use super::follow::follow;
 use super::frontend::remember;
@@ -55,6 +55,10 @@ pub async fn build(
     let (streamed, answered) = tokio::join!(solve, executor.ask(&prepared.steps.beside));
     let (temporary, written, image) = streamed?;
     answered?;
+    // A client that is slow to hear from a busy daemon ends well and says nothing.
+    if !says_version(&prepared.steps.findings.version) {
+        executor.ask(&prepared.steps.beside).await?;
+    }
     for step in &prepared.steps.finish {
         executor.step(step).await?;
     }

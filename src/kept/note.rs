@@ -11,7 +11,7 @@ use super::limit::Limit;
 /// What the lock of a cache says of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// Before anything was in the cache, in seconds since 1970. Unknown where a dry run's script made the lock.
+    /// Before anything was in the cache, in seconds since 1970. Unknown where the cache is older than its lock.
     pub made: Option<i64>,
     /// How far the cache may grow. It stays as it is: another configuration has another cache.
     pub limit: Limit,

@@ -11,7 +11,7 @@ use super::directories::{CONTEXT, never};
 use super::run::{clean, is_in_use, load_runs, remove_directory};
 use super::{Activity, Ground, Item, Kind, names};
 use crate::lock::try_existing;
-use crate::runtime::docker::{configuration_steps, docker_command};
+use crate::runtime::docker::{configuration_steps, docker_command, volume_of};
 use crate::runtime::docker_config::DockerConfig;
 use crate::runtime::execute::Executor;
 use crate::runtime::podman::podman_command;
@@ -97,9 +97,15 @@ async fn remove_builder(ground: &Ground<'_>, name: &str) -> Result<(), String> {
     for step in configuration_steps(private.path(), &ground.state, &config, &[]) {
         executor.step(&step).await.map_err(|error| error.to_string())?;
     }
-    let remove = docker_command(private.path(), &ground.state, &config).args(["buildx", "rm", "--force", name]);
-    let ran = remove.run_checked(ground.environment, ground.interrupt, LIMIT).await;
-    ran.map(|_| ()).map_err(|error| error.to_string())
+    let docker = docker_command(private.path(), &ground.state, &config);
+    let volume = volume_of(name);
+    // buildx leaves the cache where the container is gone already.
+    for remove in [["buildx", "rm", "--force", name], ["volume", "rm", "--force", &volume]] {
+        let remove = docker.clone().args(remove);
+        let ran = remove.run_checked(ground.environment, ground.interrupt, LIMIT).await;
+        ran.map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// Files of a plain user's daemon belong to ids that only a user namespace maps: Podman's, or rootlesskit's.

@@ -10,7 +10,7 @@ use super::buildctl::{
     render_daemon_script,
 };
 use super::command::ToolCommand;
-use super::steps::{Lock, StateDirectory, Step, Steps, joined};
+use super::steps::{CachePlace, Lock, StateDirectory, Step, Steps, joined};
 use super::{Site, configuration_slug, isolate, with_proxy};
 use crate::network::RunNetwork;
 use crate::plan::BuildPlan;
@@ -57,6 +57,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: b
             path: site.state.join("locks").join(&name),
             what: "the cache of this BuildKit",
             only_to_prepare: false,
+            cache: CachePlace::Directory(state.clone()),
         }),
         state: Some(StateDirectory { path: state, throw_away: plan.no_cache }),
         uses: name,

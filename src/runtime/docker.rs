@@ -9,7 +9,7 @@ use super::buildctl::{
 use super::command::ToolCommand;
 use super::docker_config::DockerConfig;
 use super::steps::{
-    Builder, ContainerProof, Documents, Findings, Lock, Query, Step, Steps, csv_field, csv_path, joined,
+    Builder, CachePlace, ContainerProof, Documents, Findings, Lock, Query, Step, Steps, csv_field, csv_path, joined,
 };
 use super::{Site, authority_directories, configuration_slug, with_proxy};
 use crate::digest::Digest;
@@ -143,6 +143,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
             path: site.state.join("locks").join(&builder),
             what: "this builder",
             only_to_prepare: true,
+            cache: CachePlace::DockerVolume(volume_of(&builder)),
         }),
         state: None,
         uses: builder,
@@ -165,6 +166,12 @@ pub fn context_links(plan: &BuildPlan, site: &Site<'_>) -> Vec<Step> {
 #[must_use]
 pub fn context_link(site: &Site<'_>) -> PathBuf {
     site.private.join(site.private.file_name().unwrap_or_default())
+}
+
+/// The volume that buildx makes for a builder's cache, and finds again where a builder of that name is made anew.
+#[must_use]
+pub fn volume_of(builder: &str) -> String {
+    format!("buildx_buildkit_{builder}0_state")
 }
 
 /// The link to a named context: new in every build as that of the context is, and without characters that buildx splits at.

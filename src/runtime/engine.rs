@@ -136,6 +136,15 @@ impl Engine {
         state.and_then(|state| state.running).unwrap_or_default()
     }
 
+    /// Whether there is a volume of this name; `None` where the daemon does not say.
+    pub async fn has_volume(&self, name: &str) -> Option<bool> {
+        match tokio::time::timeout(TIMEOUT, self.docker.inspect_volume(name)).await.ok()? {
+            Ok(_) => Some(true),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Some(false),
+            Err(_) => None,
+        }
+    }
+
     /// Whether the daemon runs on this machine, so that its directories can be looked at.
     #[must_use]
     pub fn is_local(&self) -> bool {

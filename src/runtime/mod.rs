@@ -93,6 +93,10 @@ pub fn configuration_slug(plan: &BuildPlan, site: &Site<'_>, more: &[u8]) -> Str
     if plan.network == RunNetwork::Host {
         add(b"network.host");
     }
+    if !plan.cache_from.is_empty() {
+        // BuildKit writes what it imports into its own cache, whose age then says nothing of what is in it.
+        add(b"imports");
+    }
     Digest::of(&text).short()[..8].to_owned()
 }
 

@@ -9,7 +9,7 @@ use super::buildctl::{
     findings, prepare_daemon, render_daemon_script,
 };
 use super::command::ToolCommand;
-use super::steps::{Findings, Lock, Step, Steps, csv_path, joined};
+use super::steps::{CachePlace, Findings, Lock, Step, Steps, csv_path, joined};
 use super::{Site, authority_directories, configuration_slug, with_proxy};
 use crate::network::RunNetwork;
 use crate::pin::Variant;
@@ -107,6 +107,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
             path: site.state.join("locks").join(&volume),
             what: "the cache of this BuildKit in Podman",
             only_to_prepare: false,
+            cache: CachePlace::PodmanVolume(volume.clone()),
         }),
         state: None,
         uses: volume,

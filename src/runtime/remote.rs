@@ -156,7 +156,7 @@ pub async fn load_document(
     size: Option<u64>,
 ) -> Option<Vec<u8>> {
     let options = registry_options(environment, route);
-    let options = Options { attempts: 1, connect_timeout: CONNECT_TIMEOUT, ..options };
+    let options = Options { attempts: 2, connect_timeout: CONNECT_TIMEOUT, ..options };
     let asked = async {
         let repository = Repository::open(image, options)?;
         match size {

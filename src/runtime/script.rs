@@ -144,7 +144,9 @@ pub fn render_script(steps: &Steps, placeholder: &Placeholder, destination: &Des
         script.line(b"give \"$directory\"");
         script.line(&[b"mv -- \"$private/image.tar\" ".as_slice(), target].concat());
         script.put_times_back(destination);
-        script.line(b"# A run checks every byte while it streams. The same check, afterwards:");
+        script.line(b"# A run checks every byte while it streams, and that nothing in the image is what a cache had kept from before the");
+        script
+            .line(b"# epoch or of another base (with --no-cache nothing can be). The bytes can be checked afterwards:");
         let program = quote(destination.program.as_os_str());
         script.line(&[b"#   ".as_slice(), &program, b" analyze ", target].concat());
     }

@@ -188,6 +188,19 @@ pub struct Lock {
     pub what: &'static str,
     /// Whether it is held only until the solve begins: a daemon that serves several builds at once is made by one.
     pub only_to_prepare: bool,
+    /// Where the cache is that belongs to it.
+    pub cache: CachePlace,
+}
+
+/// Where a cache is that outlives a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CachePlace {
+    /// A directory.
+    Directory(PathBuf),
+    /// A volume of the Docker daemon.
+    DockerVolume(String),
+    /// A volume of Podman.
+    PodmanVolume(String),
 }
 
 /// `--flag=value` as one argument, for values that may not be UTF-8 or may begin with a dash.

@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::corpus::Corpus;
 use crate::harness::{Bench, Built, Way, base, lab, runtimes, said, ways, words};
@@ -143,5 +144,31 @@ fn what_a_cache_kept_from_before_the_epoch_does_not_reach_the_image() {
             assert!(warm.warns_of("building again without a cache"), "{}: {:?}", way.name(), warm.warnings);
         }
         assert!(!build("0", &[]).warns_of("building again"), "{}: nothing is older than this epoch", way.name());
+    }
+}
+
+/// Whether a build warns that what it holds may be from a cache that is older than the epoch.
+fn is_built_again(bench: &Bench, way: Way, epoch: &str, context: &Path) -> bool {
+    bench.build(way, &bench.output(way, "image.tar"), &words(&["--sde", epoch]), context).warns_of("building again")
+}
+
+/// A home may be younger than the daemon that it uses: then nothing says how old the cache is.
+#[test]
+fn a_cache_that_was_there_before_its_lock_is_of_unknown_age() {
+    for way in &runtimes() {
+        let bench = Bench::alone("older cache");
+        let context = bench.context("context", &[("f", "x"), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
+        let epoch = now();
+        let file = fs::File::options().write(true).open(context.join("f")).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(epoch - 7200)).unwrap();
+        let epoch = epoch.to_string();
+        assert!(!is_built_again(&bench, *way, &epoch, &context), "{}: older than the cache", way.name());
+        for lock in fs::read_dir(bench.state(*way).join("locks")).unwrap().flatten() {
+            fs::remove_file(lock.path()).unwrap();
+        }
+        assert!(is_built_again(&bench, *way, &epoch, &context), "{}: nobody knows", way.name());
+        let listed = bench.repro(*way).args(["builder", "prune", "--all"]).output().unwrap();
+        assert!(listed.status.success(), "{}", said(&listed));
+        assert!(!is_built_again(&bench, *way, &epoch, &context), "{}: the cache is new", way.name());
     }
 }

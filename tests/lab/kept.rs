@@ -171,21 +171,24 @@ fn what_was_found_in_layers_is_kept_and_a_broken_file_of_it_is_not_believed() {
     }
 }
 
-/// Locks lie in the state directory: who has another one does not know what we use, and must not share it.
+/// Locks lie in the state directory: who has another one does not know what we use, and must not share it. And what imports a
+/// cache must not leave it to those who do not.
 #[test]
-fn another_state_directory_has_builders_of_its_own() {
+fn another_state_directory_and_an_import_have_builders_of_their_own() {
     for way in ways().iter().filter(|way| matches!(way, Way::Docker | Way::Podman)) {
         let bench = Bench::shared("states", *way);
         let context = bench.context("context", &[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
-        let name = |state: Option<&str>| {
+        let name = |state: Option<&str>, more: &[&str]| {
             let mut command = bench.repro(*way);
-            command.args(bench.arguments(*way)).args(["--sde=0", "--dry"]).arg(&context);
+            command.args(bench.arguments(*way)).args(["--sde=0", "--dry"]).args(more).arg(&context);
             command.envs(state.map(|state| ("XDG_STATE_HOME", bench.output(*way, state))));
             let script = String::from_utf8(command.output().unwrap().stdout).unwrap();
             let word = |at: usize| script[at..].split(['"', '\'', ' ', ',', ':', '\n']).next().unwrap().to_owned();
             word(script.find("repro-v0.19.0-").unwrap_or_else(|| panic!("{}: {script}", way.name())))
         };
-        assert_eq!(name(None), name(None));
-        assert_ne!(name(None), name(Some("other")), "{}", way.name());
+        assert_eq!(name(None, &[]), name(None, &["--no-config"]));
+        assert_ne!(name(None, &[]), name(Some("other"), &[]), "{}", way.name());
+        let import = "--cache-from=type=registry,ref=registry.example/cache";
+        assert_ne!(name(None, &[]), name(None, &[import]), "{}", way.name());
     }
 }

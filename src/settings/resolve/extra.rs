@@ -1,19 +1,17 @@
 //! Further arguments for the builder's client: what `repro` has no flag for, and nothing that it decides itself.
 //!
 //! They stand last, and the last one counts: another builder would build than the one whose pin was proved, another epoch be
-//! reached than the one that is reported. So they are taken from a list; what is on it cannot undo what is proved.
+//! reached than the one that is reported, a cache be imported that nobody judges. So they are taken from a list; what is on it cannot undo what is proved.
 
 use super::SettingsError;
 use crate::settings::sources::Given;
 
 /// What buildx may be told, with a value.
-const BUILDX: [&str; 15] = [
+const BUILDX: [&str; 13] = [
     "add-host",
     "allow",
     "annotation",
     "build-arg",
-    "cache-from",
-    "cache-to",
     "cgroup-parent",
     "label",
     "network",
@@ -25,8 +23,7 @@ const BUILDX: [&str; 15] = [
     "ulimit",
 ];
 /// What buildctl may be told, with a value.
-const BUILDCTL: [&str; 8] =
-    ["allow", "debug-json-cache-metrics", "export-cache", "import-cache", "opt", "progress", "secret", "ssh"];
+const BUILDCTL: [&str; 6] = ["allow", "debug-json-cache-metrics", "opt", "progress", "secret", "ssh"];
 /// Options of the frontend.
 const OPTIONS: [&str; 7] =
     ["add-hosts", "cgroup-parent", "force-network-mode", "image-resolve-mode", "no-cache", "shm-size", "ulimit"];
@@ -91,6 +88,7 @@ mod tests {
             "-qotype=local,dest=x",
             "--push",
             "--allow network.host --push",
+            "--cache-from=type=registry,ref=example.org/a",
             "--build-arg SOURCE_DATE_EPOCH=5",
             "--build-arg=SOURCE_DATE_EPOCH=5",
             "--build-arg=BUILDKIT_SYNTAX=evil",
@@ -104,6 +102,7 @@ mod tests {
             "--output=type=local,dest=x",
             "-output x",
             "--local context=/x",
+            "--import-cache=type=registry,ref=example.org/a",
             "--opt build-arg:SOURCE_DATE_EPOCH=5",
             "--opt=filename=x",
             "--opt context:a=local:b",
