@@ -71,19 +71,19 @@ impl Listener {
 /// Words of a failure, and what to do about it.
 type Known = (&'static [&'static str], &'static str);
 
+const UNKNOWN_AUTHORITY: [&str; 3] =
+    ["certificate signed by unknown authority", "certificate verify failed", "unable to get local issuer certificate"];
+const PROXY: [&str; 3] = ["Proxy Authentication Required", "proxyconnect tcp", "status code 407"];
+
 /// What to do about a failure that a builder words like this: the first that fits.
 const KNOWN: [Known; 5] = [
     (
-        &[
-            "certificate signed by unknown authority",
-            "certificate verify failed",
-            "unable to get local issuer certificate",
-        ],
+        &UNKNOWN_AUTHORITY,
         "a server showed a certificate of an authority that is not known here: give the authority with `--ca FILE`; RUN has \
          its own authorities, those of the base image (`--secret id=ca,src=FILE` with a mount brings one in)",
     ),
     (
-        &["Proxy Authentication Required", "proxyconnect tcp", "status code 407"],
+        &PROXY,
         "the proxy refuses or cannot be reached: look at `--proxy` (with user and password: http://USER:PASSWORD@HOST:PORT)",
     ),
     (
@@ -114,19 +114,12 @@ const KNOWN: [Known; 5] = [
 /// The same of a BuildKit that somebody else runs, where the caller's flags do not reach.
 const KNOWN_ELSEWHERE: [Known; 3] = [
     (
-        &[
-            "certificate signed by unknown authority",
-            "certificate verify failed",
-            "unable to get local issuer certificate",
-        ],
+        &UNKNOWN_AUTHORITY,
         "a server showed a certificate of an authority that is not known there: whoever runs that BuildKit gives it authorities \
          (`--ca` reaches only the client here); RUN has its own, those of the base image (`--secret id=ca,src=FILE` with a mount \
          brings one in)",
     ),
-    (
-        &["Proxy Authentication Required", "proxyconnect tcp", "status code 407"],
-        "a proxy refuses or cannot be reached: whoever runs that BuildKit says which one it fetches through",
-    ),
+    (&PROXY, "a proxy refuses or cannot be reached: whoever runs that BuildKit says which one it fetches through"),
     (
         &["network.host is not allowed"],
         "RUN with the network of the host needs `--network host`, and that whoever runs that BuildKit grants `network.host`",

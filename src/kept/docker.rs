@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::run::Found;
 use super::{Activity, Ground, Item, Kind, NotAsked, item, names};
-use crate::runtime::docker::{buildx_directory, user_docker_command};
+use crate::runtime::docker::{buildx_directory, container_of, user_docker_command, volume_of};
 use crate::runtime::docker_config::DockerConfig;
 use crate::runtime::engine::Engine;
 use crate::settings::RuntimeName;
@@ -45,7 +45,7 @@ pub(super) async fn list(ground: &Ground<'_>, runs: &[Found], items: &mut Vec<It
         match &daemon {
             Some((storage, engine)) if endpoint == config.buildx_endpoint() => {
                 let container = container_of(&name);
-                item.size = storage.volumes.get(&format!("{container}_state")).copied();
+                item.size = storage.volumes.get(&volume_of(&name)).copied();
                 item.cache_limit = storage.root.as_deref().and_then(|root| ground.cache_limit(&name, root));
                 if item.state != Activity::InUse && engine.is_running(&container).await {
                     item.state = Activity::Running;
@@ -115,11 +115,6 @@ fn parse_size(text: &str) -> Option<u64> {
     let fraction: u64 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
     let whole: u64 = whole.parse().ok()?;
     whole.checked_mul(scale)?.checked_add(fraction.checked_mul(scale)? / 10_u64.checked_pow(digits)?)
-}
-
-/// How buildx names the container of a builder's only node.
-fn container_of(builder: &str) -> String {
-    format!("buildx_buildkit_{builder}0")
 }
 
 #[cfg(test)]

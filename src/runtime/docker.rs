@@ -101,7 +101,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
     }
     let proof = ContainerProof {
         docker: docker.clone(),
-        container: format!("buildx_buildkit_{builder}0"),
+        container: container_of(&builder),
         digest: plan.pin.digest.clone(),
         host_network: site.host_network,
     };
@@ -168,10 +168,16 @@ pub fn context_link(site: &Site<'_>) -> PathBuf {
     site.private.join(site.private.file_name().unwrap_or_default())
 }
 
+/// The container that buildx makes for a builder's only node.
+#[must_use]
+pub fn container_of(builder: &str) -> String {
+    format!("buildx_buildkit_{builder}0")
+}
+
 /// The volume that buildx makes for a builder's cache, and finds again where a builder of that name is made anew.
 #[must_use]
 pub fn volume_of(builder: &str) -> String {
-    format!("buildx_buildkit_{builder}0_state")
+    format!("{}_state", container_of(builder))
 }
 
 /// The link to a named context: new in every build as that of the context is, and without characters that buildx splits at.

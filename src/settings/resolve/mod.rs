@@ -288,17 +288,28 @@ fn resolve_epoch(
 fn resolve_pin(words: &Words<'_>, environment: &Environment) -> Result<Setting<Option<Pin>>, SettingsError> {
     const FLAG: &str = "--buildkit-image";
     const NAME: &str = "REPRO_BUILDKIT_IMAGE";
-    let flag = words.flag(FLAG, |words| words.buildkit_image.as_deref()).map(|given| (given.value, given.origin));
-    let chosen = match flag {
-        Some(flag) => Some(flag),
-        None => variable(environment, NAME)?.map(|text| (text, Origin::Variable(NAME))),
-    };
-    let key = || words.key(FLAG, |words| words.buildkit_image.as_deref()).map(|given| (given.value, given.origin));
-    let Some((text, origin)) = chosen.or_else(key) else {
+    let Some((text, origin)) = nearest(words, FLAG, |words| words.buildkit_image.as_deref(), environment, NAME)? else {
         return Ok(Setting { value: None, origin: Origin::Default });
     };
     let pin = Pin::parse(text).map_err(|source| SettingsError::Pin { origin, source })?;
     Ok(Setting { value: Some(pin), origin })
+}
+
+/// The text that is said nearest to the user: by the flag, else the variable, else the key.
+fn nearest<'a>(
+    words: &Words<'a>,
+    flag: &'static str,
+    get: fn(&BuildWords) -> Option<&str>,
+    environment: &'a Environment,
+    name: &'static str,
+) -> Result<Option<(&'a str, Origin)>, SettingsError> {
+    if let Some(given) = words.flag(flag, get) {
+        return Ok(Some((given.value, given.origin)));
+    }
+    if let Some(text) = variable(environment, name)? {
+        return Ok(Some((text, Origin::Variable(name))));
+    }
+    Ok(words.key(flag, get).map(|given| (given.value, given.origin)))
 }
 
 /// A switch whose variable says either the same (`REPRO_ROOTLESS`) or the opposite (`REPRO_CACHE`).

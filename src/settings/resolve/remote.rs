@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum as _;
 
-use super::{Notes, SettingsError, variable};
+use super::{Notes, SettingsError, nearest, variable};
 use crate::environment::Environment;
 use crate::remote::{Remote, TLS_FILES};
 use crate::settings::sources::Words;
@@ -27,7 +27,9 @@ pub fn resolve(
     notes: &mut Notes,
 ) -> Result<(Setting<Option<RuntimeName>>, Option<Remote>), SettingsError> {
     let runtime = resolve_runtime(words, environment)?;
-    let Some((text, origin)) = resolve_address(words, environment)? else {
+    let Some((text, origin)) =
+        nearest(words, ADDRESS, |words| words.remote.addr.as_deref(), environment, "REPRO_ADDR")?
+    else {
         if runtime.value == Some(RuntimeName::Remote) {
             return Err(SettingsError::NoAddress(runtime.origin));
         }
@@ -98,20 +100,6 @@ fn resolve_runtime(
     Ok(words.key(RUNTIME, |words| words.runtime).map_or(Setting { value: None, origin: Origin::Default }, |given| {
         Setting { value: Some(given.value), origin: given.origin }
     }))
-}
-
-fn resolve_address<'a>(
-    words: &Words<'a>,
-    environment: &'a Environment,
-) -> Result<Option<(&'a str, Origin)>, SettingsError> {
-    const NAME: &str = "REPRO_ADDR";
-    if let Some(given) = words.flag(ADDRESS, |words| words.remote.addr.as_deref()) {
-        return Ok(Some((given.value, given.origin)));
-    }
-    if let Some(text) = variable(environment, NAME)? {
-        return Ok(Some((text, Origin::Variable(NAME))));
-    }
-    Ok(words.key(ADDRESS, |words| words.remote.addr.as_deref()).map(|given| (given.value, given.origin)))
 }
 
 fn resolve_certificates(
