@@ -241,6 +241,8 @@ pub struct Prepared {
     /// How far the builder's cache may grow.
     pub cache_limit: Limit,
     engine: Option<Engine>,
+    /// Keeps the child runtime's binaries in the cache.
+    _binaries: Option<binaries::InUse>,
 }
 
 impl Prepared {
@@ -297,6 +299,7 @@ impl Prepared {
         if let Some((flag, why)) = refusal {
             return Err(BuildError::NotHere { flag, runtime: runtime_name.name(), why });
         }
+        let mut binaries = None;
         let (mut steps, engine) = match runtime {
             Runtime::Docker { config, engine, .. } => (docker::steps(&plan, &site, &config), Some(engine)),
             Runtime::Remote { config } => {
@@ -309,11 +312,11 @@ impl Prepared {
                 check_state_path(&names.state, child_rootless)?;
                 let options = binaries_options(environment, site.route);
                 let work = binaries::ensure(&plan.pin.source, &names.cache, &options);
-                let binaries = tokio::select! {
-                    binaries = work => binaries?,
+                let found = tokio::select! {
+                    found = work => found?,
                     interruption = interrupt.wait() => return Err(BuildError::Interrupted(interruption)),
                 };
-                if child_rootless && binaries.rootlesskit.is_none() {
+                if child_rootless && found.rootlesskit.is_none() {
                     let why = "a plain user needs the rootless image of BuildKit, which brings rootlesskit";
                     return Err(BuildError::NotHere {
                         flag: "--buildkit-image of a plain image",
@@ -322,7 +325,9 @@ impl Prepared {
                     });
                 }
                 warn_of_loopback(&plan, &site, &settings.dockerfile_bytes);
-                (buildkitd::steps(&plan, &site, &binaries, child_rootless), None)
+                let steps = buildkitd::steps(&plan, &site, &found, child_rootless);
+                binaries = Some(found);
+                (steps, None)
             }
         };
         if runtime_name.has_buildx() {
@@ -333,7 +338,7 @@ impl Prepared {
         let route = settings.network.route.clone();
         // It has a user namespace of its own, whatever the container has.
         let rootless = if variant == Variant::Rootless { Some(true) } else { rootless };
-        Ok(Self { plan, steps, runtime_name, rootless, address, route, cache_limit, engine })
+        Ok(Self { plan, steps, runtime_name, rootless, address, route, cache_limit, engine, _binaries: binaries })
     }
 
     /// The connection to the Docker daemon.

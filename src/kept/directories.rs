@@ -9,6 +9,7 @@ use chrono::DateTime;
 use super::run::{Found, is_in_use};
 use super::{Activity, Ground, Item, Kind, item, modified, names};
 use crate::lock::is_held;
+use crate::runtime::binaries;
 use crate::settings::RuntimeName;
 
 /// How names of locks begin that belong to a context, not to a daemon.
@@ -71,7 +72,7 @@ fn list_binaries(ground: &Ground<'_>, runs: &[Found], items: &mut Vec<Item>) {
     for name in names(&root) {
         let path = root.join(&name);
         let Some((algorithm, hex)) = name.split_once('-').filter(|_| path.is_dir()) else { continue };
-        let busy = is_in_use(runs, hex) || is_held(&path.join("lock"));
+        let busy = is_in_use(runs, hex) || binaries::LOCKS.iter().any(|lock| is_held(&path.join(lock)));
         items.push(Item {
             kind: Kind::Binaries,
             runtime: Some(RuntimeName::Buildkitd.name()),

@@ -11,6 +11,7 @@ use super::directories::{CONTEXT, never};
 use super::run::{clean, is_in_use, load_runs, remove_directory};
 use super::{Activity, Ground, Item, Kind, names};
 use crate::lock::try_existing;
+use crate::runtime::binaries;
 use crate::runtime::docker::{configuration_steps, docker_command, volume_of};
 use crate::runtime::docker_config::DockerConfig;
 use crate::runtime::execute::Executor;
@@ -56,17 +57,23 @@ pub async fn remove(ground: &Ground<'_>, item: &Item) -> Result<(), String> {
         (Kind::Layers, _) => return fs::remove_file(&item.place).map_err(|error| error.to_string()),
         _ => {}
     }
-    let lock_path = match item.kind {
-        Kind::Binaries => Path::new(&item.place).join("lock"),
-        _ => ground.lock_path(&item.name),
+    // Builds with another state directory may use the same binaries: those have locks of their own, beside them.
+    let (name, lock_paths) = match item.kind {
+        Kind::Binaries => {
+            let hex = item.name.rsplit_once('-').map_or("", |(_, hex)| hex);
+            (hex, binaries::LOCKS.map(|lock| Path::new(&item.place).join(lock)).to_vec())
+        }
+        _ => (item.name.as_str(), vec![ground.lock_path(&item.name)]),
     };
-    let lock = try_existing(&lock_path).map_err(|error| error.to_string())?;
+    let mut locks = Vec::new();
+    for path in &lock_paths {
+        match try_existing(path).map_err(|error| error.to_string())? {
+            None if path.exists() => return Err("a build uses it now".to_owned()),
+            lock => locks.push(lock),
+        }
+    }
     // Only now: who takes the lock later, or has it for its preparations alone, has written down before what it uses.
-    let name = match item.kind {
-        Kind::Binaries => item.name.rsplit_once('-').map_or("", |(_, hex)| hex),
-        _ => &item.name,
-    };
-    if (lock.is_none() && lock_path.exists()) || is_in_use(&load_runs(&ground.state), name) {
+    if is_in_use(&load_runs(&ground.state), name) {
         return Err("a build uses it now".to_owned());
     }
     match item.kind {
@@ -75,10 +82,20 @@ pub async fn remove(ground: &Ground<'_>, item: &Item) -> Result<(), String> {
             podman(ground, &["rm", "--force", "--ignore", "--volumes", "--time=0", &item.name]).await?;
         }
         Kind::Volume => podman(ground, &["volume", "rm", "--", &item.name]).await?,
+        // Out of the way first: who waits for the lock begins anew, in a directory that nobody removes.
+        Kind::Binaries => {
+            let place = Path::new(&item.place);
+            let aside = place.with_file_name(format!("{}.removed", item.name));
+            let failed = |error: std::io::Error| format!("`{}`: {error}", place.display());
+            fs::rename(place, &aside).map_err(failed)?;
+            fs::remove_dir_all(&aside).map_err(failed)?;
+        }
         _ => remove_state(ground, item).await?,
     }
     if item.kind != Kind::Binaries {
-        let _ = fs::remove_file(lock_path);
+        for path in lock_paths {
+            let _ = fs::remove_file(path);
+        }
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ fn unpacks_from_a_registry_once() {
     assert_eq!(binaries.manifest_digest, Digest::of(&image.documents[0].1));
     let key = format!("buildkit/sha256-{}/linux-{}", image.pin.hex(), architecture());
     assert_eq!(binaries.dir, cache.path().canonicalize().unwrap().join(key));
-    assert_eq!(files_below(cache.path()), ["buildctl", "buildkit-runc", "buildkitd", "lock", "manifest.json"]);
+    assert_eq!(files_below(cache.path()), ["buildctl", "buildkit-runc", "buildkitd", "lock", "manifest.json", "used"]);
     let requests = registry.requests().len();
     assert_eq!(get(&source, cache.path()).unwrap(), binaries);
     assert_eq!(cached(&source.parse().unwrap(), cache.path()), Some(binaries));
@@ -86,7 +86,7 @@ fn damage_on_the_way_from_a_registry_is_told() {
         let error = get(&source, cache.path()).unwrap_err();
         assert!(matches!(error, BinariesError::Registry(_)), "{error}");
         assert!(error.to_string().contains(message), "{error}");
-        assert_eq!(files_below(cache.path()), ["lock"]);
+        assert_eq!(files_below(cache.path()), ["lock", "used"]);
     }
     registry.fail(layer.0.hex(), Fault::Truncate(10), 1);
     assert_right(&get(&source, cache.path()).unwrap());
@@ -160,7 +160,11 @@ fn a_damaged_cache_is_unpacked_again() {
         assert_eq!(cached(&source.parse().unwrap(), &cache), None, "{what}");
         assert_eq!(get(&source, &cache).unwrap(), binaries, "{what}");
         assert_right(&binaries);
-        assert_eq!(files_below(&cache), ["buildctl", "buildkit-runc", "buildkitd", "lock", "manifest.json"], "{what}");
+        assert_eq!(
+            files_below(&cache),
+            ["buildctl", "buildkit-runc", "buildkitd", "lock", "manifest.json", "used"],
+            "{what}"
+        );
     }
 }
 
@@ -213,7 +217,7 @@ fn two_at_once_do_the_work_once() {
         let source = source.parse().unwrap();
         let options = options();
         let (one, two) = tokio::join!(ensure(&source, cache.path(), &options), ensure(&source, cache.path(), &options));
-        (one.unwrap(), two.unwrap())
+        (one.unwrap().clone(), two.unwrap().clone())
     };
     let (one, two) = block_on(both());
     assert_eq!(one, two);
@@ -239,7 +243,7 @@ fn many_at_once_on_an_empty_cache_do_the_work_once() {
     });
     assert!(results.iter().all(|result| *result == results[0]));
     assert_eq!(registry.count("/blobs/"), image.blobs.len());
-    assert_eq!(files_below(cache.path()), ["buildctl", "buildkit-runc", "buildkitd", "lock", "manifest.json"]);
+    assert_eq!(files_below(cache.path()), ["buildctl", "buildkit-runc", "buildkitd", "lock", "manifest.json", "used"]);
 }
 
 #[test]
@@ -260,7 +264,7 @@ fn a_lock_that_is_not_given_back_is_told() {
     assert!(matches!(error, BinariesError::Locked { .. }), "{error}");
     drop(holder);
     assert_right(&get(&source, &cache).unwrap());
-    assert_eq!(files_below(&cache), ["buildctl", "buildkit-runc", "buildkitd", "lock", "manifest.json"]);
+    assert_eq!(files_below(&cache), ["buildctl", "buildkit-runc", "buildkitd", "lock", "manifest.json", "used"]);
 }
 
 #[test]
@@ -276,7 +280,7 @@ fn a_future_that_is_dropped_leaves_nothing() {
         let work = ensure(&source, cache.path(), &options);
         assert!(tokio::time::timeout(Duration::from_millis(300), work).await.is_err());
     });
-    assert_eq!(files_below(cache.path()), ["lock"]);
+    assert_eq!(files_below(cache.path()), ["lock", "used"]);
     assert_right(&get(&source, cache.path()).unwrap());
 }
 

@@ -28,7 +28,7 @@ fn options() -> Options {
 }
 
 fn get(source: &str, cache: &Path) -> Result<Binaries, BinariesError> {
-    block_on(ensure(&source.parse().unwrap(), cache, &options()))
+    block_on(ensure(&source.parse().unwrap(), cache, &options())).map(|found| found.clone())
 }
 
 /// Gets the binaries of an image from a layout, with a cache of its own.
@@ -44,7 +44,7 @@ fn error_of(image: &Image) -> BinariesError {
     let cache = directory.path().join("cache");
     let source = image.write_layout(&directory.path().join("layout"));
     let error = get(&source, &cache).expect_err("an image that should be refused");
-    assert_eq!(files_below(&cache), ["lock"], "nothing is left behind");
+    assert_eq!(files_below(&cache), ["lock", "used"], "nothing is left behind");
     assert!(!error.hint().is_empty());
     assert!(!error.to_string().contains('\n'), "{error}");
     error

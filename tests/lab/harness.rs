@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use crate::foreign::Daemon;
 
@@ -404,8 +405,29 @@ fn remove_leftovers() {
     }
 }
 
-/// Removes a bench: its builders, its volumes, its files.
+/// The processes that are the `repro` of this home.
+pub fn processes_from(root: &Path) -> Vec<String> {
+    let Ok(binary) = root.join("repro").canonicalize() else { return Vec::new() };
+    let is_ours = |pid: &String| fs::read_link(Path::new("/proc").join(pid).join("exe")).is_ok_and(|exe| exe == binary);
+    names(Path::new("/proc")).into_iter().filter(is_ours).collect()
+}
+
+/// Ends what a test left running that failed: a build that never ends by itself would hold what others want to remove.
+fn end_builds(root: &Path) {
+    let running = processes_from(root);
+    if running.is_empty() {
+        return;
+    }
+    let _ = Command::new("kill").args(&running).output();
+    let start = Instant::now();
+    while !processes_from(root).is_empty() && start.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Removes a bench: its builds, its builders, its volumes, its files.
 fn remove(root: &Path, tmp: &Path) {
+    end_builds(root);
     let state = root.join("root/state/repro");
     for instance in names(&state.join("buildx/instances")) {
         let _ = Command::new("docker")
@@ -442,14 +464,11 @@ pub fn open_to_all(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// stdout and stderr of a run, for messages.
+/// stdout and stderr of a run, for messages. The reason comes first: a long output is cut where it is kept.
 pub fn said(output: &Output) -> String {
-    format!(
-        "{}\n--- stdout\n{}\n--- stderr\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let why = stderr.lines().filter(|line| line.starts_with("error: ")).collect::<Vec<_>>().join("\n");
+    format!("{}\n{why}\n--- stdout\n{stdout}\n--- stderr\n{stderr}", output.status)
 }
 
 /// What a build printed.

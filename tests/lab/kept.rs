@@ -108,6 +108,19 @@ fn what_a_build_keeps_is_listed_and_removed_and_nothing_else() {
         assert!(String::from_utf8_lossy(&refused.stderr).contains("a build uses it now"), "{}", said(&refused));
         let pruned = bench.repro(*way).args(["builder", "prune", "--older-than", "0s", "--dry"]).output().unwrap();
         assert!(!String::from_utf8_lossy(&pruned.stdout).contains(name), "{}: {}", way.name(), said(&pruned));
+        if way.runtime() == "buildkitd" {
+            // Nor do the binaries go that it runs, for a state directory that knows nothing of it.
+            let elsewhere = Bench::alone("elsewhere");
+            let items = list(&elsewhere, *way);
+            let binaries = items
+                .iter()
+                .find(|item| item["kind"] == "binaries" && item["pin"].as_str().unwrap().contains(pin))
+                .unwrap();
+            assert_eq!(binaries["state"], "in-use", "{}", way.name());
+            let pruned = elsewhere.repro(*way).args(["builder", "prune", "--all"]).output().unwrap();
+            assert!(pruned.status.success(), "{}: {}", way.name(), said(&pruned));
+            assert!(!String::from_utf8_lossy(&pruned.stdout).contains(pin), "{}: {}", way.name(), said(&pruned));
+        }
         assert!(running.child.try_wait().unwrap().is_none());
         for pid in crate::traces::pids_of(&bench) {
             assert!(Command::new("kill").arg(pid).status().unwrap().success());

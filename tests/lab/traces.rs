@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Bench, Way, as_way, base, words};
+use crate::harness::{Bench, Way, as_way, base, processes_from, words};
 
 /// What may be left behind, counted.
 #[derive(Debug, PartialEq, Eq)]
@@ -133,16 +133,9 @@ pub fn wait_for_the_end(bench: &Bench, way: Way, before: &Traces) {
     }
 }
 
-/// The processes that are `repro build` of this bench.
+/// The process that is `repro build` of this bench.
 pub fn pids_of(bench: &Bench) -> Vec<String> {
-    let binary = bench.home().canonicalize().unwrap().join("repro");
-    let mut pids = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let link = std::fs::read_link(entry.path().join("exe"));
-        if link.is_ok_and(|exe| exe == binary) {
-            pids.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
+    let pids = processes_from(bench.home());
     assert_eq!(pids.len(), 1, "repro runs once");
     pids
 }

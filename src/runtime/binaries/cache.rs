@@ -5,16 +5,16 @@
 //! which tells damage, not malice: who can change a file can change its record. Against others stands the ownership.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Algorithm, Digest, HashingReader};
+use crate::lock::try_take;
 
 use super::error::io_error;
 use super::unpack::{Unpacked, WANTED};
@@ -24,6 +24,12 @@ use super::{Binaries, BinariesError, Platform, limits};
 const RECORD_VERSION: u32 = 1;
 /// Its file name.
 const RECORD: &str = "manifest.json";
+/// The lock in a pin's directory that who unpacks holds.
+const FILLING: &str = "lock";
+/// The one that all share who run what is there.
+const USED: &str = "used";
+/// What has to be held to remove a pin's directory.
+pub const LOCKS: [&str; 2] = [USED, FILLING];
 
 /// What was unpacked, and from what.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -175,27 +181,25 @@ impl Slot {
 
     /// Waits until no other process fills a slot of this pin.
     pub(super) async fn lock(&self, wait: Duration) -> Result<Lock, BinariesError> {
-        let path = self.parent.join("lock");
-        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits()).unwrap_or_default();
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(flags)
-            .open(&path)
-            .map_err(io_error("open", &path))?;
+        Ok(Lock { _file: self.wait_for(FILLING, true, wait).await? })
+    }
+
+    /// Waits until nobody removes this pin; while the file lives, nobody does.
+    pub(super) async fn hold(&self, wait: Duration) -> Result<File, BinariesError> {
+        self.wait_for(USED, false, wait).await
+    }
+
+    async fn wait_for(&self, name: &str, exclusive: bool, wait: Duration) -> Result<File, BinariesError> {
+        let path = self.parent.join(name);
         let start = Instant::now();
         loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Lock { _file: file }),
-                Err(rustix::io::Errno::WOULDBLOCK) if start.elapsed() < wait => {
-                    tokio::time::sleep(limits::LOCK_POLL).await;
-                }
-                Err(rustix::io::Errno::WOULDBLOCK) => return Err(BinariesError::Locked { path, waited: wait }),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(io_error("lock", &path)(error.into())),
+            if let Some(file) = try_take(&path, exclusive).map_err(io_error("lock", &path))? {
+                return Ok(file);
             }
+            if start.elapsed() >= wait {
+                return Err(BinariesError::Locked { path, waited: wait });
+            }
+            tokio::time::sleep(limits::LOCK_POLL).await;
         }
     }
 

@@ -22,6 +22,7 @@ use crate::digest::Digest;
 use crate::reference::ImageSource;
 use crate::registry;
 
+pub use cache::LOCKS;
 pub use document::Platform;
 pub use error::BinariesError;
 
@@ -48,6 +49,21 @@ pub struct Binaries {
     pub image_digest: Digest,
     /// The manifest of this platform.
     pub manifest_digest: Digest,
+}
+
+/// Binaries that nobody removes from the cache while this lives, whatever state directory they prune for.
+#[derive(Debug)]
+pub struct InUse {
+    binaries: Binaries,
+    _lock: File,
+}
+
+impl std::ops::Deref for InUse {
+    type Target = Binaries;
+
+    fn deref(&self) -> &Binaries {
+        &self.binaries
+    }
 }
 
 /// How binaries are got.
@@ -95,7 +111,7 @@ pub fn cached(source: &ImageSource, cache_root: &Path) -> Option<Binaries> {
 
 /// The binaries of `source`, from the cache, or got, checked and put there first. A layout without a digest is pinned to the
 /// only image that it holds; a registry reference needs a digest. Processes that want the same at once do the work once.
-pub async fn ensure(source: &ImageSource, cache_root: &Path, options: &Options) -> Result<Binaries, BinariesError> {
+pub async fn ensure(source: &ImageSource, cache_root: &Path, options: &Options) -> Result<InUse, BinariesError> {
     let (pin, opened) = match (source.digest(), source) {
         (Some(digest), _) => (digest.clone(), None),
         (None, ImageSource::Registry(reference)) => return Err(BinariesError::NotPinned(reference.to_string())),
@@ -105,12 +121,14 @@ pub async fn ensure(source: &ImageSource, cache_root: &Path, options: &Options) 
         }
     };
     let slot = Slot::create(cache_root, &pin, &options.platform)?;
+    let in_use = |binaries, lock| InUse { binaries, _lock: lock };
+    let used = slot.hold(options.lock_wait).await?;
     if let State::Ready(binaries) = inspect(&slot).await? {
-        return Ok(binaries);
+        return Ok(in_use(binaries, used));
     }
     let lock = slot.lock(options.lock_wait).await?;
     match inspect(&slot).await? {
-        State::Ready(binaries) => return Ok(binaries),
+        State::Ready(binaries) => return Ok(in_use(binaries, used)),
         State::Empty => {}
         State::Damaged(reason) => tracing::warn!("the cached BuildKit `{pin}` is unpacked again: {reason}"),
     }
@@ -126,7 +144,7 @@ pub async fn ensure(source: &ImageSource, cache_root: &Path, options: &Options) 
     let record = Record::new(&pin, &options.platform, image.manifest, image.config, layers);
     slot.install(&lock, workspace.path(), record, &files)?;
     match inspect(&slot).await? {
-        State::Ready(binaries) => Ok(binaries),
+        State::Ready(binaries) => Ok(in_use(binaries, used)),
         State::Empty => Err(slot.vanished("it is gone")),
         State::Damaged(reason) => Err(slot.vanished(&reason)),
     }
