@@ -40,7 +40,7 @@ caches: lab-up ## the corpus through a registry's cache: what is imported gives 
 
 BUILDS := 200
 soak: lab-up ## 200 builds in a row and 8 at once, each way: nothing stays but a cache below its limit (BUILDS=20 for fewer)
-	@eval "$$(tests/lab/lab env)" && REPRO_TEST_SOAK=$(BUILDS) cargo test --locked --test lab -- --nocapture soak::
+	@eval "$$(tests/lab/lab env)" && REPRO_TEST_SOAK=$(BUILDS) cargo test --locked --test lab -- --nocapture --test-threads=1 soak::
 
 lab-up: ## start the laboratory: registry, dockerd, Podman, BuildKit, all of its own
 	@tests/lab/lab up

@@ -65,6 +65,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
             "environment",
             "failure",
             "frontend",
+            "lock",
             "network",
             "pin",
             "plan",

@@ -7,8 +7,9 @@ use std::process::Command;
 
 use crate::harness::{Bench, Way, lab, said, ways, words};
 
-/// PyPI is asked by each: these suffice.
-const WAYS: [Way; 3] = [Way::Buildkitd, Way::Docker, Way::Podman];
+/// PyPI is asked by each, for half a minute: two ways suffice, others for the other example.
+const UV: [(Way, usize); 2] = [(Way::Buildkitd, 0), (Way::Docker, 1)];
+const LAMBDA: [(Way, usize); 2] = [(Way::Podman, 2), (Way::Buildkitd, 0)];
 /// What no image may hold: the certificates that a build is given begin with it.
 const MARKER: &str = "certificates of the building machine";
 
@@ -41,20 +42,19 @@ fn arguments(bench: &Bench) -> Vec<OsString> {
     arguments
 }
 
-/// Every way builds from a checkout of its own, with nothing kept from before.
-fn one_digest(example: &str, prove: &[&str], expected: &str) {
+/// Each way builds from the checkout of that number, with nothing kept from before.
+fn one_digest(example: &str, tested: [(Way, usize); 2], prove: &[&str], expected: &str) {
     let mut digest = None;
-    let tested: Vec<Way> = WAYS.into_iter().filter(|way| ways().contains(way)).collect();
-    for (number, way) in tested.iter().enumerate() {
+    for (way, number) in tested.iter().filter(|(way, _)| ways().contains(way)) {
         let bench = Bench::shared(&format!("{example} {number}"), *way);
         let archive = bench.output(*way, "image.tar");
         let mut arguments = arguments(&bench);
         arguments.push("--no-cache".into());
-        let built = bench.build(*way, &archive, &arguments, &checkout(&bench, example, number));
+        let built = bench.build(*way, &archive, &arguments, &checkout(&bench, example, *number));
         let digest = digest.get_or_insert_with(|| built.digest().to_owned());
         assert_eq!(built.digest(), digest, "{example}: {}, checkout {number}", way.name());
         assert_no_trace(&archive);
-        if *way == Way::Docker {
+        if *number == 0 && ways().contains(&Way::Docker) {
             assert_works(&archive, prove, expected);
         }
         fs::remove_file(archive).unwrap();
@@ -87,19 +87,19 @@ fn assert_works(archive: &Path, arguments: &[&str], expected: &str) {
 #[test]
 fn a_uv_workspace_has_one_digest() {
     let expected = "2027-01-01  New Year\n2027-03-14  Pi Day\n2027-03-28  Easter\n2027-10-01  Coffee Day";
-    one_digest("python-uv", &["IMAGE", "2027"], expected);
+    one_digest("python-uv", UV, &["IMAGE", "2027"], expected);
 }
 
 #[test]
 fn a_function_for_lambda_has_one_digest() {
     let program = "import handler; print(handler.handler({'year': 2027}, None))";
-    one_digest("python-lambda", &["--entrypoint=python3", "IMAGE", "-c", program], "easter: 2027-03-28");
+    one_digest("python-lambda", LAMBDA, &["--entrypoint=python3", "IMAGE", "-c", program], "easter: 2027-03-28");
 }
 
 /// The same digest from the cache as without it, and another one where a source changed and its pyproject.toml did not.
 #[test]
 fn a_changed_source_reaches_the_image_though_everything_is_cached() {
-    let Some(way) = WAYS.into_iter().find(|way| ways().contains(way)) else { return };
+    let Some((way, _)) = UV.into_iter().find(|(way, _)| ways().contains(way)) else { return };
     let bench = Bench::shared("python-uv, warm", way);
     let context = checkout(&bench, "python-uv", 0);
     let arguments = arguments(&bench);
