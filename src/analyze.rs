@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use chrono::DateTime;
+use serde::ser::{Error as _, SerializeSeq as _};
+use serde::{Serialize, Serializer};
 
 use crate::digest::Digest;
 use crate::image::media_type::Compression;
-use crate::image::{Descriptor, Document, Fault, Image, Layer, Manifest, Platform};
+use crate::image::rewrite::REWRITTEN;
+use crate::image::{Descriptor, Document, Entries, Fault, Image, Layer, Manifest, Platform};
 
 /// The name and version of the JSON form. See `docs/schema/analyze.v1.json`.
 pub const SCHEMA: &str = "repro.analyze.v1";
@@ -24,7 +27,7 @@ pub enum Status {
 }
 
 /// All that is to be told.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct AnalyzeReport {
     /// [`SCHEMA`].
     pub schema: &'static str,
@@ -64,7 +67,7 @@ pub enum Level {
 }
 
 /// The content of an archive.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ImageReport {
     /// The size of the archive in bytes.
     pub archive_size: u64,
@@ -110,7 +113,7 @@ pub struct DocumentReport {
 }
 
 /// An image for one platform.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ManifestReport {
     /// The manifest.
     #[serde(flatten)]
@@ -119,15 +122,73 @@ pub struct ManifestReport {
     pub platform: Platform,
     /// When the image was made, by the config, in RFC 3339.
     pub created: Option<String>,
+    /// The epoch that it was built with, where that shows.
+    pub epoch: Option<EpochReport>,
     /// The config. Its digest is the image ID that engines show.
     pub config: DocumentReport,
-    /// The layers, lowest first.
+    /// How many layers it has.
+    pub layer_count: usize,
+    /// The layers, lowest first; not all where one was asked for.
     pub layers: Vec<LayerReport>,
 }
 
+/// The epoch (`SOURCE_DATE_EPOCH`) of a build, as its result shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct EpochReport {
+    /// In seconds since 1970.
+    pub seconds: i64,
+    /// What shows it.
+    pub by: EpochSource,
+}
+
+/// What shows the epoch of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EpochSource {
+    /// BuildKit wrote it to layers whose times it rewrote.
+    Annotation,
+    /// The image was created at that very second, and nothing in it is later. Likely, not proved.
+    Created,
+}
+
+/// The entries of a layer, read from where they wait when they are written.
+#[derive(Debug, Clone)]
+pub struct Files(Entries);
+
+impl Files {
+    /// The entries, in the order of the layer.
+    #[must_use]
+    pub const fn entries(&self) -> &Entries {
+        &self.0
+    }
+}
+
+impl Serialize for Files {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        enum Failed<E> {
+            Read(std::io::Error),
+            Write(E),
+        }
+        impl<E> From<std::io::Error> for Failed<E> {
+            fn from(error: std::io::Error) -> Self {
+                Self::Read(error)
+            }
+        }
+        let mut list = serializer.serialize_seq(None)?;
+        let written = self.0.each(|entry| list.serialize_element(&entry).map_err(Failed::Write));
+        match written {
+            Ok(()) => list.end(),
+            Err(Failed::Read(error)) => Err(S::Error::custom(format!("the list of entries: {error}"))),
+            Err(Failed::Write(error)) => Err(error),
+        }
+    }
+}
+
 /// A layer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct LayerReport {
+    /// Its place in the image, counted from 0.
+    pub number: usize,
     /// The digest of the blob.
     pub digest: Digest,
     /// Its media type.
@@ -148,6 +209,9 @@ pub struct LayerReport {
     pub oldest_mtime: Option<i64>,
     /// The latest modification time, in seconds since 1970.
     pub newest_mtime: Option<i64>,
+    /// The entries, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<Files>,
 }
 
 /// A manifest with statements about an image.
@@ -169,15 +233,33 @@ pub struct FaultReport {
     pub message: String,
 }
 
-/// Reports on `image`, which is sound. With `show_contents` the documents themselves are in the report.
+/// What of an image is to be told.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// The documents themselves, too.
+    pub contents: bool,
+    /// Only the images for this platform.
+    pub platform: Option<Platform>,
+    /// Only the layer with this number, counted from 0.
+    pub layer: Option<usize>,
+}
+
+impl View {
+    fn shows(&self, manifest: &Manifest) -> bool {
+        self.platform.as_ref().is_none_or(|platform| platform.agrees_with(&manifest.config.platform))
+    }
+}
+
+/// Reports on `image`, which is sound.
 #[must_use]
-pub fn analyze(image: &Image, expected: Option<&Digest>, show_contents: bool) -> AnalyzeReport {
-    let expected = expected.map(|digest| find(image, digest));
+pub fn analyze(image: &Image, expected: Option<&Digest>, view: &View) -> AnalyzeReport {
+    let expected = expected.map(|digest| find(image, digest, view));
     let is_missing = expected.as_ref().is_some_and(|expected| expected.level.is_none());
+    let has_platform = view.platform.is_none() || image.manifests.iter().any(|manifest| view.shows(manifest));
     AnalyzeReport {
         schema: SCHEMA,
-        status: if is_missing { Status::Mismatch } else { Status::Ok },
-        image: Some(image_report(image, show_contents)),
+        status: if is_missing || !has_platform { Status::Mismatch } else { Status::Ok },
+        image: Some(image_report(image, view)),
         expected,
         faults: Vec::new(),
     }
@@ -197,7 +279,7 @@ pub fn analyze_faults(faults: &[Fault], expected: Option<&Digest>) -> AnalyzeRep
 }
 
 /// What of the image has this digest.
-fn find(image: &Image, digest: &Digest) -> Expected {
+fn find(image: &Image, digest: &Digest, view: &View) -> Expected {
     let found = |level, platform: Option<&Platform>| Expected {
         digest: digest.clone(),
         level,
@@ -209,7 +291,7 @@ fn find(image: &Image, digest: &Digest) -> Expected {
     if image.index.digest == *digest || image.indexes.iter().any(|index| index.document.digest == *digest) {
         return found(Some(Level::Index), None);
     }
-    for manifest in &image.manifests {
+    for manifest in image.manifests.iter().filter(|manifest| view.shows(manifest)) {
         let platform = Some(&manifest.config.platform);
         if manifest.document.digest == *digest {
             return found(Some(Level::Manifest), platform);
@@ -221,14 +303,14 @@ fn find(image: &Image, digest: &Digest) -> Expected {
     found(None, None)
 }
 
-fn image_report(image: &Image, show_contents: bool) -> ImageReport {
+fn image_report(image: &Image, view: &View) -> ImageReport {
     let document =
         |document: &Document, media_type: Option<&str>, annotations: &BTreeMap<String, String>| DocumentReport {
             digest: document.digest.clone(),
             media_type: media_type.filter(|media_type| !media_type.is_empty()).map(str::to_owned),
             size: document.size(),
             annotations: annotations.clone(),
-            content: show_contents.then(|| document.value()),
+            content: view.contents.then(|| document.value()),
         };
     let none = BTreeMap::new();
     let described =
@@ -237,8 +319,14 @@ fn image_report(image: &Image, show_contents: bool) -> ImageReport {
         document: document(&manifest.document, Some(&manifest.media_type), &manifest.annotations),
         platform: manifest.config.platform.clone(),
         created: manifest.config.created.clone(),
+        epoch: epoch_of(manifest),
         config: described(&manifest.config.descriptor, &manifest.config.document),
-        layers: manifest.layers.iter().map(layer_report).collect(),
+        layer_count: manifest.layers.len(),
+        layers: (0..)
+            .zip(&manifest.layers)
+            .filter(|(number, _)| view.layer.is_none_or(|only| only == *number))
+            .map(|(number, layer)| layer_report(number, layer))
+            .collect(),
     };
     ImageReport {
         archive_size: image.archive_bytes,
@@ -255,7 +343,7 @@ fn image_report(image: &Image, show_contents: bool) -> ImageReport {
             .iter()
             .map(|index| document(&index.document, Some(&index.media_type), &index.annotations))
             .collect(),
-        manifests: image.manifests.iter().map(manifest).collect(),
+        manifests: image.manifests.iter().filter(|manifest| view.shows(manifest)).map(manifest).collect(),
         attestations: image
             .attestations
             .iter()
@@ -267,8 +355,28 @@ fn image_report(image: &Image, show_contents: bool) -> ImageReport {
     }
 }
 
-fn layer_report(layer: &Layer) -> LayerReport {
+/// What shows the epoch that an image was built with.
+fn epoch_of(manifest: &Manifest) -> Option<EpochReport> {
+    let annotated = manifest.layers.iter().filter_map(|layer| layer.descriptor.annotations.get(REWRITTEN));
+    let mut epochs: Vec<&str> = annotated.map(String::as_str).collect();
+    epochs.dedup();
+    if let [text] = epochs.as_slice() {
+        return Some(EpochReport { seconds: text.parse().ok()?, by: EpochSource::Annotation });
+    }
+    if !epochs.is_empty() {
+        return None;
+    }
+    let created = DateTime::parse_from_rfc3339(manifest.config.created.as_deref()?).ok()?;
+    let seconds = created.timestamp();
+    let newest = manifest.layers.iter().filter_map(|layer| layer.facts.newest).max();
+    let nothing_is_later = newest.is_none_or(|newest| !newest.is_after(seconds));
+    (created.timestamp_subsec_nanos() == 0 && nothing_is_later)
+        .then_some(EpochReport { seconds, by: EpochSource::Created })
+}
+
+fn layer_report(number: usize, layer: &Layer) -> LayerReport {
     LayerReport {
+        number,
         digest: layer.descriptor.digest.clone(),
         media_type: layer.descriptor.media_type.clone(),
         size: layer.descriptor.size,
@@ -279,5 +387,6 @@ fn layer_report(layer: &Layer) -> LayerReport {
         entries: layer.facts.entries,
         oldest_mtime: layer.facts.oldest_mtime,
         newest_mtime: layer.facts.newest_mtime,
+        files: layer.entries.clone().map(Files),
     }
 }

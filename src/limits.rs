@@ -22,6 +22,9 @@ pub const TAR_EXTENSION_BYTES: u64 = 1 << 20;
 /// Members of one archive. An image of 127 layers, the most that overlayfs mounts, on ten platforms needs 1,300.
 pub const ARCHIVE_MEMBERS: u64 = 65_536;
 
+/// All entries of an archive that are listed, in bytes of the temporary file that they wait in: 1 GiB, some eight million.
+pub const LISTING_BYTES: u64 = 1 << 30;
+
 /// One layer after inflating, in bytes: 256 GiB. Stops a bomb, in minutes rather than days: nothing of it is ever kept.
 pub const LAYER_BYTES: u64 = 256 << 30;
 

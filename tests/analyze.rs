@@ -73,6 +73,9 @@ fn the_json_is_what_the_schema_says() {
     let manifest = both().manifest.unwrap().to_string();
     for (layout, words, status) in [
         (image(), vec!["--show-contents"], "ok"),
+        (image(), vec!["--files"], "ok"),
+        (both(), vec!["--files", "--layer=0", "--platform=linux/arm"], "ok"),
+        (both(), vec!["--platform=linux/riscv64"], "mismatch"),
         (both(), vec!["--expected-image-digest", manifest.as_str()], "ok"),
         (attested, vec![], "ok"),
         (image(), vec!["--expected-image-digest", zero.as_str()], "mismatch"),
@@ -98,6 +101,84 @@ fn the_json_is_what_the_schema_says() {
         let mut bad = good.clone();
         *bad.pointer_mut(pointer).unwrap() = wrong;
         assert_ne!(violations(&schema, &bad), Vec::<String>::new(), "{pointer}");
+    }
+}
+
+#[test]
+fn the_entries_of_the_layers() {
+    let printed = analyze(&image().tar(), &["--files"]);
+    let lines: Vec<&str> = printed.stdout.lines().filter(|line| line.contains(" 0/0 ")).collect();
+    let expected = [
+        "    drw-r--r-- 0/0                0 1970-01-01T00:00:00Z bin/",
+        "    -rw-r--r-- 0/0                6 2023-11-14T22:13:20Z bin/hello",
+    ];
+    assert_eq!((printed.code, lines.as_slice()), (Some(0), &expected[..]), "{}", printed.stdout);
+    let json = |words: &[&str]| -> Value {
+        let printed = analyze(&image().tar(), &[words, &["--format", "json"]].concat());
+        serde_json::from_str(&printed.stdout).unwrap()
+    };
+    let value = json(&["--files", "--layer", "1"]);
+    let manifest = &value["image"]["manifests"][0];
+    let numbers: Vec<&Value> = manifest["layers"].as_array().unwrap().iter().map(|layer| &layer["number"]).collect();
+    assert_eq!((numbers, &manifest["layer_count"]), (vec![&json!(1)], &json!(2)));
+    assert_eq!(manifest["layers"][0]["files"], json!([]));
+    assert!(json(&[])["image"]["manifests"][0]["layers"][0].get("files").is_none(), "only where they were asked for");
+    let beyond = analyze(&image().tar(), &["--layer", "2"]);
+    assert_eq!((beyond.code, beyond.stdout.as_str()), (Some(2), ""));
+    let message = "error: `image.tar`: there is no layer 2\n\nhint: the last one is 1\n";
+    assert_eq!(beyond.stderr, message);
+}
+
+#[test]
+fn one_platform_of_several() {
+    let (archive, all) = (both().tar(), analyze(&both().tar(), &[]).stdout);
+    let digests = |text: &str| -> Vec<String> {
+        let manifests = text.lines().filter_map(|line| line.strip_prefix("Manifest"));
+        manifests.map(|digest| digest.trim().to_owned()).collect()
+    };
+    let [amd64, arm] = digests(&all).try_into().unwrap();
+    for (platform, digest) in
+        [("linux/amd64", &amd64), ("linux/x86_64", &amd64), ("linux/arm", &arm), ("Linux/ARM/v7", &arm)]
+    {
+        let printed = analyze(&archive, &["--platform", platform]);
+        assert_eq!((printed.code, digests(&printed.stdout)), (Some(0), vec![digest.clone()]), "{platform}");
+    }
+    let found = analyze(&archive, &["--platform=linux/amd64", "--expected-image-digest", &amd64]);
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+    let other = analyze(&archive, &["--platform=linux/amd64", "--expected-image-digest", &arm]);
+    assert_eq!(other.code, Some(1), "the manifest of another platform is not what was asked for");
+    let none = analyze(&archive, &["--platform=linux/arm64"]);
+    assert_eq!(none.code, Some(1));
+    assert!(
+        none.stderr.starts_with("error: `image.tar`: no image for the platform that was asked for\n"),
+        "{}",
+        none.stderr
+    );
+    for wrong in ["", "linux", "linux/", "a/b/c/d", "linux/\u{1b}"] {
+        let printed = analyze(&archive, &["--platform", wrong]);
+        assert_eq!((printed.code, printed.stdout.as_str()), (Some(2), ""), "{wrong}: {}", printed.stderr);
+    }
+}
+
+/// By the annotation of the layers, or by what the dates allow.
+#[test]
+fn the_epoch_of_the_build() {
+    let at = |created: &'static str, mtime| {
+        let layer = plain(tar([file("a", "a").at(mtime)]));
+        ImageBuilder::docker().layer(layer).config(move |config| config["created"] = created.into()).build()
+    };
+    let annotated = || plain(tar([file("a", "a")])).rewritten(7);
+    for (layout, epoch) in [
+        (ImageBuilder::oci().layer(annotated()).build(), json!({"seconds": 7, "by": "annotation"})),
+        (ImageBuilder::oci().layer(annotated()).layer(plain(tar([])).rewritten(8)).build(), json!(null)),
+        (at("1970-01-01T00:01:00Z", 60), json!({"seconds": 60, "by": "created"})),
+        (at("1970-01-01T00:01:00Z", 61), json!(null)),
+        (at("1970-01-01T00:01:00.5Z", 60), json!(null)),
+        (at("yesterday", 60), json!(null)),
+    ] {
+        let printed = analyze(&layout.tar(), &["--format", "json"]);
+        let value: Value = serde_json::from_str(&printed.stdout).unwrap();
+        assert_eq!(value["image"]["manifests"][0]["epoch"], epoch, "{}", printed.stdout);
     }
 }
 
@@ -190,10 +271,22 @@ fn nothing_from_inside_an_image_reaches_the_terminal() {
         })
         .index(move |index| index["manifests"][0]["platform"]["os"] = evil.into())
         .build();
-    for words in [&["--show-contents"][..], &["--show-contents", "--format", "json"]] {
+    for words in [&["--show-contents", "--files"][..], &["--show-contents", "--files", "--format", "json"]] {
         let printed = analyze(&layout.tar(), words);
         assert_eq!(printed.code, Some(0), "{}", printed.stdout);
         let is_bad = |character| repro::image::escape::is_unprintable(character) && character != '\n';
         assert!(!printed.stdout.contains(is_bad), "{:?}", printed.stdout);
     }
+}
+
+/// Without a place to keep the entries nothing is listed, and nothing is said to be wrong with the archive.
+#[test]
+fn entries_that_cannot_be_kept() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), image().tar()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_repro"));
+    let output = command.args(["analyze", "--files"]).arg(file.path()).env("TMPDIR", "/nowhere").output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(4), &b""[..]));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("error: cannot keep the list of entries: No such file or directory"), "{stderr}");
 }

@@ -147,7 +147,8 @@ fn facts_when_known(times: &[u64], epoch: Option<i64>) -> (LayerFacts, LayerFact
     let mut known = KnownLayers::default();
     assert!(known.learn(&read(&layout)));
     let read = |known| {
-        let image = read_archive(layout.tar().as_slice(), &ReadOptions { epoch, known }).unwrap();
+        let image =
+            read_archive(layout.tar().as_slice(), &ReadOptions { epoch, known, ..ReadOptions::default() }).unwrap();
         let layer = &image.manifests[0].layers[0];
         assert_eq!((layer.compression, layer.uncompressed_size % 512), (Compression::Gzip, 0));
         layer.facts.as_ref().clone()
@@ -173,7 +174,11 @@ fn a_known_layer_is_not_inflated_again() {
     // What is kept of it is believed, as long as the bytes have its digest: so it is not read.
     let told = serde_json::to_string(&known).unwrap().replace("\"entries\":1", "\"entries\":7");
     let told: KnownLayers = serde_json::from_str(&told).unwrap();
-    let image = read_archive(layout.tar().as_slice(), &ReadOptions { epoch: Some(100), known: told.clone() }).unwrap();
+    let image = read_archive(
+        layout.tar().as_slice(),
+        &ReadOptions { epoch: Some(100), known: told.clone(), ..ReadOptions::default() },
+    )
+    .unwrap();
     assert_eq!(image.manifests[0].layers[0].facts.entries, 7);
     let mut again = told;
     assert!(!again.learn(&image), "there is nothing new in it");
@@ -187,7 +192,7 @@ fn other_bytes_under_the_name_of_a_known_layer_are_refused() {
     let blob = format!("blobs/sha256/{}", large(&[50]).digest().hex());
     for at in [0, 20, 1_000_000] {
         let changed = layout.clone().change(&blob, |bytes| bytes[at] ^= 1);
-        let options = ReadOptions { epoch: Some(100), known: known.clone() };
+        let options = ReadOptions { epoch: Some(100), known: known.clone(), ..ReadOptions::default() };
         let error = read_archive(changed.tar().as_slice(), &options).unwrap_err();
         assert!(error.faults().iter().any(|fault| matches!(fault.kind, FaultKind::Digest { .. })), "{error}");
     }

@@ -117,7 +117,11 @@ async fn stream(
     let group = child.id().unwrap_or_default();
     let _guard = Guard::over(group).map_err(BuildError::Write)?;
     let listener = voice.map(Listener::new);
-    let options = ReadOptions { epoch: Some(prepared.plan.epoch.seconds()), known: known::load(&grounds.state) };
+    let options = ReadOptions {
+        epoch: Some(prepared.plan.epoch.seconds()),
+        known: known::load(&grounds.state),
+        ..ReadOptions::default()
+    };
     let mut reading = tokio::task::spawn_blocking(move || read_archive(archive, &options));
     let status = tokio::select! {
         status = child.wait() => status.map_err(BuildError::Write),

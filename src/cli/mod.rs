@@ -86,8 +86,13 @@ fn with_tokio(
 
 /// Writes data to stdout; a reader that went away is no error.
 fn print(data: &[u8]) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(data).and_then(|()| stdout.flush()) {
+    print_with(|stdout| stdout.write_all(data))
+}
+
+/// The same for data that is made while it is written.
+fn print_with(write: impl FnOnce(&mut io::BufWriter<io::StdoutLock<'_>>) -> io::Result<()>) -> Result<(), Failure> {
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    match write(&mut stdout).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure {
             status: ExitStatus::Unknown,
             message: format!("cannot write to stdout: {error}"),

@@ -159,7 +159,8 @@ impl<R: Read> Pass<'_, '_, R> {
     }
 
     fn blob(&mut self, digest: Digest, name: String, size: u64) -> Result<(), ImageError> {
-        let (found, content) = match self.options.known.recall(&digest, self.options.epoch) {
+        let known = self.options.known.recall(&digest, self.options.epoch).filter(|_| self.options.listing.is_none());
+        let (found, content) = match known {
             Some(layer) => (self.hash(digest.algorithm())?, Content::Layer(Ok(layer))),
             None => self.content(digest.algorithm(), false)?,
         };
@@ -200,7 +201,13 @@ impl<R: Read> Pass<'_, '_, R> {
                     Sniffed::Json => document = Some(Vec::new()),
                     _ if is_document => document = Some(Vec::new()),
                     Sniffed::Layer(compression) => {
-                        sink = Some(LayerSink::start(self.scope, self.pool, compression, self.options.epoch));
+                        sink = Some(LayerSink::start(
+                            self.scope,
+                            self.pool,
+                            compression,
+                            self.options.epoch,
+                            self.options.listing.as_ref(),
+                        ));
                     }
                     Sniffed::Other => {}
                 }

@@ -38,6 +38,7 @@ impl KnownLayers {
             diff_id: known.diff_id.clone(),
             uncompressed_size: known.uncompressed_size,
             facts: Arc::new(known.facts.against(epoch)?),
+            entries: None,
         })
     }
 

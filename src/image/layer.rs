@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chunk::{Chunk, ChunkReader, Pool, Sent, channel};
 use super::escape::escape_bytes;
+use super::listing::{Entries, Listing, Writer};
 use super::media_type::Compression;
 use super::tar::{BLOCK, Entry, TarError, TarReader, Time};
 use crate::digest::{Algorithm, Digest, Hasher};
@@ -148,6 +149,8 @@ pub struct LayerContent {
     pub uncompressed_size: u64,
     /// What its entries say.
     pub facts: Arc<LayerFacts>,
+    /// The entries, where they were asked for.
+    pub entries: Option<Entries>,
 }
 
 /// Why a blob is not a layer.
@@ -182,7 +185,9 @@ impl<'scope> LayerSink<'scope> {
         pool: &'env Pool,
         compression: Compression,
         epoch: Option<i64>,
+        listing: Option<&Listing>,
     ) -> Self {
+        let listing = listing.map(Listing::begin);
         let (sender, blob) = channel();
         let inflated = if compression == Compression::None {
             blob
@@ -196,7 +201,7 @@ impl<'scope> LayerSink<'scope> {
             });
             inflated
         };
-        let walker = scope.spawn(move || walk(compression, inflated, pool, epoch));
+        let walker = scope.spawn(move || walk(compression, inflated, pool, epoch, listing));
         Self { sender, walker }
     }
 
@@ -258,6 +263,7 @@ fn walk(
     inflated: Receiver<Sent<LayerError>>,
     pool: &Pool,
     epoch: Option<i64>,
+    mut listing: Option<Writer>,
 ) -> Result<LayerContent, LayerError> {
     let mut hasher = Hasher::new(Algorithm::Sha256);
     let mut size = 0_u64;
@@ -267,19 +273,27 @@ fn walk(
         if size > limits::LAYER_BYTES { Err(LayerError::TooLarge) } else { Ok(()) }
     });
     let mut facts = LayerFacts::new(epoch);
-    let walked = walk_entries(&mut reader, &mut facts);
+    let walked = walk_entries(&mut reader, &mut facts, listing.as_mut());
     // A broken stream shows as a broken tar as well; the stream is the cause.
     if let Some(error) = reader.into_failure() {
         return Err(error);
     }
     walked?;
-    Ok(LayerContent { compression, diff_id: hasher.finish(), uncompressed_size: size, facts: Arc::new(facts) })
+    let (facts, entries) = (Arc::new(facts), listing.map(Writer::finish));
+    Ok(LayerContent { compression, diff_id: hasher.finish(), uncompressed_size: size, facts, entries })
 }
 
-fn walk_entries(reader: &mut impl BufRead, facts: &mut LayerFacts) -> Result<(), TarError> {
+fn walk_entries(
+    reader: &mut impl BufRead,
+    facts: &mut LayerFacts,
+    mut listing: Option<&mut Writer>,
+) -> Result<(), TarError> {
     let mut tar = TarReader::of_layer(reader);
     while let Some(entry) = tar.next_entry()? {
         facts.count(&entry);
+        if let Some(listing) = &mut listing {
+            listing.push(&entry);
+        }
     }
     // What follows the end counts for the diff ID only.
     tar.drain().map(drop)

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `archive.rs` | the pass |
 //! | `chunk.rs`, `layer.rs` | one layer, on threads of its own |
+//! | `listing.rs` | entries, for those who want to see them |
 //! | `tar/` | blocks, PAX records, entries |
 //! | `known.rs` | layers that were read before |
 //! | `json.rs` | strict parsing |
@@ -27,6 +28,7 @@ mod fault;
 mod json;
 mod known;
 mod layer;
+mod listing;
 pub mod media_type;
 mod metadata;
 mod model;
@@ -41,8 +43,11 @@ use std::path::Path;
 pub use fault::{Fault, FaultKind, ImageError};
 pub use known::KnownLayers;
 pub use layer::{EpochFacts, LayerError, LayerFacts};
+pub use listing::{Entries, EntryKind, ListedEntry, Listing};
 pub use metadata::metadata_agrees;
-pub use model::{Attestation, Config, Descriptor, Document, History, Image, Index, Layer, Manifest, Platform, Root};
+pub use model::{
+    Attestation, Config, Descriptor, Document, History, Image, Index, Layer, Manifest, Platform, PlatformError, Root,
+};
 
 /// What to look at while reading.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +56,8 @@ pub struct ReadOptions {
     pub epoch: Option<i64>,
     /// Layers that need not be inflated, because they were before. They are hashed like everything else.
     pub known: KnownLayers,
+    /// Keep the entries of the layers. Not for known layers.
+    pub listing: Option<Listing>,
 }
 
 /// Reads an archive to the last byte of `reader` and checks all of it.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::escape::escape;
 use super::layer::LayerFacts;
+use super::listing::Entries;
 use super::media_type::{Compression, Family};
 use crate::digest::Digest;
 
@@ -113,6 +115,39 @@ impl Platform {
     }
 }
 
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    /// Reads `OS/ARCHITECTURE[/VARIANT]`, with the other names that containerd knows for architectures.
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let words: Vec<&str> = text.split('/').collect();
+        let is_word = |word: &&str| {
+            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        let (os, architecture, variant) = match words.as_slice() {
+            _ if !words.iter().all(is_word) => return Err(PlatformError(text.to_owned())),
+            [os, architecture] => (os, architecture, ""),
+            [os, architecture, variant] => (os, architecture, *variant),
+            _ => return Err(PlatformError(text.to_owned())),
+        };
+        let (architecture, variant) = match (architecture.to_ascii_lowercase().as_str(), variant) {
+            ("x86_64" | "x86-64", variant) => ("amd64".to_owned(), variant),
+            ("aarch64", variant) => ("arm64".to_owned(), variant),
+            ("armhf", "") => ("arm".to_owned(), "v7"),
+            ("armel", "") => ("arm".to_owned(), "v6"),
+            ("i386" | "i686", _) => ("386".to_owned(), ""),
+            (other, variant) => (other.to_owned(), variant),
+        };
+        let (os, variant) = (os.to_ascii_lowercase(), variant.to_ascii_lowercase());
+        Ok(Self { os, architecture, variant, ..Self::default() })
+    }
+}
+
+/// What is no platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a platform such as `linux/arm64` or `linux/arm/v7`", escape(.0))]
+pub struct PlatformError(String);
+
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&escape(&self.os))?;
@@ -168,6 +203,8 @@ pub struct Layer {
     pub uncompressed_size: u64,
     /// What its entries say.
     pub facts: Arc<LayerFacts>,
+    /// The entries, where they were asked for.
+    pub entries: Option<Entries>,
 }
 
 /// An image for one platform.

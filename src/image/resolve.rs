@@ -340,6 +340,7 @@ impl Resolver {
             compression: content.compression,
             uncompressed_size: content.uncompressed_size,
             facts: content.facts,
+            entries: content.entries,
         })
     }
 

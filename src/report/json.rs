@@ -13,9 +13,14 @@ use crate::image::escape::is_unprintable;
 /// very character.
 pub fn render_json(report: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     let mut out = Vec::new();
-    report.serialize(&mut Serializer::with_formatter(&mut out, Printable(PrettyFormatter::new())))?;
-    out.push(b'\n');
+    write_json(report, &mut out)?;
     Ok(out)
+}
+
+/// The same, written to `out` as it comes.
+pub fn write_json(report: &impl Serialize, out: &mut impl io::Write) -> Result<(), serde_json::Error> {
+    report.serialize(&mut Serializer::with_formatter(&mut *out, Printable(PrettyFormatter::new())))?;
+    out.write_all(b"\n").map_err(serde_json::Error::io)
 }
 
 struct Printable<'a>(PrettyFormatter<'a>);

@@ -1,28 +1,23 @@
 //! Reports as text, for people. Whatever comes from inside an image is escaped.
 
-use std::fmt::{self, Display, Write};
+use std::fmt::Display;
+use std::io;
 
 use chrono::DateTime;
 
-use crate::analyze::{AnalyzeReport, DocumentReport, Expected, ImageReport, LayerReport, Level, ManifestReport};
-use crate::image::Platform;
+use crate::analyze::{
+    AnalyzeReport, DocumentReport, EpochSource, Expected, ImageReport, LayerReport, Level, ManifestReport,
+};
 use crate::image::escape::escape;
 use crate::image::media_type::Compression;
+use crate::image::{EntryKind, ListedEntry, Platform};
 use crate::report::json::render_json;
 
 /// Width of the words on the left.
 const LABEL: usize = 16;
 
-/// The report of `repro analyze`.
-#[must_use]
-pub fn render_analyze(report: &AnalyzeReport) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = write_analyze(&mut out, report);
-    out
-}
-
-fn write_analyze(out: &mut String, report: &AnalyzeReport) -> fmt::Result {
+/// Writes the report of `repro analyze`.
+pub fn write_analyze(out: &mut impl io::Write, report: &AnalyzeReport) -> io::Result<()> {
     for fault in &report.faults {
         writeln!(out, "{}: {}", fault.place, fault.message)?;
     }
@@ -36,7 +31,7 @@ fn write_analyze(out: &mut String, report: &AnalyzeReport) -> fmt::Result {
     Ok(())
 }
 
-fn write_image(out: &mut String, image: &ImageReport) -> fmt::Result {
+fn write_image(out: &mut impl io::Write, image: &ImageReport) -> io::Result<()> {
     match &image.digest {
         Some(digest) => line(out, 0, "Image digest", digest)?,
         None => line(out, 0, "Image digest", format_args!("none: {} images side by side", image.roots.len()))?,
@@ -73,24 +68,31 @@ fn write_image(out: &mut String, image: &ImageReport) -> fmt::Result {
     Ok(())
 }
 
-fn write_manifest(out: &mut String, manifest: &ManifestReport) -> fmt::Result {
+fn write_manifest(out: &mut impl io::Write, manifest: &ManifestReport) -> io::Result<()> {
     line(out, 0, "Manifest", &manifest.document.digest)?;
     line(out, 1, "Platform", &manifest.platform)?;
     document(out, 1, &manifest.document)?;
     line(out, 1, "Created", manifest.created.as_deref().map_or("unknown".into(), escape))?;
+    if let Some(epoch) = &manifest.epoch {
+        let by = match epoch.by {
+            EpochSource::Annotation => "as BuildKit says of the layers that it rewrote",
+            EpochSource::Created => "likely: created then, and nothing in it is later",
+        };
+        line(out, 1, "Epoch", format_args!("{} ({by})", epoch.seconds))?;
+    }
     line(out, 1, "Config", format_args!("{} (image ID)", manifest.config.digest))?;
     document(out, 2, &manifest.config)?;
-    for (at, layer) in manifest.layers.iter().enumerate() {
-        write_layer(out, at, layer)?;
+    for layer in &manifest.layers {
+        write_layer(out, layer)?;
     }
-    if manifest.layers.is_empty() {
+    if manifest.layer_count == 0 {
         line(out, 1, "Layers", "none")?;
     }
     Ok(())
 }
 
-fn write_layer(out: &mut String, at: usize, layer: &LayerReport) -> fmt::Result {
-    line(out, 1, &format!("Layer {at}"), &layer.digest)?;
+fn write_layer(out: &mut impl io::Write, layer: &LayerReport) -> io::Result<()> {
+    line(out, 1, &format!("Layer {}", layer.number), &layer.digest)?;
     line(out, 2, "Diff ID", &layer.diff_id)?;
     line(out, 2, "Media type", escape(&layer.media_type))?;
     let size = bytes(layer.size);
@@ -105,10 +107,43 @@ fn write_layer(out: &mut String, at: usize, layer: &LayerReport) -> fmt::Result 
     if let (Some(oldest), Some(newest)) = (layer.oldest_mtime, layer.newest_mtime) {
         line(out, 2, "Modified", format_args!("{} to {}", date(oldest), date(newest)))?;
     }
-    annotations(out, 2, &layer.annotations)
+    annotations(out, 2, &layer.annotations)?;
+    match &layer.files {
+        Some(files) => files.entries().each(|entry| write_entry(out, &entry)),
+        None => Ok(()),
+    }
 }
 
-fn write_expected(out: &mut String, expected: &Expected, report: &AnalyzeReport) -> fmt::Result {
+/// As `tar -tv` has it, with the time in full.
+fn write_entry(out: &mut impl io::Write, entry: &ListedEntry) -> io::Result<()> {
+    let owner = format!("{}/{}", entry.uid, entry.gid);
+    let (kind, mode, size, mtime) = (entry.kind.letter(), permissions(entry.mode), entry.size, date(entry.mtime));
+    write!(out, "    {kind}{mode} {owner:<9} {size:>10} {mtime} {}", entry.path)?;
+    match (&entry.link, entry.kind) {
+        (Some(link), EntryKind::Hardlink) => writeln!(out, " link to {link}"),
+        (Some(link), _) => writeln!(out, " -> {link}"),
+        (None, _) => writeln!(out),
+    }
+}
+
+/// Nine letters, as `ls -l` writes them.
+fn permissions(mode: i64) -> String {
+    let mut letters = String::with_capacity(9);
+    for (shift, special, sign) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
+        let bits = mode >> shift;
+        letters.push(if bits & 4 == 0 { '-' } else { 'r' });
+        letters.push(if bits & 2 == 0 { '-' } else { 'w' });
+        letters.push(match (mode & special != 0, bits & 1 != 0) {
+            (false, false) => '-',
+            (false, true) => 'x',
+            (true, true) => sign,
+            (true, false) => sign.to_ascii_uppercase(),
+        });
+    }
+    letters
+}
+
+fn write_expected(out: &mut impl io::Write, expected: &Expected, report: &AnalyzeReport) -> io::Result<()> {
     let digest = &expected.digest;
     let Some(level) = expected.level else {
         let found = report.image.as_ref().and_then(|image| image.digest.as_ref());
@@ -131,7 +166,7 @@ fn write_expected(out: &mut String, expected: &Expected, report: &AnalyzeReport)
 }
 
 /// What is told of every document, below its digest.
-fn document(out: &mut String, depth: usize, document: &DocumentReport) -> fmt::Result {
+fn document(out: &mut impl io::Write, depth: usize, document: &DocumentReport) -> io::Result<()> {
     if let Some(media_type) = &document.media_type {
         line(out, depth, "Media type", escape(media_type))?;
     }
@@ -140,7 +175,7 @@ fn document(out: &mut String, depth: usize, document: &DocumentReport) -> fmt::R
     content(out, document)
 }
 
-fn content(out: &mut String, document: &DocumentReport) -> fmt::Result {
+fn content(out: &mut impl io::Write, document: &DocumentReport) -> io::Result<()> {
     let Some(content) = &document.content else { return Ok(()) };
     // The JSON form writes no character that a terminal would act on.
     let text = render_json(content).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
@@ -148,16 +183,16 @@ fn content(out: &mut String, document: &DocumentReport) -> fmt::Result {
 }
 
 fn annotations(
-    out: &mut String,
+    out: &mut impl io::Write,
     depth: usize,
     annotations: &std::collections::BTreeMap<String, String>,
-) -> fmt::Result {
+) -> io::Result<()> {
     annotations
         .iter()
         .try_for_each(|(key, value)| line(out, depth, "Annotation", format_args!("{}={}", escape(key), escape(value))))
 }
 
-fn line(out: &mut String, depth: usize, label: &str, value: impl Display) -> fmt::Result {
+fn line(out: &mut impl io::Write, depth: usize, label: &str, value: impl Display) -> io::Result<()> {
     let indent = depth * 2;
     writeln!(out, "{:indent$}{label:<width$}{value}", "", width = LABEL.saturating_sub(indent))
 }
@@ -181,6 +216,20 @@ fn date(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn permissions_as_ls_writes_them() {
+        for (mode, letters) in [
+            (0o755, "rwxr-xr-x"),
+            (0o640, "rw-r-----"),
+            (0o4755, "rwsr-xr-x"),
+            (0o2640, "rw-r-S---"),
+            (0o1777, "rwxrwxrwt"),
+            (0o1776, "rwxrwxrwT"),
+        ] {
+            assert_eq!(permissions(mode), letters);
+        }
+    }
 
     #[test]
     fn sizes_and_dates() {

@@ -21,6 +21,12 @@ pub struct Entry {
     pub flag: u8,
     /// Bytes of data that follow in the tar.
     pub size: u64,
+    /// Permissions, with setuid, setgid and the sticky bit, as stored.
+    pub mode: i64,
+    /// The number of the owner.
+    pub uid: i64,
+    /// The number of the group.
+    pub gid: i64,
     /// When the content was changed.
     pub mtime: Time,
     /// When it was read, where the writer said so.
@@ -299,6 +305,9 @@ fn merge(header: &Header, size: u64, start: u64, pending: Pending) -> Result<Ent
         link: text(&old.linkname).to_vec(),
         flag: old.linkflag[0],
         size,
+        mode: number(&old.mode, "mode")?,
+        uid: number(&old.uid, "uid")?,
+        gid: number(&old.gid, "gid")?,
         mtime: Time::from_seconds(number(&old.mtime, "mtime")?),
         atime: None,
         ctime: None,
@@ -349,6 +358,8 @@ fn apply_records(entry: &mut Entry) -> Result<(), Malformed> {
             b"mtime" => entry.mtime = pax_time(value, "mtime")?,
             b"atime" => entry.atime = Some(pax_time(value, "atime")?),
             b"ctime" => entry.ctime = Some(pax_time(value, "ctime")?),
+            b"uid" => entry.uid = whole(value).ok_or(Malformed::Number("uid"))?,
+            b"gid" => entry.gid = whole(value).ok_or(Malformed::Number("gid"))?,
             b"size" => entry.size = decimal(value).ok_or(Malformed::Number("size"))?,
             _ => {}
         }
@@ -364,8 +375,11 @@ fn apply_records(entry: &mut Entry) -> Result<(), Malformed> {
 }
 
 fn decimal(value: &[u8]) -> Option<u64> {
-    let value = std::str::from_utf8(value).ok()?;
-    let is_plain = value.bytes().all(|byte| byte.is_ascii_digit());
-    let number: i64 = value.parse().ok().filter(|_| is_plain)?;
-    u64::try_from(number).ok()
+    let is_plain = value.iter().all(u8::is_ascii_digit);
+    u64::try_from(whole(value).filter(|_| is_plain)?).ok()
+}
+
+/// Go's `strconv.ParseInt(…, 10, 64)`.
+fn whole(value: &[u8]) -> Option<i64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
