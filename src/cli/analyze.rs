@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::analyze::{AnalyzeReport, Status, View, analyze, analyze_faults};
 use crate::digest::Digest;
 use crate::failure::{ExitStatus, Failure};
-use crate::image::{Image, ImageError, Listing, Platform, ReadOptions, load_archive, read_archive};
+use crate::image::{Entries, Image, ImageError, Listing, Platform, ReadOptions, load_archive, read_archive};
 use crate::report::json::write_json;
 use crate::report::text::write_analyze;
 
@@ -132,7 +132,7 @@ impl AnalyzeCommand {
 fn check_entries(image: &Image) -> Result<(), Failure> {
     let layers = image.manifests.iter().flat_map(|manifest| &manifest.layers);
     let mut entries = layers.filter_map(|layer| layer.entries.as_ref());
-    entries.try_for_each(|entries| entries.check()).map_err(|error| Failure {
+    entries.try_for_each(Entries::check).map_err(|error| Failure {
         status: ExitStatus::Unknown,
         message: format!("cannot keep the list of entries: {error}"),
         hint: Some("it waits in a temporary file: look at the free space there (`TMPDIR` says where)".to_owned()),
