@@ -24,8 +24,9 @@ lint: ## format, clippy, rustdoc, shell scripts, workflows, dependencies
 doc: ## the library's documentation, in target/doc/repro
 	@cargo doc --locked --no-deps
 
-bench: lab-up ## what `repro build` costs over the bare command and over upstream
-	@eval "$$(tests/lab/lab env)" && tests/lab/bench
+bench: lab-up ## what `repro build` costs over the bare command and over upstream, and `repro analyze` beside crane
+	@eval "$$(tests/lab/lab env)"; status=0; \
+	for bench in bench bench-analyze; do "tests/lab/$$bench" || status=$$?; done; exit "$$status"
 
 peers: lab-up ## beside upstream's releases: the same digests, and what each makes of upstream's defects
 	@eval "$$(tests/lab/lab env)" && tests/lab/peers
