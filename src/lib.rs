@@ -14,7 +14,7 @@
 //! | [`kept`] | what `repro` keeps on a machine: builders, caches, and what a killed run left behind |
 //! | [`runtime`] | where BuildKit runs: plan to steps, a pure function; steps to processes or to a script |
 //! | [`registry`] | images from registries, by digest |
-//! | [`image`] | archives, read in one pass, every byte checked |
+//! | [`image`] | images, from archives, directories or whatever brings them, read in one pass, every byte checked |
 //! | [`doctor`] | what works on a machine, and what to do about the rest |
 //! | [`analyze`](mod@analyze) | an image becomes a report |
 //! | [`report`] | reports become text and JSON |

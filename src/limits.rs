@@ -25,6 +25,12 @@ pub const ARCHIVE_MEMBERS: u64 = 65_536;
 /// All entries of an archive that are listed, in bytes of the temporary file that they wait in: 1 GiB, some eight million.
 pub const LISTING_BYTES: u64 = 1 << 30;
 
+/// The name of a member of an archive, in bytes. Those of images have 140 at most; the rest is only told, and cut.
+pub const MEMBER_NAME_BYTES: usize = 1_024;
+
+/// An archive that is compressed as a whole, after inflating, in bytes: 1 TiB. Stops a bomb; nothing of it is ever kept.
+pub const ARCHIVE_BYTES: u64 = 1 << 40;
+
 /// One layer after inflating, in bytes: 256 GiB. Stops a bomb, in minutes rather than days: nothing of it is ever kept.
 pub const LAYER_BYTES: u64 = 256 << 30;
 

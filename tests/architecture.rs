@@ -25,6 +25,8 @@ const ARROWS: [(&str, &[&str]); 29] = [
             "kept",
             "network",
             "pin",
+            "reference",
+            "registry",
             "report",
             "runtime",
             "settings",
@@ -92,7 +94,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
             "remote",
         ],
     ),
-    ("registry", &["digest", "network", "reference"]),
+    ("registry", &["digest", "image", "limits", "network", "reference"]),
     // Reading images knows nothing of who asks: neither of builds nor of engines.
     ("image", &["digest", "limits"]),
     ("output", &["environment", "failure"]),

@@ -7,6 +7,7 @@ mod completions;
 mod doctor;
 mod format;
 mod man;
+mod subject;
 
 use std::io::{self, Write as _};
 
@@ -36,8 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Build an image with the pinned BuildKit, check every byte of it, and print its digests
     Build(Box<build::BuildCommand>),
-    /// Check every byte of an archive and print its digests
-    Analyze(analyze::AnalyzeCommand),
+    /// Check every byte of an image in an archive, a directory or a registry, and print its digests
+    Analyze(Box<analyze::AnalyzeCommand>),
     /// Tell what works on this machine, and what to do about the rest
     Doctor(doctor::DoctorCommand),
     /// What repro keeps on this machine: builders, caches, binaries; list it, remove it
@@ -69,9 +70,7 @@ pub fn run(cli: &Cli) -> ExitStatus {
     })
 }
 
-fn with_tokio(
-    work: impl AsyncFnOnce(&Environment, &Interrupt) -> Result<ExitStatus, Failure>,
-) -> Result<ExitStatus, Failure> {
+fn with_tokio<T>(work: impl AsyncFnOnce(&Environment, &Interrupt) -> Result<T, Failure>) -> Result<T, Failure> {
     let broken = |error: io::Error| Failure {
         status: ExitStatus::Unknown,
         message: format!("cannot start: {error}"),

@@ -1,7 +1,6 @@
-//! The one pass over an archive: every member read once, hashed, and kept only as far as it is a document.
+//! The one pass over an image: every member read once, hashed, and kept only as far as it is a document.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{BufReader, Read};
 use std::sync::Arc;
 use std::thread::{self, Scope};
 
@@ -11,7 +10,7 @@ use super::escape::escape_bytes;
 use super::fault::{FaultKind, Faults, ImageError};
 use super::layer::{LayerContent, LayerError, LayerSink, Sniffed, sniff};
 use super::model::Document;
-use super::tar::{Entry, Malformed, TarError, TarReader};
+use super::source::{Member, MemberKind, Origin, Source};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::limits;
 
@@ -35,17 +34,29 @@ pub enum Content {
     Other,
 }
 
-/// All that an archive holds, not yet put together.
+/// A file that is no blob: its name does not tell its digest, or not in the way of an image layout.
+pub struct File {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// What it holds.
+    pub blob: Blob,
+}
+
+/// All that a source holds, not yet put together.
 #[derive(Default)]
 pub struct Members {
     /// Blobs by the digest in their name. Those whose bytes have another digest are kept as well, with a fault.
     pub blobs: BTreeMap<Digest, Blob>,
     /// The documents at the top, by name.
     pub documents: BTreeMap<&'static str, Document>,
+    /// Other files, by path.
+    pub files: BTreeMap<String, File>,
+    /// Symbolic links, by path, and where they point to.
+    pub links: BTreeMap<String, Vec<u8>>,
+    /// Directories that no image layout has.
+    pub directories: Vec<String>,
     /// What is wrong so far.
     pub faults: Faults,
-    /// Size of the archive, in bytes.
-    pub bytes: u64,
 }
 
 /// Where a member belongs.
@@ -54,37 +65,43 @@ enum Place {
     Document(&'static str),
     Blob(Digest),
     Directory,
+    /// Elsewhere in the archive, by its path.
+    Elsewhere(String),
+    /// Outside of it, or in a spelling that readers understand in different ways.
     Foreign,
 }
 
-/// Documents at the top of a layout. `manifest.json` is Docker's.
-pub const TOP_DOCUMENTS: [&str; 3] = ["index.json", "manifest.json", "oci-layout"];
+/// Documents at the top of a layout, and those of Docker and of skopeo's directories.
+pub const TOP_DOCUMENTS: [&str; 5] = ["index.json", "manifest.json", "oci-layout", "repositories", "version"];
 
 fn place_of(path: &[u8]) -> Place {
+    if path.len() > limits::MEMBER_NAME_BYTES {
+        return Place::Foreign;
+    }
     let Ok(path) = std::str::from_utf8(path) else { return Place::Foreign };
     let path = path.strip_prefix("./").unwrap_or(path);
     if let Some(name) = TOP_DOCUMENTS.iter().find(|name| **name == path) {
         return Place::Document(name);
     }
-    match path.strip_suffix('/').unwrap_or(path) {
+    let normal = path.strip_suffix('/').unwrap_or(path);
+    match normal {
         "" | "." | "blobs" | "blobs/sha256" | "blobs/sha512" => return Place::Directory,
         _ => {}
     }
     let parts = path.strip_prefix("blobs/").and_then(|rest| rest.split_once('/'));
     match parts.map(|(algorithm, hex)| format!("{algorithm}:{hex}").parse()) {
         Some(Ok(digest)) => Place::Blob(digest),
-        _ => Place::Foreign,
+        _ if normal.split('/').any(|step| matches!(step, "" | "." | "..")) => Place::Foreign,
+        _ => Place::Elsewhere(path.to_owned()),
     }
 }
 
-/// Reads the archive to its last byte.
-pub fn read_members(reader: impl Read, options: &ReadOptions) -> Result<Members, ImageError> {
+/// Reads the source to its last byte.
+pub fn read_members(source: &mut impl Source, options: &ReadOptions) -> Result<(Members, Origin), ImageError> {
     let pool = Pool::default();
-    // Large reads of data go past this buffer; it serves the headers.
-    let tar = TarReader::new(BufReader::with_capacity(limits::CHUNK_BYTES, reader));
     thread::scope(|scope| {
         let pass = Pass {
-            tar,
+            source,
             scope,
             pool: &pool,
             options,
@@ -96,8 +113,8 @@ pub fn read_members(reader: impl Read, options: &ReadOptions) -> Result<Members,
     })
 }
 
-struct Pass<'scope, 'env, R> {
-    tar: TarReader<BufReader<R>>,
+struct Pass<'scope, 'env, 'source, S> {
+    source: &'source mut S,
     scope: &'scope Scope<'scope, 'env>,
     pool: &'env Pool,
     options: &'env ReadOptions,
@@ -106,44 +123,67 @@ struct Pass<'scope, 'env, R> {
     document_bytes: u64,
 }
 
-impl<R: Read> Pass<'_, '_, R> {
-    fn run(mut self) -> Result<Members, ImageError> {
+impl<S: Source> Pass<'_, '_, '_, S> {
+    fn run(mut self) -> Result<(Members, Origin), ImageError> {
         let mut count = 0;
-        while let Some(entry) = self.tar.next_entry().map_err(image_error)? {
+        while let Some(member) = self.source.next_member()? {
             count += 1;
             if count > limits::ARCHIVE_MEMBERS {
                 return Err(ImageError::Limit { limit: limits::ARCHIVE_MEMBERS, what: "members" });
             }
-            self.member(&entry)?;
+            self.member(&member)?;
         }
-        if let Some(offset) = self.tar.drain().map_err(image_error)? {
+        let origin = self.source.finish()?;
+        if let Some(offset) = origin.after_end {
             self.members.faults.add("archive", FaultKind::AfterEnd(offset));
         }
-        self.members.bytes = self.tar.offset();
-        Ok(self.members)
+        Ok((self.members, origin))
     }
 
-    fn member(&mut self, entry: &Entry) -> Result<(), ImageError> {
-        let name = format!("`{}`", escape_bytes(&entry.path));
-        let place = place_of(&entry.path);
-        let wrong = match (&place, entry.is_file(), entry.is_directory()) {
-            (Place::Foreign, ..) => Some(FaultKind::ForeignMember),
-            (Place::Directory, _, true) | (Place::Document(_) | Place::Blob(_), true, _) => None,
-            _ => Some(FaultKind::MemberType(entry.flag)),
+    fn member(&mut self, member: &Member) -> Result<(), ImageError> {
+        let name = shown(&member.path);
+        let place = place_of(&member.path);
+        let kind = &member.kind;
+        let flag = match (&place, kind) {
+            (Place::Foreign, _) => {
+                self.members.faults.add(name, FaultKind::ForeignMember);
+                return Ok(());
+            }
+            (Place::Directory | Place::Elsewhere(_), MemberKind::Directory)
+            | (Place::Document(_) | Place::Blob(_) | Place::Elsewhere(_), MemberKind::File)
+            | (Place::Elsewhere(_), MemberKind::Symlink(_)) => None,
+            (_, MemberKind::Other(flag)) => Some(*flag),
+            (_, MemberKind::Directory) => Some(b'5'),
+            (_, MemberKind::Symlink(_)) => Some(b'2'),
+            (_, MemberKind::File) => Some(b'0'),
         };
-        if let Some(kind) = wrong {
-            self.members.faults.add(name, kind);
+        if let Some(flag) = flag {
+            self.members.faults.add(name, FaultKind::MemberType(flag));
             return Ok(());
         }
-        let normal = entry.path.strip_prefix(b"./").unwrap_or(&entry.path);
+        let normal = member.path.strip_prefix(b"./").unwrap_or(&member.path);
         if !self.seen.insert(normal.strip_suffix(b"/").unwrap_or(normal).to_vec()) {
             self.members.faults.add(name, FaultKind::DuplicateMember);
             return Ok(());
         }
-        match place {
-            Place::Document(top) => self.top_document(top, name, entry.size),
-            Place::Blob(digest) => self.blob(digest, name, entry.size),
-            Place::Directory | Place::Foreign => Ok(()),
+        match (place, kind) {
+            (Place::Document(top), _) => self.top_document(top, name, member.size),
+            (Place::Blob(digest), _) => self.blob(digest, name, member.size),
+            (Place::Elsewhere(path), MemberKind::File) => {
+                let (digest, content) = self.content(Algorithm::Sha256, false)?;
+                let blob = Blob { size: member.size, content };
+                self.members.files.insert(path, File { digest, blob });
+                Ok(())
+            }
+            (Place::Elsewhere(path), MemberKind::Symlink(target)) => {
+                self.members.links.insert(path, target.clone());
+                Ok(())
+            }
+            (Place::Elsewhere(path), _) => {
+                self.members.directories.push(path);
+                Ok(())
+            }
+            (Place::Directory | Place::Foreign, _) => Ok(()),
         }
     }
 
@@ -164,8 +204,10 @@ impl<R: Read> Pass<'_, '_, R> {
             Some(layer) => (self.hash(digest.algorithm())?, Content::Layer(Ok(layer))),
             None => self.content(digest.algorithm(), false)?,
         };
-        if found != digest {
-            self.members.faults.add(name, FaultKind::Digest { expected: digest.clone(), found });
+        let wrong = (found != digest).then(|| FaultKind::Digest { expected: digest.clone(), found });
+        // A source that knows why says more than the digest does.
+        if let Some(kind) = self.source.fault().or(wrong) {
+            self.members.faults.add(name, kind);
         }
         self.members.blobs.insert(digest, Blob { size, content });
         Ok(())
@@ -176,7 +218,7 @@ impl<R: Read> Pass<'_, '_, R> {
         let mut hasher = Hasher::new(algorithm);
         let mut chunk = self.pool.take();
         loop {
-            chunk.fill(|buffer| self.tar.read_data(buffer)).map_err(image_error)?;
+            chunk.fill(|buffer| self.source.read_data(buffer))?;
             if chunk.bytes().is_empty() {
                 self.pool.put(chunk);
                 return Ok(hasher.finish());
@@ -194,7 +236,7 @@ impl<R: Read> Pass<'_, '_, R> {
         let mut is_first = true;
         loop {
             let mut chunk = self.pool.take();
-            chunk.fill(|buffer| self.tar.read_data(buffer)).map_err(image_error)?;
+            chunk.fill(|buffer| self.source.read_data(buffer))?;
             let bytes = chunk.bytes();
             if is_first {
                 match sniff(bytes) {
@@ -249,15 +291,11 @@ impl<R: Read> Pass<'_, '_, R> {
     }
 }
 
-fn image_error(error: TarError) -> ImageError {
-    match error {
-        TarError::Read { offset, source } => ImageError::Read { offset, source },
-        // Without a single header this never was a tar, however it ends.
-        TarError::Truncated { offset, .. } if (1..512).contains(&offset) => ImageError::NotATar(error),
-        TarError::Truncated { offset, missing } => ImageError::Truncated { offset, missing },
-        TarError::Malformed { offset: 0, reason: Malformed::Checksum } => ImageError::NotATar(error),
-        TarError::Malformed { .. } => ImageError::Damaged(error),
-    }
+/// The name of a member in messages; a long one is cut, for there may be many.
+fn shown(path: &[u8]) -> String {
+    let cut = &path[..path.len().min(limits::MEMBER_NAME_BYTES)];
+    let dots = if cut.len() < path.len() { "…" } else { "" };
+    format!("`{}{dots}`", escape_bytes(cut))
 }
 
 #[cfg(test)]
@@ -276,15 +314,22 @@ mod tests {
             ("./blobs/sha256".to_owned(), Place::Directory),
             (format!("blobs/sha256/{hex}"), Place::Blob(digest.clone())),
             (format!("./blobs/sha256/{hex}"), Place::Blob(digest)),
-            (format!("blobs/sha256/{hex}/"), Place::Foreign),
+            (format!("blobs/sha256/{hex}/"), Place::Elsewhere(format!("blobs/sha256/{hex}/"))),
             (format!("blobs//sha256/{hex}"), Place::Foreign),
             (format!("/blobs/sha256/{hex}"), Place::Foreign),
-            (format!("blobs/sha512/{hex}"), Place::Foreign),
+            (format!("blobs/sha512/{hex}"), Place::Elsewhere(format!("blobs/sha512/{hex}"))),
             (format!("blobs/sha256/../sha256/{hex}"), Place::Foreign),
-            (format!("blobs/sha256/{}", hex.to_uppercase()), Place::Foreign),
-            ("etc/passwd".to_owned(), Place::Foreign),
-            ("index.json/".to_owned(), Place::Foreign),
-            ("blobs/md5/00".to_owned(), Place::Foreign),
+            (
+                format!("blobs/sha256/{}", hex.to_uppercase()),
+                Place::Elsewhere(format!("blobs/sha256/{}", hex.to_uppercase())),
+            ),
+            ("./etc/passwd".to_owned(), Place::Elsewhere("etc/passwd".to_owned())),
+            ("index.json/".to_owned(), Place::Elsewhere("index.json/".to_owned())),
+            ("blobs/md5/00".to_owned(), Place::Elsewhere("blobs/md5/00".to_owned())),
+            ("a/./b".to_owned(), Place::Foreign),
+            ("../a".to_owned(), Place::Foreign),
+            ("/a".to_owned(), Place::Foreign),
+            ("a".repeat(limits::MEMBER_NAME_BYTES + 1), Place::Foreign),
         ] {
             assert_eq!(place_of(path.as_bytes()), place, "{path}");
         }

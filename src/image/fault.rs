@@ -7,6 +7,7 @@ use super::escape::escape;
 use super::layer::LayerError;
 use super::media_type::Compression;
 use super::model::Platform;
+use super::source::Damage;
 use super::tar::TarError;
 use crate::digest::Digest;
 use crate::limits;
@@ -17,6 +18,18 @@ pub enum ImageError {
     /// The file cannot be opened.
     #[error("cannot open the archive")]
     Open(#[source] std::io::Error),
+    /// A directory that holds no image.
+    #[error("there is neither an `oci-layout` nor a `manifest.json` in the directory")]
+    NotAnImage,
+    /// A file in a directory cannot be read.
+    #[error("cannot read `{path}`")]
+    Member {
+        /// Its path below the directory, escaped.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The source failed while it was read.
     #[error("cannot read the archive at byte {offset}")]
     Read {
@@ -26,6 +39,9 @@ pub enum ImageError {
         #[source]
         source: std::io::Error,
     },
+    /// It is compressed as a whole, and cannot be unpacked.
+    #[error("the archive's {0}")]
+    Unpack(Damage),
     /// The bytes are not a tar.
     #[error("not a tar archive: {0}")]
     NotATar(#[source] TarError),
@@ -221,6 +237,22 @@ pub enum FaultKind {
         /// By `manifest.json`.
         found: String,
     },
+    /// A link that leads to no layer of the archive.
+    #[error("links to `{0}`, which is no layer of this archive")]
+    LinkTarget(String),
+    /// What older readers go by leads to something else than `manifest.json` does.
+    #[error("leads to `{found}` for `{name}`, but `manifest.json` to `{expected}`")]
+    Legacy {
+        /// The name of the image.
+        name: String,
+        /// By `manifest.json`.
+        expected: String,
+        /// By the older document.
+        found: String,
+    },
+    /// A registry served something else than what its descriptor says.
+    #[error("{0}")]
+    Served(String),
     /// What the builder said about the image is not what is in the archive.
     #[error("the builder says `{expected}`, but the archive has `{found}`")]
     Metadata {
@@ -249,6 +281,7 @@ impl Faults {
     }
 
     /// All of them.
+    #[must_use]
     pub fn into_vec(self) -> Vec<Fault> {
         self.0
     }

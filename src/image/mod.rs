@@ -1,13 +1,15 @@
-//! Container images in archives: read in one pass, every byte checked.
+//! Container images, read in one pass, every byte checked.
 //!
-//! An archive is an uncompressed tar of an OCI image layout, with or without Docker's `manifest.json`, as BuildKit writes it with
-//! `type=oci` and `type=docker`. The one pass ([`archive`](self)) hashes and walks each blob as it streams by, in bounded memory
-//! and without seeking, thus the source may be a pipe from the builder. Afterwards the members are put together: every blob against
-//! the descriptors that name it, every layer against its diff ID, `manifest.json` against `index.json`. Only a sound archive
-//! becomes an [`Image`]; otherwise all its [`Fault`]s are told together.
+//! What is read: OCI image layouts, with or without Docker's `manifest.json`; Docker's archives without a layout; skopeo's
+//! `dir:`; each as a tar, as a tar in gzip or Zstandard, or as a directory; and what a registry has, through [`source::Source`].
+//! The one pass hashes and walks each blob as it streams by, in bounded memory and without seeking, thus the source may be a
+//! pipe from the builder. Afterwards the members are put together: every blob against the descriptors that name it, every
+//! layer against its diff ID, `manifest.json` against `index.json`. Only what is sound becomes an [`Image`]; otherwise all
+//! its [`Fault`]s are told together.
 //!
 //! | file | what |
 //! |---|---|
+//! | `source/` | where members come from |
 //! | `archive.rs` | the pass |
 //! | `chunk.rs`, `layer.rs` | one layer, on threads of its own |
 //! | `listing.rs` | entries, for those who want to see them |
@@ -15,39 +17,53 @@
 //! | `known.rs` | layers that were read before |
 //! | `json.rs` | strict parsing |
 //! | `resolve.rs` | members to [`Image`] |
+//! | `forms.rs`, `docker_archive.rs` | the same for each form, and for Docker's archives |
 //! | `model.rs` | [`Image`] and its parts |
 //! | `fault.rs` | what can be wrong |
+//! | `notes.rs` | what is no fault, and should be known |
 //! | `rewrite.rs` | whether BuildKit rewrote the times of what it built |
 //! | `metadata.rs` | whether the builder told the truth |
+//! | `links.rs` | what is to be fetched |
 //! | `media_type.rs`, `escape.rs` | words |
 
 mod archive;
 mod chunk;
+mod docker_archive;
 pub mod escape;
 mod fault;
+mod forms;
 mod json;
 mod known;
 mod layer;
+mod links;
 mod listing;
 pub mod media_type;
 mod metadata;
 mod model;
+mod notes;
 mod resolve;
 pub mod rewrite;
+pub mod source;
 pub mod tar;
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-pub use fault::{Fault, FaultKind, ImageError};
+pub use fault::{Fault, FaultKind, Faults, ImageError};
 pub use known::KnownLayers;
 pub use layer::{EpochFacts, LayerError, LayerFacts};
+pub use links::{Links, links_of};
 pub use listing::{Entries, EntryKind, ListedEntry, Listing};
 pub use metadata::metadata_agrees;
 pub use model::{
-    Attestation, Config, Descriptor, Document, History, Image, Index, Layer, Manifest, Platform, PlatformError, Root,
+    Attestation, Config, Descriptor, DockerImage, Document, Form, History, Image, Index, Layer, Manifest, Platform,
+    PlatformError, Root,
 };
+pub use notes::{Note, NoteKind};
+pub use source::Container;
+
+use source::{DirectorySource, Source, TarSource};
 
 /// What to look at while reading.
 #[derive(Debug, Clone, Default)]
@@ -58,14 +74,26 @@ pub struct ReadOptions {
     pub known: KnownLayers,
     /// Keep the entries of the layers. Not for known layers.
     pub listing: Option<Listing>,
+    /// Take an index of which some images are not there, as an export for one platform writes it. They are told in
+    /// [`Image::left_out`]; without this they are faults.
+    pub partial: bool,
 }
 
-/// Reads an archive to the last byte of `reader` and checks all of it.
+/// Reads a source to its end and checks all of it.
+pub fn read_source(source: &mut impl Source, options: &ReadOptions) -> Result<Image, ImageError> {
+    let (members, origin) = archive::read_members(source, options)?;
+    forms::resolve(members, origin, options)
+}
+
+/// Reads an archive to the last byte of `reader` and checks all of it. It may be compressed with gzip or Zstandard.
 pub fn read_archive(reader: impl Read, options: &ReadOptions) -> Result<Image, ImageError> {
-    resolve::resolve(archive::read_members(reader, options)?)
+    read_source(&mut TarSource::new(reader)?, options)
 }
 
-/// Reads and checks the archive at `path`.
-pub fn load_archive(path: &Path, options: &ReadOptions) -> Result<Image, ImageError> {
+/// Reads and checks the archive or the directory at `path`.
+pub fn load_image(path: &Path, options: &ReadOptions) -> Result<Image, ImageError> {
+    if path.is_dir() {
+        return read_source(&mut DirectorySource::open(path)?, options);
+    }
     read_archive(File::open(path).map_err(ImageError::Open)?, options)
 }

@@ -1,4 +1,4 @@
-//! What an archive holds, after every byte of it was checked.
+//! What was read, after every byte of it was checked.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +11,8 @@ use super::escape::escape;
 use super::layer::LayerFacts;
 use super::listing::Entries;
 use super::media_type::{Compression, Family};
+use super::notes::Note;
+use super::source::Container;
 use crate::digest::Digest;
 
 /// A JSON document. The bytes are the truth; nothing here is ever written anew.
@@ -250,16 +252,47 @@ pub struct Attestation {
     pub subject: Option<String>,
 }
 
-/// The content of an archive.
+/// An image of an archive that has no manifests: Docker's own form before it took OCI layouts.
+///
+/// No registry has ever seen it as it is: which digest a push would give depends on how the layers are compressed then.
+#[derive(Debug, Clone)]
+pub struct DockerImage {
+    /// The names that `manifest.json` gives it, sorted.
+    pub names: Vec<String>,
+    /// The configuration. Its digest is the image ID.
+    pub config: Config,
+    /// The layers, lowest first. The descriptors are those of the files in the archive.
+    pub layers: Vec<Layer>,
+}
+
+/// How what was read is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// An OCI image layout, with or without Docker's `manifest.json`.
+    OciLayout,
+    /// Docker's `manifest.json` alone, which leads to configs and layers by their paths.
+    DockerArchive,
+    /// A manifest and its blobs side by side: skopeo's `dir:`.
+    DockerDir,
+    /// Manifests and blobs by their digests, as registries have them.
+    Registry,
+}
+
+/// What an archive, a directory or a registry holds.
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// Size of the archive, in bytes.
+    /// How it is laid out.
+    pub form: Form,
+    /// Where it was read from.
+    pub container: Container,
+    /// Its size as it is stored, in bytes.
     pub archive_bytes: u64,
-    /// `index.json`. Its bytes hold names and a date, thus its digest is not that of the image.
-    pub index: Document,
+    /// `index.json`, in a layout. Its bytes hold names and a date, thus its digest is not that of the image.
+    pub index: Option<Document>,
     /// `manifest.json`, where the archive is one for `docker load`.
     pub docker_manifest: Option<Document>,
-    /// What `index.json` refers to: each digest once, in its order, with the names it is given.
+    /// What `index.json` refers to, or what a registry gave: each digest once, in its order, with the names it is given.
     pub roots: Vec<Root>,
     /// Indexes below `index.json`, each once, outer ones first.
     pub indexes: Vec<Index>,
@@ -267,6 +300,13 @@ pub struct Image {
     pub manifests: Vec<Manifest>,
     /// Attestations, each once, in the order of the indexes.
     pub attestations: Vec<Attestation>,
+    /// Images without manifests, in the order of `manifest.json`.
+    pub docker_images: Vec<DockerImage>,
+    /// Manifests that an index names and that are not here, or nothing but they: an export for one platform leaves the others
+    /// out. Only where [`super::ReadOptions::partial`] takes that.
+    pub left_out: Vec<Descriptor>,
+    /// What was seen on the way to it and is no fault; [`Image::notes`] tells it.
+    pub seen: Vec<Note>,
 }
 
 /// What `index.json` refers to.
@@ -276,11 +316,25 @@ pub struct Root {
     pub digest: Digest,
     /// The names that its descriptors give it, sorted.
     pub names: Vec<String>,
+    /// What else is said beside the name: BuildKit adds a date. Never a part of the image, nor of its digest.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Image {
+    /// The layers of each image in it.
+    pub fn layer_lists(&self) -> impl Iterator<Item = &[Layer]> {
+        let manifests = self.manifests.iter().map(|manifest| manifest.layers.as_slice());
+        manifests.chain(self.docker_images.iter().map(|docker| docker.layers.as_slice()))
+    }
+
+    /// Whether all is here that its indexes name.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.left_out.is_empty()
+    }
+
     /// The digest that a registry shows after a push: of the manifest, or of the index where there are several. None where the
-    /// archive holds several images side by side.
+    /// archive holds several images side by side, or no manifest.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
         match self.roots.as_slice() {

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Deserialize;
 
-use super::archive::{Blob, Content, Members};
+use super::archive::{Blob, Content};
 use super::escape::escape;
 use super::fault::{FaultKind, Faults, ImageError};
 use super::json;
-use super::media_type::{DOCKER_CONFIG, Family, Kind, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, kind_of};
+use super::media_type::{Compression, DOCKER_CONFIG, Family, Kind, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, kind_of};
 use super::model::{
-    Attestation, Config, Descriptor, Document, History, Image, Index, Layer, Manifest, Platform, Root, null_is_default,
+    Attestation, Config, Descriptor, DockerImage, Document, History, Index, Layer, Manifest, Platform, Root,
+    null_is_default,
 };
+use super::notes::{Note, NoteKind};
 use crate::digest::Digest;
 use crate::limits;
 
@@ -22,14 +24,14 @@ const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 /// An index or a manifest: which of them, its fields tell.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope {
+pub(super) struct Envelope {
     schema_version: Option<u64>,
     #[serde(default, deserialize_with = "null_is_default")]
     media_type: String,
-    manifests: Option<Vec<Descriptor>>,
-    config: Option<Descriptor>,
+    pub(super) manifests: Option<Vec<Descriptor>>,
+    pub(super) config: Option<Descriptor>,
     // Without layers, BuildKit writes `null` here.
-    layers: Option<Vec<Descriptor>>,
+    pub(super) layers: Option<Vec<Descriptor>>,
     #[serde(default, deserialize_with = "null_is_default")]
     annotations: BTreeMap<String, String>,
 }
@@ -58,77 +60,64 @@ struct LayoutFields {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct DockerEntry {
-    config: String,
+pub(super) struct DockerEntry {
+    pub(super) config: String,
     #[serde(default, deserialize_with = "null_is_default")]
-    layers: Vec<String>,
+    pub(super) repo_tags: Vec<String>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub(super) layers: Vec<String>,
 }
 
-/// Makes the image, or tells all that is wrong.
-pub fn resolve(members: Members) -> Result<Image, ImageError> {
-    let Members { blobs, mut documents, faults, bytes } = members;
-    let mut resolver = Resolver {
-        blobs,
-        faults,
-        reached: BTreeSet::new(),
-        visited: HashMap::new(),
-        is_complete: true,
-        document_bytes: 0,
-        indexes: Vec::new(),
-        manifests: Vec::new(),
-        attestations: Vec::new(),
-        paths: Vec::new(),
-    };
-    resolver.layout(documents.get("oci-layout"));
-    let mut roots = Vec::new();
-    let index = documents.remove("index.json");
-    match &index {
-        Some(index) => roots = resolver.top_index(index)?,
-        None => resolver.missing("index.json"),
-    }
-    let docker_manifest = documents.remove("manifest.json");
-    if let Some(document) = &docker_manifest {
-        resolver.docker_manifest(document);
-    }
-    resolver.unreferenced();
-    let faults = resolver.faults.into_vec();
-    match index {
-        Some(index) if faults.is_empty() => Ok(Image {
-            archive_bytes: bytes,
-            index,
-            docker_manifest,
-            roots,
-            indexes: resolver.indexes,
-            manifests: resolver.manifests,
-            attestations: resolver.attestations,
-        }),
-        _ => Err(ImageError::Faults(faults)),
-    }
-}
-
-struct Resolver {
-    blobs: BTreeMap<Digest, Blob>,
-    faults: Faults,
-    reached: BTreeSet<Digest>,
+/// Puts members together.
+pub(super) struct Resolver {
+    pub(super) blobs: BTreeMap<Digest, Blob>,
+    pub(super) faults: Faults,
+    pub(super) notes: Vec<Note>,
+    pub(super) reached: BTreeSet<Digest>,
     /// Documents that were followed: their media type, and the platform where they are images.
     visited: HashMap<(Digest, bool), (String, Option<Platform>)>,
     /// Whether every document could be read. Otherwise a blob that nothing refers to proves nothing.
-    is_complete: bool,
+    pub(super) is_complete: bool,
+    may_be_partial: bool,
+    /// Whether layers may be unpacked whatever their media types say.
+    pub(super) may_be_unpacked: bool,
     document_bytes: u64,
-    indexes: Vec<Index>,
-    manifests: Vec<Manifest>,
-    attestations: Vec<Attestation>,
+    pub(super) indexes: Vec<Index>,
+    pub(super) manifests: Vec<Manifest>,
+    pub(super) attestations: Vec<Attestation>,
+    pub(super) docker_images: Vec<DockerImage>,
+    pub(super) left_out: Vec<Descriptor>,
     /// Where config and layers of each image are in the archive: what `manifest.json` goes by.
     paths: Vec<(String, Vec<String>)>,
 }
 
 impl Resolver {
-    fn missing(&mut self, name: &str) {
+    pub(super) fn new(blobs: BTreeMap<Digest, Blob>, faults: Faults, may_be_partial: bool) -> Self {
+        Self {
+            blobs,
+            faults,
+            notes: Vec::new(),
+            reached: BTreeSet::new(),
+            visited: HashMap::new(),
+            is_complete: true,
+            may_be_partial,
+            may_be_unpacked: false,
+            document_bytes: 0,
+            indexes: Vec::new(),
+            manifests: Vec::new(),
+            attestations: Vec::new(),
+            docker_images: Vec::new(),
+            left_out: Vec::new(),
+            paths: Vec::new(),
+        }
+    }
+
+    pub(super) fn missing(&mut self, name: &str) {
         self.is_complete = false;
         self.faults.add(format!("`{name}`"), FaultKind::MissingMember);
     }
 
-    fn layout(&mut self, document: Option<&Document>) {
+    pub(super) fn layout(&mut self, document: Option<&Document>) {
         let Some(document) = document else {
             self.faults.add("`oci-layout`", FaultKind::MissingMember);
             return;
@@ -144,7 +133,7 @@ impl Resolver {
         }
     }
 
-    fn top_index(&mut self, document: &Document) -> Result<Vec<Root>, ImageError> {
+    pub(super) fn top_index(&mut self, document: &Document) -> Result<Vec<Root>, ImageError> {
         let place = "`index.json`";
         let Some(envelope) = self.envelope(place, document) else { return Ok(Vec::new()) };
         self.media_type(place, OCI_INDEX, &envelope);
@@ -155,9 +144,19 @@ impl Resolver {
         let mut roots: Vec<Root> = Vec::new();
         for (at, descriptor) in descriptors.into_iter().enumerate() {
             let name = NAME_ANNOTATIONS.iter().find_map(|key| descriptor.annotations.get(*key)).cloned();
+            // Names and dates that a writer puts into `index.json` are no part of the image.
+            let others = descriptor.annotations.clone().into_iter();
+            let others = others.filter(|(key, _)| !NAME_ANNOTATIONS.contains(&key.as_str()));
             match roots.iter_mut().find(|root| root.digest == descriptor.digest) {
-                Some(root) => root.names.extend(name),
-                None => roots.push(Root { digest: descriptor.digest.clone(), names: name.into_iter().collect() }),
+                Some(root) => {
+                    root.names.extend(name);
+                    root.annotations.extend(others);
+                }
+                None => roots.push(Root {
+                    digest: descriptor.digest.clone(),
+                    names: name.into_iter().collect(),
+                    annotations: others.collect(),
+                }),
             }
             self.follow(&format!("{place} manifests[{at}]"), descriptor, 1)?;
         }
@@ -172,7 +171,7 @@ impl Resolver {
     }
 
     /// Follows a descriptor of an index to what it describes.
-    fn follow(&mut self, place: &str, descriptor: Descriptor, depth: u32) -> Result<(), ImageError> {
+    pub(super) fn follow(&mut self, place: &str, descriptor: Descriptor, depth: u32) -> Result<(), ImageError> {
         let is_attestation = descriptor.annotations.get(REFERENCE_TYPE).is_some_and(|kind| kind == "attestation-manifest")
             // Engines choose by platform: with a real one, the words of an annotation do not make it less of an image.
             && descriptor.platform.as_ref().is_some_and(Platform::is_unknown);
@@ -181,9 +180,17 @@ impl Resolver {
             self.check_again(place, &descriptor, media_type, platform);
             return Ok(());
         }
+        if self.may_be_partial && depth > 1 && !self.blobs.contains_key(&descriptor.digest) {
+            self.leave_out(key, descriptor);
+            return Ok(());
+        }
         let Some(document) = self.document(place, &descriptor)? else { return Ok(()) };
         let inside = format!("`{}`", descriptor.digest);
         let Some(envelope) = self.envelope(&inside, &document) else { return Ok(()) };
+        if self.may_be_partial && depth > 1 && self.is_hollow(&envelope) {
+            self.leave_out(key, descriptor);
+            return Ok(());
+        }
         let media_type = self.media_type(place, &descriptor.media_type, &envelope);
         self.visited.insert(key.clone(), (media_type.clone(), None));
         match kind_of(&media_type) {
@@ -202,6 +209,17 @@ impl Resolver {
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing is here that a manifest names.
+    fn is_hollow(&self, envelope: &Envelope) -> bool {
+        let blobs = envelope.config.iter().chain(envelope.layers.iter().flatten());
+        envelope.config.is_some() && !blobs.into_iter().any(|blob| self.blobs.contains_key(&blob.digest))
+    }
+
+    fn leave_out(&mut self, key: (Digest, bool), descriptor: Descriptor) {
+        self.visited.insert(key, (descriptor.media_type.clone(), None));
+        self.left_out.push(descriptor);
     }
 
     /// A second descriptor of the same document must say the same: BuildKit writes one for each name.
@@ -288,7 +306,11 @@ impl Resolver {
         Ok(Some(Manifest { descriptor, document, media_type, family, annotations, config, layers }))
     }
 
-    fn config(&mut self, place: &str, descriptor: Descriptor) -> Result<Option<(Config, Vec<Digest>)>, ImageError> {
+    pub(super) fn config(
+        &mut self,
+        place: &str,
+        descriptor: Descriptor,
+    ) -> Result<Option<(Config, Vec<Digest>)>, ImageError> {
         if !matches!(descriptor.media_type.as_str(), OCI_CONFIG | DOCKER_CONFIG) {
             let kind =
                 FaultKind::WrongKind { expected: "the config of an image", found: descriptor.media_type.clone() };
@@ -306,7 +328,7 @@ impl Resolver {
         }
     }
 
-    fn layer(&mut self, place: &str, descriptor: Descriptor, diff_id: Option<&Digest>) -> Option<Layer> {
+    pub(super) fn layer(&mut self, place: &str, descriptor: Descriptor, diff_id: Option<&Digest>) -> Option<Layer> {
         let declared = if let Kind::Layer(_, compression) = kind_of(&descriptor.media_type) {
             Some(compression)
         } else {
@@ -328,7 +350,12 @@ impl Resolver {
             }
         };
         if let Some(expected) = declared.filter(|declared| *declared != content.compression) {
-            self.faults.add(place, FaultKind::Compression { expected, found: content.compression });
+            let found = content.compression;
+            if self.may_be_unpacked && found == Compression::None {
+                self.notes.push(Note { place: place.to_owned(), kind: NoteKind::Unpacked(expected) });
+            } else {
+                self.faults.add(place, FaultKind::Compression { expected, found });
+            }
         }
         if let Some(expected) = diff_id.filter(|diff_id| **diff_id != content.diff_id) {
             let kind = FaultKind::DiffId { expected: expected.clone(), found: content.diff_id.clone() };
@@ -345,7 +372,7 @@ impl Resolver {
     }
 
     /// `manifest.json`, which `docker load` goes by, must lead to the same image as `index.json`, which all others go by.
-    fn docker_manifest(&mut self, document: &Document) {
+    pub(super) fn docker_manifest(&mut self, document: &Document) {
         let place = "`manifest.json`";
         let entries: Vec<DockerEntry> = match json::parse(&document.bytes) {
             Ok(entries) => entries,
@@ -369,15 +396,6 @@ impl Resolver {
                 let (expected, found) = (expected.join(", "), entry.layers.join(", "));
                 self.faults.add(place, FaultKind::DockerManifest { what: "Layers", expected, found });
             }
-        }
-    }
-
-    fn unreferenced(&mut self) {
-        if !self.is_complete {
-            return;
-        }
-        for digest in self.blobs.keys().filter(|digest| !self.reached.contains(*digest)) {
-            self.faults.add(format!("`{}`", path_of(digest)), FaultKind::Unreferenced);
         }
     }
 
@@ -457,7 +475,7 @@ impl Resolver {
         [expected, own, form].into_iter().find(|media_type| !media_type.is_empty()).unwrap_or(form).to_owned()
     }
 
-    fn unusable(&mut self, place: &str, kind: FaultKind) {
+    pub(super) fn unusable(&mut self, place: &str, kind: FaultKind) {
         self.is_complete = false;
         self.faults.add(place, kind);
     }
@@ -471,6 +489,6 @@ struct Draft {
     family: Family,
 }
 
-fn path_of(digest: &Digest) -> String {
+pub(super) fn path_of(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
 }

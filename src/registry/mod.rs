@@ -10,6 +10,7 @@ mod credentials;
 mod endpoint;
 mod error;
 mod http;
+mod image;
 pub mod limits;
 
 use std::fs::File;
@@ -25,6 +26,7 @@ use crate::reference::ImageReference;
 
 pub use credentials::{Credential, CredentialError, CredentialSources, Lookup};
 pub use error::RegistryError;
+pub use image::{ImageError, load_image};
 
 use http::{Answer, Http};
 
@@ -163,6 +165,38 @@ impl Repository {
         result
     }
 
+    /// A blob, piece by piece, to who hashes it. `sink` says whether it wants more.
+    ///
+    /// Where the connection breaks, the blob is asked for again, and what was handed over already is passed over. Its digest
+    /// is not looked at here; more or fewer bytes than the descriptor says are an error.
+    pub(super) async fn stream_blob(
+        &self,
+        blob: &Blob,
+        mut sink: impl AsyncFnMut(&[u8]) -> bool,
+    ) -> Result<(), RegistryError> {
+        let what = format!("blob `{}`", blob.digest);
+        let mut taken = 0_u64;
+        self.retrying(async || {
+            let mut answer = self.open_blob(blob, &what).await?;
+            let mut at = 0_u64;
+            while let Some(chunk) = answer.chunk().await? {
+                let chunk = chunk.as_ref();
+                let known = usize::try_from(taken - at.min(taken)).unwrap_or(usize::MAX).min(chunk.len());
+                at += chunk.len() as u64;
+                if at > blob.size {
+                    return Err(wrong_size(blob, &what, at, "at least"));
+                }
+                let news = &chunk[known..];
+                taken = taken.max(at);
+                if !news.is_empty() && !sink(news).await {
+                    return Ok(());
+                }
+            }
+            if at < blob.size { Err(wrong_size(blob, &what, at, "only")) } else { Ok(()) }
+        })
+        .await
+    }
+
     async fn fetch_manifest(
         &self,
         tag_or_digest: &str,
@@ -192,30 +226,33 @@ impl Repository {
         what: &str,
         mut sink: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), RegistryError> {
-        let path = format!("/v2/{}/blobs/{}", self.name, blob.digest);
-        let mut answer = self.request(&path, "application/octet-stream, */*", what).await?;
-        answer.expect_bytes(blob.size);
-        let wrong_size = |actual, relation| {
-            Err(RegistryError::Size { what: what.to_owned(), expected: blob.size, actual, relation })
-        };
-        if let Some(announced) = answer.announced().filter(|announced| *announced != blob.size) {
-            return wrong_size(announced, if announced > blob.size { "at least" } else { "only" });
-        }
+        let mut answer = self.open_blob(blob, what).await?;
         let mut hasher = Hasher::new(blob.digest.algorithm());
         let mut size = 0_u64;
         while let Some(chunk) = answer.chunk().await? {
             let chunk = chunk.as_ref();
             size += chunk.len() as u64;
             if size > blob.size {
-                return wrong_size(size, "at least");
+                return Err(wrong_size(blob, what, size, "at least"));
             }
             hasher.update(chunk);
             sink(chunk).map_err(|source| RegistryError::Write { what: what.to_owned(), source })?;
         }
         if size < blob.size {
-            return wrong_size(size, "only");
+            return Err(wrong_size(blob, what, size, "only"));
         }
         check_digest(Some(&blob.digest), hasher.finish(), what, answer.host())
+    }
+
+    /// Asks for a blob, and refuses an answer that announces another size.
+    async fn open_blob(&self, blob: &Blob, what: &str) -> Result<Answer, RegistryError> {
+        let path = format!("/v2/{}/blobs/{}", self.name, blob.digest);
+        let mut answer = self.request(&path, "application/octet-stream, */*", what).await?;
+        answer.expect_bytes(blob.size);
+        match answer.announced().filter(|announced| *announced != blob.size) {
+            Some(size) => Err(wrong_size(blob, what, size, if size > blob.size { "at least" } else { "only" })),
+            None => Ok(answer),
+        }
     }
 
     /// GET with the authorization that the registry wants; any status but 200 is an error.
@@ -278,6 +315,10 @@ impl Repository {
             }
         }
     }
+}
+
+fn wrong_size(blob: &Blob, what: &str, actual: u64, relation: &'static str) -> RegistryError {
+    RegistryError::Size { what: what.to_owned(), expected: blob.size, actual, relation }
 }
 
 fn empty(file: &mut File) -> io::Result<()> {

@@ -6,15 +6,19 @@ use std::io;
 use chrono::DateTime;
 
 use crate::analyze::{
-    AnalyzeReport, DocumentReport, EpochSource, Expected, ImageReport, LayerReport, Level, ManifestReport,
+    AnalyzeReport, DockerImageReport, DocumentReport, EpochReport, EpochSource, Expected, ImageReport, LayerReport,
+    Level, ManifestReport, Status,
 };
 use crate::image::escape::escape;
 use crate::image::media_type::Compression;
-use crate::image::{EntryKind, ListedEntry, Platform};
+use crate::image::{Container, EntryKind, Form, ListedEntry, Platform};
 use crate::report::json::render_json;
 
 /// Width of the words on the left.
 const LABEL: usize = 16;
+
+/// Width of the names of tools.
+const TOOL: usize = 30;
 
 /// Writes the report of `repro analyze`.
 pub fn write_analyze(out: &mut impl io::Write, report: &AnalyzeReport) -> io::Result<()> {
@@ -23,6 +27,10 @@ pub fn write_analyze(out: &mut impl io::Write, report: &AnalyzeReport) -> io::Re
     }
     if let Some(image) = &report.image {
         write_image(out, image)?;
+    }
+    for (at, note) in report.notes.iter().enumerate() {
+        let gap = if at == 0 { "\n" } else { "" };
+        writeln!(out, "{gap}note: {}: {}", note.place, note.message)?;
     }
     if let Some(expected) = &report.expected {
         writeln!(out)?;
@@ -34,6 +42,7 @@ pub fn write_analyze(out: &mut impl io::Write, report: &AnalyzeReport) -> io::Re
 fn write_image(out: &mut impl io::Write, image: &ImageReport) -> io::Result<()> {
     match &image.digest {
         Some(digest) => line(out, 0, "Image digest", digest)?,
+        None if image.roots.is_empty() => line(out, 0, "Image digest", "none: it has no manifest until it is pushed")?,
         None => line(out, 0, "Image digest", format_args!("none: {} images side by side", image.roots.len()))?,
     }
     for root in &image.roots {
@@ -44,10 +53,12 @@ fn write_image(out: &mut impl io::Write, image: &ImageReport) -> io::Result<()> 
             line(out, 0, "Name", escape(name))?;
         }
     }
-    let format = if image.has_docker_manifest { "docker (with manifest.json)" } else { "OCI layout" };
-    line(out, 0, "Archive", format_args!("{}, {format}", bytes(image.archive_size)))?;
-    line(out, 0, "index.json", &image.index.digest)?;
-    content(out, &image.index)?;
+    let (kind, format) = kind_of(image);
+    line(out, 0, kind, format_args!("{}, {format}", bytes(image.archive_size)))?;
+    if let Some(index) = &image.index {
+        line(out, 0, "index.json", &index.digest)?;
+        content(out, index)?;
+    }
     for index in &image.indexes {
         writeln!(out)?;
         line(out, 0, "Index", &index.digest)?;
@@ -65,7 +76,68 @@ fn write_image(out: &mut impl io::Write, image: &ImageReport) -> io::Result<()> 
         }
         document(out, 1, &attestation.document)?;
     }
-    Ok(())
+    for docker in &image.docker_images {
+        writeln!(out)?;
+        write_docker_image(out, docker)?;
+    }
+    if !image.left_out.is_empty() {
+        writeln!(out)?;
+        for left_out in &image.left_out {
+            let platform = left_out.platform.as_ref().map_or_else(String::new, |platform| format!(", {platform}"));
+            line(out, 0, "Left out", format_args!("{}{platform}", left_out.digest))?;
+        }
+    }
+    write_names(out, image)
+}
+
+/// What it is, and how it is laid out.
+fn kind_of(image: &ImageReport) -> (&'static str, String) {
+    let form = match image.form {
+        Form::OciLayout if image.has_docker_manifest => "docker (with manifest.json)",
+        Form::OciLayout => "OCI layout",
+        Form::DockerArchive => "docker (manifest.json alone)",
+        Form::DockerDir => "dir (of skopeo)",
+        Form::Registry => "manifests and blobs",
+    };
+    match image.container {
+        Container::Tar(Compression::None) => ("Archive", form.to_owned()),
+        Container::Tar(compression) => ("Archive", format!("{form}, in {}", compression.name())),
+        Container::Directory => ("Directory", form.to_owned()),
+        Container::Registry => ("Registry", form.to_owned()),
+    }
+}
+
+/// Three tools, three answers: which digest is which.
+fn write_names(out: &mut impl io::Write, image: &ImageReport) -> io::Result<()> {
+    let id = match (image.manifests.as_slice(), image.docker_images.as_slice()) {
+        ([manifest], []) => manifest.config.digest.short(),
+        ([], [docker]) => docker.config.digest.short(),
+        // Of several platforms, each machine has its own.
+        ([_, ..], []) if image.digest.is_some() => "the config of the machine's platform",
+        _ => return Ok(()),
+    };
+    writeln!(out, "\nWhat tools print for it")?;
+    let mut row = |tool: &str, text: &dyn Display| writeln!(out, "  {tool:<TOOL$}{text}");
+    let Some(digest) = &image.digest else {
+        row("crane digest, skopeo inspect", &"nothing that is known before it is pushed")?;
+        return row("podman images, docker images", &id);
+    };
+    row("crane digest, skopeo inspect", digest)?;
+    row("podman images", &id)?;
+    row("docker images", &format_args!("{id}, or {} with containerd's image store", digest.short()))
+}
+
+fn write_docker_image(out: &mut impl io::Write, docker: &DockerImageReport) -> io::Result<()> {
+    line(out, 0, "Config", format_args!("{} (image ID)", docker.config.digest))?;
+    for name in &docker.names {
+        line(out, 1, "Name", escape(name))?;
+    }
+    line(out, 1, "Platform", &docker.platform)?;
+    line(out, 1, "Size", bytes(docker.config.size))?;
+    content(out, &docker.config)?;
+    line(out, 1, "Created", docker.created.as_deref().map_or("unknown".into(), escape))?;
+    write_epoch(out, docker.epoch.as_ref())?;
+    write_layers(out, &docker.layers, docker.layer_count)
 }
 
 fn write_manifest(out: &mut impl io::Write, manifest: &ManifestReport) -> io::Result<()> {
@@ -73,19 +145,26 @@ fn write_manifest(out: &mut impl io::Write, manifest: &ManifestReport) -> io::Re
     line(out, 1, "Platform", &manifest.platform)?;
     document(out, 1, &manifest.document)?;
     line(out, 1, "Created", manifest.created.as_deref().map_or("unknown".into(), escape))?;
-    if let Some(epoch) = &manifest.epoch {
-        let by = match epoch.by {
-            EpochSource::Annotation => "as BuildKit says of the layers that it rewrote",
-            EpochSource::Created => "likely: created then, and nothing in it is later",
-        };
-        line(out, 1, "Epoch", format_args!("{} ({by})", epoch.seconds))?;
-    }
+    write_epoch(out, manifest.epoch.as_ref())?;
     line(out, 1, "Config", format_args!("{} (image ID)", manifest.config.digest))?;
     document(out, 2, &manifest.config)?;
-    for layer in &manifest.layers {
+    write_layers(out, &manifest.layers, manifest.layer_count)
+}
+
+fn write_epoch(out: &mut impl io::Write, epoch: Option<&EpochReport>) -> io::Result<()> {
+    let Some(epoch) = epoch else { return Ok(()) };
+    let by = match epoch.by {
+        EpochSource::Annotation => "as BuildKit says of the layers that it rewrote",
+        EpochSource::Created => "likely: created then, and nothing in it is later",
+    };
+    line(out, 1, "Epoch", format_args!("{} ({by})", epoch.seconds))
+}
+
+fn write_layers(out: &mut impl io::Write, layers: &[LayerReport], count: usize) -> io::Result<()> {
+    for layer in layers {
         write_layer(out, layer)?;
     }
-    if manifest.layer_count == 0 {
+    if count == 0 {
         line(out, 1, "Layers", "none")?;
     }
     Ok(())
@@ -94,7 +173,9 @@ fn write_manifest(out: &mut impl io::Write, manifest: &ManifestReport) -> io::Re
 fn write_layer(out: &mut impl io::Write, layer: &LayerReport) -> io::Result<()> {
     line(out, 1, &format!("Layer {}", layer.number), &layer.digest)?;
     line(out, 2, "Diff ID", &layer.diff_id)?;
-    line(out, 2, "Media type", escape(&layer.media_type))?;
+    if let Some(media_type) = &layer.media_type {
+        line(out, 2, "Media type", escape(media_type))?;
+    }
     let size = bytes(layer.size);
     match layer.compression {
         Compression::None => line(out, 2, "Size", format_args!("{size}, not compressed"))?,
@@ -146,6 +227,9 @@ fn permissions(mode: i64) -> String {
 fn write_expected(out: &mut impl io::Write, expected: &Expected, report: &AnalyzeReport) -> io::Result<()> {
     let digest = &expected.digest;
     let Some(level) = expected.level else {
+        if report.status == Status::Partial {
+            return writeln!(out, "Cannot tell: nothing here is {digest}, and not all is here");
+        }
         let found = report.image.as_ref().and_then(|image| image.digest.as_ref());
         writeln!(out, "Digest differs")?;
         line(out, 1, "Expected", digest)?;
@@ -162,7 +246,8 @@ fn write_expected(out: &mut impl io::Write, expected: &Expected, report: &Analyz
     };
     let platform = expected.platform.as_ref().map(Platform::to_string);
     let platform = platform.map_or_else(String::new, |platform| format!(" for {platform}"));
-    writeln!(out, "Digest matches: {digest} is that of {what}{platform}")
+    writeln!(out, "Digest matches: {digest} is that of {what}{platform}")?;
+    if expected.is_whole { Ok(()) } else { writeln!(out, "Not all of it is here: see what is left out") }
 }
 
 /// What is told of every document, below its digest.

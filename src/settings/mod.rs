@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::file::{FILE_NAME, FileError};
 pub use self::frontend::{FrontendSettings, FrontendWords};
-pub use self::network::{NetworkSettings, NetworkWords, RunNetworkWord};
+pub use self::network::{NetworkSettings, NetworkWords, RouteWords, RunNetworkWord};
 pub use self::remote::RemoteWords;
 pub use self::resolve::{ConfigChoice, SettingsError, resolve};
 pub use self::schema::json_schema;

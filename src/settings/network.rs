@@ -66,6 +66,42 @@ pub struct NetworkWords {
     pub add_host: Vec<String>,
 }
 
+/// The arguments about how registries are reached, for commands that build nothing.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RouteWords {
+    /// Certificate authorities to trust besides the system's: PEM; may be given several times
+    #[arg(long, value_name = "FILE", help_heading = "Networks")]
+    ca: Vec<PathBuf>,
+
+    /// The proxy that a registry is reached through [env: REPRO_PROXY]
+    #[arg(long, value_name = "URL", help_heading = "Networks")]
+    proxy: Option<String>,
+
+    /// Hosts, domains and networks to reach without the proxy; this machine's loopback always is
+    #[arg(long, value_name = "HOST[,…]", help_heading = "Networks")]
+    no_proxy: Vec<String>,
+}
+
+impl RouteWords {
+    /// The way to the registries: the flag, else the variable.
+    pub fn resolve(&self, environment: &Environment) -> Result<Route, SettingsError> {
+        let by_flag = self.proxy.as_deref().map(|text| (text, Origin::Flag("--proxy")));
+        let by_variable = variable(environment, PROXY_VARIABLE)?.map(|text| (text, Origin::Variable(PROXY_VARIABLE)));
+        let proxy = by_flag.or(by_variable).map(|(text, origin)| {
+            Proxy::parse(text, &self.no_proxy.join(",")).map_err(|source| {
+                let of_hosts = matches!(source, NetworkError::NoProxy { .. });
+                let origin = if of_hosts { Origin::Flag("--no-proxy") } else { origin };
+                SettingsError::Network { origin, source }
+            })
+        });
+        let mut authorities = Vec::new();
+        for file in &self.ca {
+            authorities.extend(load_authorities(file)?);
+        }
+        Ok(Route { authorities, proxy: proxy.transpose()?, proxy_in_run: false })
+    }
+}
+
 /// How a build reaches the world.
 #[derive(Debug, Clone)]
 pub struct NetworkSettings {

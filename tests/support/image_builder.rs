@@ -64,6 +64,11 @@ impl Entry {
         self
     }
 
+    /// The data.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         if !self.records.is_empty() {
             let data: Vec<u8> = self.records.iter().flat_map(|(key, value)| pax_record(key, value)).collect();

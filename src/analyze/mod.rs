@@ -1,15 +1,16 @@
-//! What an archive is, as a report: digests, platforms, layers, and whether a digest that was expected is among them.
+//! What an image is, as a report: digests, platforms, layers, and whether a digest that was expected is among them.
+
+mod parts;
 
 use std::collections::BTreeMap;
 
-use chrono::DateTime;
 use serde::ser::{Error as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 
+use self::parts::image_report;
 use crate::digest::Digest;
 use crate::image::media_type::Compression;
-use crate::image::rewrite::REWRITTEN;
-use crate::image::{Descriptor, Document, Entries, Fault, Image, Layer, Manifest, Platform};
+use crate::image::{Container, Entries, Fault, Form, Image, Note, Platform};
 
 /// The name and version of the JSON form. See `docs/schema/analyze.v1.json`.
 pub const SCHEMA: &str = "repro.analyze.v1";
@@ -18,8 +19,10 @@ pub const SCHEMA: &str = "repro.analyze.v1";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// The archive is sound, and holds the digest that was expected, if one was.
+    /// The archive is sound and whole, and holds the digest that was expected, if one was.
     Ok,
+    /// What is there is sound, but an index names more than what is there.
+    Partial,
     /// The archive is sound, but holds another image.
     Mismatch,
     /// The archive is broken.
@@ -39,6 +42,8 @@ pub struct AnalyzeReport {
     pub expected: Option<Expected>,
     /// What is wrong with the archive.
     pub faults: Vec<FaultReport>,
+    /// What is odd about the image or was passed over, and no fault.
+    pub notes: Vec<FaultReport>,
 }
 
 /// A digest that was expected, and what has it.
@@ -50,6 +55,8 @@ pub struct Expected {
     pub level: Option<Level>,
     /// The platform of that manifest or config, where the archive holds several.
     pub platform: Option<Platform>,
+    /// Whether all that the digest stands for is there. Of an index whose images are left out in part, it is not.
+    pub is_whole: bool,
 }
 
 /// What may have an expected digest.
@@ -69,14 +76,18 @@ pub enum Level {
 /// The content of an archive.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImageReport {
-    /// The size of the archive in bytes.
+    /// How it is laid out.
+    pub form: Form,
+    /// Where it was read from.
+    pub container: Container,
+    /// Its size as it is stored, in bytes.
     pub archive_size: u64,
-    /// The digest that a registry shows after a push. None where the archive holds several images side by side.
+    /// The digest that a registry shows after a push. None where the archive holds several images side by side, or no manifest.
     pub digest: Option<Digest>,
     /// What `index.json` refers to.
     pub roots: Vec<RootReport>,
-    /// `index.json`. Its digest depends on names and dates.
-    pub index: DocumentReport,
+    /// `index.json`, in a layout. Its digest depends on names and dates.
+    pub index: Option<DocumentReport>,
     /// Whether `docker load` of any version reads it: it has a `manifest.json`.
     pub has_docker_manifest: bool,
     /// Indexes below `index.json`.
@@ -85,6 +96,38 @@ pub struct ImageReport {
     pub manifests: Vec<ManifestReport>,
     /// Statements about the images, which are no images.
     pub attestations: Vec<AttestationReport>,
+    /// Images of an archive that has no manifests.
+    pub docker_images: Vec<DockerImageReport>,
+    /// What an index names and what is not there.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// An image without a manifest. No registry has a digest for it.
+#[derive(Debug, Clone, Serialize)]
+pub struct DockerImageReport {
+    /// Its names.
+    pub names: Vec<String>,
+    /// The platform, by the config.
+    pub platform: Platform,
+    /// When the image was made, by the config, in RFC 3339.
+    pub created: Option<String>,
+    /// The epoch that it was built with, where that shows.
+    pub epoch: Option<EpochReport>,
+    /// The config. Its digest is the image ID.
+    pub config: DocumentReport,
+    /// How many layers it has.
+    pub layer_count: usize,
+    /// The layers, lowest first; digest and size are those of the files in the archive.
+    pub layers: Vec<LayerReport>,
+}
+
+/// An image that an index names and that is not there.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LeftOut {
+    /// The digest of the manifest.
+    pub digest: Digest,
+    /// The platform, by the index.
+    pub platform: Option<Platform>,
 }
 
 /// What `index.json` refers to.
@@ -94,6 +137,8 @@ pub struct RootReport {
     pub digest: Digest,
     /// Its names.
     pub names: Vec<String>,
+    /// What else `index.json` says of it. No part of the image.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A document.
@@ -191,8 +236,8 @@ pub struct LayerReport {
     pub number: usize,
     /// The digest of the blob.
     pub digest: Digest,
-    /// Its media type.
-    pub media_type: String,
+    /// Its media type; none where nothing says one.
+    pub media_type: Option<String>,
     /// The size of the blob in bytes.
     pub size: u64,
     /// How the blob is compressed.
@@ -224,7 +269,7 @@ pub struct AttestationReport {
     pub subject: Option<String>,
 }
 
-/// One thing that is wrong.
+/// One thing that is wrong, or odd.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FaultReport {
     /// Where. Escaped: fit to print.
@@ -245,8 +290,8 @@ pub struct View {
 }
 
 impl View {
-    fn shows(&self, manifest: &Manifest) -> bool {
-        self.platform.as_ref().is_none_or(|platform| platform.agrees_with(&manifest.config.platform))
+    fn shows(&self, found: &Platform) -> bool {
+        self.platform.as_ref().is_none_or(|platform| platform.agrees_with(found))
     }
 }
 
@@ -254,14 +299,31 @@ impl View {
 #[must_use]
 pub fn analyze(image: &Image, expected: Option<&Digest>, view: &View) -> AnalyzeReport {
     let expected = expected.map(|digest| find(image, digest, view));
-    let is_missing = expected.as_ref().is_some_and(|expected| expected.level.is_none());
-    let has_platform = view.platform.is_none() || image.manifests.iter().any(|manifest| view.shows(manifest));
+    let is_left_out = |digest: &Digest| image.left_out.iter().any(|descriptor| descriptor.digest == *digest);
+    // What is left out, or the config of that, may be what was expected: then nothing is known of it. Not so where one platform
+    // is meant, and is here.
+    let has_all_of_it =
+        view.platform.is_some() && image.manifests.iter().any(|manifest| view.shows(&manifest.config.platform));
+    let is_missing = expected.as_ref().is_some_and(|expected| {
+        expected.level.is_none() && (image.is_whole() || has_all_of_it && !is_left_out(&expected.digest))
+    });
+    let platforms = image.manifests.iter().map(|manifest| &manifest.config);
+    let platforms = platforms.chain(image.docker_images.iter().map(|docker| &docker.config));
+    let mut platforms = platforms
+        .map(|config| &config.platform)
+        .chain(image.left_out.iter().filter_map(|descriptor| descriptor.platform.as_ref()));
+    let has_platform = view.platform.is_none() || platforms.any(|platform| view.shows(platform));
     AnalyzeReport {
         schema: SCHEMA,
-        status: if is_missing || !has_platform { Status::Mismatch } else { Status::Ok },
+        status: match image.is_whole() {
+            _ if is_missing || !has_platform => Status::Mismatch,
+            true => Status::Ok,
+            false => Status::Partial,
+        },
         image: Some(image_report(image, view)),
         expected,
         faults: Vec::new(),
+        notes: image.notes().into_iter().map(note_report).collect(),
     }
 }
 
@@ -273,9 +335,19 @@ pub fn analyze_faults(faults: &[Fault], expected: Option<&Digest>) -> AnalyzeRep
         schema: SCHEMA,
         status: Status::Corrupt,
         image: None,
-        expected: expected.map(|digest| Expected { digest: digest.clone(), level: None, platform: None }),
+        expected: expected.map(|digest| Expected {
+            digest: digest.clone(),
+            level: None,
+            platform: None,
+            is_whole: false,
+        }),
         faults: faults.iter().map(report).collect(),
+        notes: Vec::new(),
     }
+}
+
+fn note_report(note: Note) -> FaultReport {
+    FaultReport { message: note.kind.to_string(), place: note.place }
 }
 
 /// What of the image has this digest.
@@ -283,15 +355,23 @@ fn find(image: &Image, digest: &Digest, view: &View) -> Expected {
     let found = |level, platform: Option<&Platform>| Expected {
         digest: digest.clone(),
         level,
-        platform: platform.filter(|_| image.manifests.len() > 1).cloned(),
+        platform: platform.filter(|_| image.manifests.len() + image.docker_images.len() > 1).cloned(),
+        is_whole: match level {
+            Some(Level::Image | Level::Index) => {
+                image.is_whole() || image.manifests.iter().any(|manifest| manifest.document.digest == *digest)
+            }
+            Some(Level::Manifest | Level::Config) => true,
+            None => false,
+        },
     };
     if image.digest() == Some(digest) {
         return found(Some(Level::Image), None);
     }
-    if image.index.digest == *digest || image.indexes.iter().any(|index| index.document.digest == *digest) {
+    let is_index = image.index.as_ref().is_some_and(|index| index.digest == *digest);
+    if is_index || image.indexes.iter().any(|index| index.document.digest == *digest) {
         return found(Some(Level::Index), None);
     }
-    for manifest in image.manifests.iter().filter(|manifest| view.shows(manifest)) {
+    for manifest in image.manifests.iter().filter(|manifest| view.shows(&manifest.config.platform)) {
         let platform = Some(&manifest.config.platform);
         if manifest.document.digest == *digest {
             return found(Some(Level::Manifest), platform);
@@ -300,93 +380,9 @@ fn find(image: &Image, digest: &Digest, view: &View) -> Expected {
             return found(Some(Level::Config), platform);
         }
     }
+    let mut shown = image.docker_images.iter().filter(|docker| view.shows(&docker.config.platform));
+    if let Some(docker) = shown.find(|docker| docker.config.document.digest == *digest) {
+        return found(Some(Level::Config), Some(&docker.config.platform));
+    }
     found(None, None)
-}
-
-fn image_report(image: &Image, view: &View) -> ImageReport {
-    let document =
-        |document: &Document, media_type: Option<&str>, annotations: &BTreeMap<String, String>| DocumentReport {
-            digest: document.digest.clone(),
-            media_type: media_type.filter(|media_type| !media_type.is_empty()).map(str::to_owned),
-            size: document.size(),
-            annotations: annotations.clone(),
-            content: view.contents.then(|| document.value()),
-        };
-    let none = BTreeMap::new();
-    let described =
-        |descriptor: &Descriptor, it: &Document| document(it, Some(&descriptor.media_type), &descriptor.annotations);
-    let manifest = |manifest: &Manifest| ManifestReport {
-        document: document(&manifest.document, Some(&manifest.media_type), &manifest.annotations),
-        platform: manifest.config.platform.clone(),
-        created: manifest.config.created.clone(),
-        epoch: epoch_of(manifest),
-        config: described(&manifest.config.descriptor, &manifest.config.document),
-        layer_count: manifest.layers.len(),
-        layers: (0..)
-            .zip(&manifest.layers)
-            .filter(|(number, _)| view.layer.is_none_or(|only| only == *number))
-            .map(|(number, layer)| layer_report(number, layer))
-            .collect(),
-    };
-    ImageReport {
-        archive_size: image.archive_bytes,
-        digest: image.digest().cloned(),
-        roots: image
-            .roots
-            .iter()
-            .map(|root| RootReport { digest: root.digest.clone(), names: root.names.clone() })
-            .collect(),
-        index: document(&image.index, None, &none),
-        has_docker_manifest: image.docker_manifest.is_some(),
-        indexes: image
-            .indexes
-            .iter()
-            .map(|index| document(&index.document, Some(&index.media_type), &index.annotations))
-            .collect(),
-        manifests: image.manifests.iter().filter(|manifest| view.shows(manifest)).map(manifest).collect(),
-        attestations: image
-            .attestations
-            .iter()
-            .map(|attestation| AttestationReport {
-                document: described(&attestation.descriptor, &attestation.document),
-                subject: attestation.subject.clone(),
-            })
-            .collect(),
-    }
-}
-
-/// What shows the epoch that an image was built with.
-fn epoch_of(manifest: &Manifest) -> Option<EpochReport> {
-    let annotated = manifest.layers.iter().filter_map(|layer| layer.descriptor.annotations.get(REWRITTEN));
-    let mut epochs: Vec<&str> = annotated.map(String::as_str).collect();
-    epochs.dedup();
-    if let [text] = epochs.as_slice() {
-        return Some(EpochReport { seconds: text.parse().ok()?, by: EpochSource::Annotation });
-    }
-    if !epochs.is_empty() {
-        return None;
-    }
-    let created = DateTime::parse_from_rfc3339(manifest.config.created.as_deref()?).ok()?;
-    let seconds = created.timestamp();
-    let newest = manifest.layers.iter().filter_map(|layer| layer.facts.newest).max();
-    let nothing_is_later = newest.is_none_or(|newest| !newest.is_after(seconds));
-    (created.timestamp_subsec_nanos() == 0 && nothing_is_later)
-        .then_some(EpochReport { seconds, by: EpochSource::Created })
-}
-
-fn layer_report(number: usize, layer: &Layer) -> LayerReport {
-    LayerReport {
-        number,
-        digest: layer.descriptor.digest.clone(),
-        media_type: layer.descriptor.media_type.clone(),
-        size: layer.descriptor.size,
-        compression: layer.compression,
-        diff_id: layer.diff_id.clone(),
-        uncompressed_size: layer.uncompressed_size,
-        annotations: layer.descriptor.annotations.clone(),
-        entries: layer.facts.entries,
-        oldest_mtime: layer.facts.oldest_mtime,
-        newest_mtime: layer.facts.newest_mtime,
-        files: layer.entries.clone().map(Files),
-    }
 }

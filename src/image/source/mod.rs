@@ -1,0 +1,106 @@
+//! Where the members of an image come from: a tar, a directory, or whatever else brings them one after the other.
+//!
+//! The pass over a [`Source`] and all checks after it are the same for each: a source only knows names, kinds and bytes, and
+//! judges nothing that it brings.
+
+mod directory;
+mod tar;
+mod unpack;
+
+use serde::{Serialize, Serializer};
+
+use super::fault::{FaultKind, ImageError};
+use super::media_type::Compression;
+use super::model::Descriptor;
+use super::notes::Note;
+
+pub use directory::DirectorySource;
+pub use tar::TarSource;
+pub use unpack::Damage;
+
+/// A member: a name, and what it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The path as the source has it, not normalised.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: MemberKind,
+    /// How many bytes of data follow.
+    pub size: u64,
+}
+
+/// What a member is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemberKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link, and where it points to.
+    Symlink(Vec<u8>),
+    /// Anything else, by its type flag of a tar.
+    Other(u8),
+}
+
+/// Where an image was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Container {
+    /// A tar, compressed as a whole or not.
+    Tar(Compression),
+    /// A directory.
+    Directory,
+    /// A registry.
+    Registry,
+}
+
+impl Container {
+    /// The name, for people and for the JSON report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tar(Compression::None) => "tar",
+            Self::Tar(Compression::Gzip) => "tar+gzip",
+            Self::Tar(Compression::Zstd) => "tar+zstd",
+            Self::Directory => "directory",
+            Self::Registry => "registry",
+        }
+    }
+}
+
+impl Serialize for Container {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// What a source tells when all of it was read.
+#[derive(Debug)]
+pub struct Origin {
+    /// What it is.
+    pub container: Container,
+    /// How many bytes it has, as they are stored.
+    pub bytes: u64,
+    /// The first byte that is not zero behind the end of a tar, if there is one.
+    pub after_end: Option<u64>,
+    /// What the image is, where nothing in it says so: a registry's answer, with the name that was asked for.
+    pub root: Option<(Descriptor, String)>,
+    /// What was passed over.
+    pub notes: Vec<Note>,
+}
+
+/// Brings members, each once, in any order.
+pub trait Source {
+    /// The next member; none at the end. Data of the one before that was not read is skipped.
+    fn next_member(&mut self) -> Result<Option<Member>, ImageError>;
+
+    /// Reads data of the current member; 0 at its end.
+    fn read_data(&mut self, buffer: &mut [u8]) -> Result<usize, ImageError>;
+
+    /// What was wrong with the data of the current member, once it was read, where its bytes alone do not show it.
+    fn fault(&mut self) -> Option<FaultKind> {
+        None
+    }
+
+    /// Reads what may follow the last member.
+    fn finish(&mut self) -> Result<Origin, ImageError>;
+}
