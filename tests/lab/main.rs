@@ -20,6 +20,7 @@ mod flags;
 mod foreign;
 mod frontend;
 mod harness;
+mod inputs;
 mod kept;
 mod killed;
 mod networks;

@@ -71,6 +71,11 @@ shim_binary() {
 
 # Reads argument vectors as that tool does, for tests/argv.
 argv_binary() { build_cached "argv-$1" "$(module_of "argv-$1")" 0 "" "" .; }
+# What others write and read images with, beside Debian's skopeo, buildah and umoci.
+crane_binary() {
+    build_cached crane "$(module_of crane-v0.21.7)" 0 "" "-X github.com/google/go-containerregistry/cmd/crane/cmd.Version=v0.21.7" \
+        github.com/google/go-containerregistry/cmd/crane
+}
 # The proxy of the tests about private networks (middle/main.go).
 middle_binary() { build_cached middle "$LAB_DIR/middle" 0 "" "" .; }
 
@@ -107,6 +112,8 @@ up_binaries() {
     place=$(middle_binary)
     publish "$place/middle" "$LAB_STATE/libexec/middle"
     mkdir -p "$LAB_STATE/bin"
+    place=$(crane_binary)
+    publish "$place/crane" "$LAB_STATE/bin/crane"
     ln -sfn "$LAB_DIR/lab" "$LAB_STATE/bin/lab"
 }
 

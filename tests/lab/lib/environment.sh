@@ -16,6 +16,7 @@ cmd_env() {
     print_variable REPRO_BUILDKIT_IMAGE "$(image_reference moby/buildkit:v0.19.0)"
     print_variable LAB_REGISTRY "$LAB_REGISTRY"
     print_variable LAB_PRIVATE_REGISTRY "$LAB_PRIVATE_REGISTRY"
+    print_variable LAB_CONTAINERD "$LAB_STATE/run/containerd.sock"
     print_variable LAB_MIDDLE "$LAB_STATE/libexec/middle"
     print_variable LAB_BASE "$(image_reference debian:bookworm)"
     print_variable LAB_BASE_SMALL "$(image_reference small:latest)"

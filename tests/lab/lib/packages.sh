@@ -4,7 +4,7 @@
 # command or file : package
 LAB_PACKAGES=(
     dockerd:docker.io containerd:containerd docker:docker.io
-    podman:podman conmon:conmon skopeo:skopeo docker-registry:docker-registry runc:runc
+    podman:podman conmon:conmon skopeo:skopeo buildah:buildah umoci:umoci docker-registry:docker-registry runc:runc
     rootlesskit:rootlesskit newuidmap:uidmap fuse-overlayfs:fuse-overlayfs slirp4netns:slirp4netns
     jq:jq mmdebstrap:mmdebstrap curl:curl zstd:zstd xz:xz-utils ip:iproute2 setpriv:util-linux mkfs.ext4:e2fsprogs fuser:psmisc ps:procps dpkg-deb:dpkg
     /usr/bin/busybox:busybox-static git:git openssl:openssl
