@@ -19,6 +19,9 @@ pub const INDEX_DEPTH: u32 = 8;
 /// One extension of a tar header (PAX records, GNU long name), in bytes: what Go's `archive/tar`, and with it every engine, takes.
 pub const TAR_EXTENSION_BYTES: u64 = 1 << 20;
 
+/// Extensions of one tar header. PAX records, a long name and a long link are three.
+pub const TAR_EXTENSIONS: usize = 16;
+
 /// Members of one archive. An image of 127 layers, the most that overlayfs mounts, on ten platforms needs 1,300.
 pub const ARCHIVE_MEMBERS: u64 = 65_536;
 
@@ -36,6 +39,12 @@ pub const LAYER_BYTES: u64 = 256 << 30;
 
 /// The window of a zstd frame, as a power of two: 128 MiB, what libzstd itself takes without being asked for more.
 pub const ZSTD_WINDOW_LOG: u32 = 27;
+
+/// Characters of one text in a message, be it a path or a media type. A stranger chose it, and a thousand faults may hold it.
+pub const FAULT_TEXT: usize = 2_000;
+
+/// Entries of one layer of which a hash is kept, to find paths that repeat: 19 MB. The largest real layers have some 500,000.
+pub const LAYER_PATHS: usize = 1_835_008;
 
 /// Faults told of one archive. Who broke an archive in a thousand places knows it by then.
 pub const FAULTS: usize = 1_000;

@@ -188,6 +188,41 @@ fn a_stalled_body_ends() {
 }
 
 #[test]
+fn a_body_that_drips_ends() {
+    let (registry, manifest, ..) = stocked();
+    // Each byte comes soon enough, all of them never.
+    let options = || Options { answer_timeout: Duration::from_millis(100), attempts: 1, ..quick() };
+    registry.fail("/manifests/", Fault::Drip, 1);
+    let error = pull_manifest(&registry, options(), &manifest);
+    assert!(matches!(error, Err(RegistryError::Stalled { .. })), "{error:?}");
+    let small = Blob { digest: registry.add_blob(REPOSITORY, &[b'x'; 100]), size: 100 };
+    registry.fail("/blobs/", Fault::Drip, 1);
+    let (result, content) = pull_to_file(&registry, options(), &small);
+    let error = result.unwrap_err();
+    assert!(matches!(error, RegistryError::Stalled { .. }), "{error}");
+    assert!(content.is_empty());
+}
+
+#[test]
+fn answers_without_end_are_refused() {
+    let (registry, manifest, ..) = stocked();
+    registry.fail("/manifests/", Fault::Announced(10 << 30), 1);
+    let error = pull_manifest(&registry, quick(), &manifest).unwrap_err();
+    let told = format!("manifest `{manifest}` has {} bytes", 10_u64 << 30);
+    assert!(matches!(error, RegistryError::TooLarge { .. }), "{error}, {told}");
+    registry.fail("/manifests/", Fault::Headers, 3);
+    let error = pull_manifest(&registry, quick(), &manifest).unwrap_err();
+    assert!(matches!(error, RegistryError::Broken { .. }), "{error}");
+    registry.fail(
+        "/manifests/",
+        Fault::Status(401, Some(("WWW-Authenticate", "Bearer ".repeat(5000))), String::new()),
+        3,
+    );
+    let error = pull_manifest(&registry, quick(), &manifest).unwrap_err();
+    assert!(error.to_string().len() < 1000, "{error}");
+}
+
+#[test]
 fn nobody_there_is_told() {
     let registry = FakeRegistry::start();
     let reference = format!("{}/x", registry.host()).parse().unwrap();

@@ -149,6 +149,10 @@ impl<S: Source> Pass<'_, '_, '_, S> {
                 self.members.faults.add(name, FaultKind::ForeignMember);
                 return Ok(());
             }
+            _ if member.is_ambiguous => {
+                self.members.faults.add(name, FaultKind::AmbiguousMember);
+                return Ok(());
+            }
             (Place::Directory | Place::Elsewhere(_), MemberKind::Directory)
             | (Place::Document(_) | Place::Blob(_) | Place::Elsewhere(_), MemberKind::File)
             | (Place::Elsewhere(_), MemberKind::Symlink(_)) => None,
@@ -247,6 +251,7 @@ impl<S: Source> Pass<'_, '_, '_, S> {
                             self.scope,
                             self.pool,
                             compression,
+                            algorithm,
                             self.options.epoch,
                             self.options.listing.as_ref(),
                         ));

@@ -11,11 +11,12 @@ use serde::Deserialize;
 
 use super::archive::{Content, File};
 use super::escape::{escape, escape_bytes};
-use super::fault::{FaultKind, ImageError};
-use super::json;
+use super::fault::{FaultKind, ImageError, shorten};
+use super::json::{self, Names};
 use super::media_type::{Compression, DOCKER_CONFIG, DOCKER_LAYER};
 use super::model::{Descriptor, DockerImage, Document, Layer};
-use super::resolve::{DockerEntry, Resolver, path_of};
+use super::promises::{self, DockerEntry};
+use super::resolve::{Resolver, path_of};
 use crate::digest::Digest;
 
 /// What the archive holds besides `manifest.json`.
@@ -61,7 +62,7 @@ impl Resolver {
             self.missing("manifest.json");
             return Ok(());
         };
-        let entries: Vec<DockerEntry> = match json::parse(&manifest.bytes) {
+        let entries: Vec<DockerEntry> = match json::parse(Names::DockerEntry, &manifest.bytes) {
             Ok(entries) => entries,
             Err(reason) => {
                 self.unusable(place, FaultKind::Json(reason));
@@ -112,6 +113,9 @@ impl Resolver {
             layers.extend(self.docker_layer(path, diff_id, archive));
         }
         let Some((mut config, _)) = config else { return Ok(None) };
+        if let Some(kind) = promises::history(&config.history, entry.layers.len()) {
+            self.faults.add(format!("`{}`", shorten(&escape(&entry.config))), kind);
+        }
         // Nothing in the archive says a media type.
         config.descriptor.media_type.clear();
         let mut names = entry.repo_tags.clone();
@@ -203,14 +207,16 @@ impl Resolver {
                     let kind = FaultKind::Json("a `VERSION` is `1.0`, and this is something else".to_owned());
                     self.faults.add(place, kind);
                 }
-                ("json", Content::Document(document)) => match json::parse::<LegacyConfig>(&document.bytes) {
-                    Ok(config) if config.id == id => {}
-                    Ok(_) => {
-                        let kind = FaultKind::Json("its `id` is not the name of its directory".to_owned());
-                        self.faults.add(place, kind);
+                ("json", Content::Document(document)) => {
+                    match json::parse::<LegacyConfig>(Names::Fields, &document.bytes) {
+                        Ok(config) if config.id == id => {}
+                        Ok(_) => {
+                            let kind = FaultKind::Json("its `id` is not the name of its directory".to_owned());
+                            self.faults.add(place, kind);
+                        }
+                        Err(reason) => self.faults.add(place, FaultKind::Json(reason)),
                     }
-                    Err(reason) => self.faults.add(place, FaultKind::Json(reason)),
-                },
+                }
                 ("json", _) => self.faults.add(place, FaultKind::Json("it holds something else".to_owned())),
                 _ => {}
             }
@@ -220,7 +226,7 @@ impl Resolver {
     /// The same document beside an image layout, as `docker save` writes it since release 25.
     pub(super) fn layout_repositories(&mut self, document: &Document, manifest: &Document) {
         // What is wrong with `manifest.json` is told where it is read.
-        let Ok(entries) = json::parse::<Vec<DockerEntry>>(&manifest.bytes) else { return };
+        let Ok(entries) = json::parse::<Vec<DockerEntry>>(Names::DockerEntry, &manifest.bytes) else { return };
         let archive = Shelf { files: BTreeMap::new(), links: BTreeMap::new(), used: BTreeSet::new() };
         self.repositories(document, &entries, &archive);
     }
@@ -228,7 +234,7 @@ impl Resolver {
     /// `repositories` has to name what `manifest.json` names, and to lead to the same topmost layer.
     fn repositories(&mut self, document: &Document, entries: &[DockerEntry], archive: &Shelf) {
         let place = "`repositories`";
-        let repositories: BTreeMap<String, BTreeMap<String, String>> = match json::parse(&document.bytes) {
+        let repositories: BTreeMap<String, BTreeMap<String, String>> = match json::parse(Names::Free, &document.bytes) {
             Ok(repositories) => repositories,
             Err(reason) => return self.faults.add(place, FaultKind::Json(reason)),
         };

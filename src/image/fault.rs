@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::escape::escape;
+use super::escape::{escape, escape_bytes};
 use super::layer::LayerError;
 use super::media_type::Compression;
 use super::model::Platform;
+use super::paths::Found;
 use super::source::Damage;
 use super::tar::TarError;
 use crate::digest::Digest;
@@ -134,6 +135,9 @@ pub enum FaultKind {
     /// A member that is neither file nor directory.
     #[error("is a tar entry of type `{}`, not a file", escape(&char::from(*.0).to_string()))]
     MemberType(u8),
+    /// A member with header extensions of which readers differ: two names, a size given twice, the map of a sparse file.
+    #[error("has header extensions that readers understand differently")]
+    AmbiguousMember,
     /// Bytes behind the end of the tar, which only some readers see.
     #[error("byte {0} is not zero, though the archive has ended")]
     AfterEnd(u64),
@@ -205,6 +209,41 @@ pub enum FaultKind {
         /// By the bytes.
         found: Digest,
     },
+    /// A diff ID of an algorithm in which the layer was not hashed.
+    #[error("the diff ID `{0}` cannot be checked: sha512 is, where the blob itself is named by sha512")]
+    DiffIdAlgorithm(Digest),
+    /// The media type of the config is of another family than that of the manifest. Podman and skopeo take such an image for none.
+    #[error("media type `{}` does not belong to a manifest of type `{}`", escape(.config), escape(.manifest))]
+    ConfigFamily {
+        /// Of the manifest.
+        manifest: String,
+        /// Of the config.
+        config: String,
+    },
+    /// More steps in the history than layers: `docker history` refuses such an image.
+    #[error("the history has {steps} steps that made a layer, but there are only {layers} layers")]
+    History {
+        /// Steps without `empty_layer`.
+        steps: usize,
+        /// Layers of the manifest.
+        layers: usize,
+    },
+    /// A layer that says that its times were rewritten, with a later one in it.
+    #[error("says that its times were rewritten to {epoch}, but `{path}` has the time {seconds}")]
+    Rewritten {
+        /// By the annotation.
+        epoch: i64,
+        /// The entry with the latest time, escaped.
+        path: String,
+        /// That time, in seconds since 1970.
+        seconds: i64,
+    },
+    /// An annotation of rewritten times that is no number.
+    #[error("says that its times were rewritten to `{}`, which is not a number of seconds", escape(.0))]
+    RewrittenWhen(String),
+    /// Entries of a layer that lie outside of the root of a container.
+    #[error("{} entries lie outside of the root or link there, the first is `{}`", .0.count, .0.first)]
+    Outside(Found),
     /// The manifest and the config do not agree on how many layers there are.
     #[error("the config has {expected} diff IDs, but the manifest {found} layers")]
     LayerCount {
@@ -266,6 +305,58 @@ pub enum FaultKind {
     TooMany,
 }
 
+/// `text` with what is beyond [`limits::FAULT_TEXT`] left out.
+pub(super) fn shorten(text: &str) -> String {
+    text.char_indices().nth(limits::FAULT_TEXT).map_or_else(|| text.to_owned(), |(end, _)| format!("{}…", &text[..end]))
+}
+
+/// A name from the archive, escaped, and as long as a message takes. What is left out is not escaped either: that takes longer
+/// than to read it.
+pub(super) fn shown(name: &[u8]) -> String {
+    match name.split_at_checked(limits::FAULT_TEXT) {
+        Some((start, rest)) if !rest.is_empty() => shorten(&(escape_bytes(start) + "…")),
+        _ => shorten(&escape_bytes(name)),
+    }
+}
+
+impl FaultKind {
+    /// The same with nothing in it that is longer than a message should be.
+    fn shortened(mut self) -> Self {
+        let platform = |platform: &mut Platform| {
+            let Platform { os, architecture, variant, os_version, os_features } = platform;
+            for text in [os, architecture, variant, os_version] {
+                *text = shorten(text);
+            }
+            os_features.clear();
+        };
+        match &mut self {
+            Self::Json(text) | Self::RewrittenWhen(text) => *text = shorten(text),
+            Self::Version { found, .. } | Self::WrongKind { found, .. } | Self::Metadata { found, .. } => {
+                *found = shorten(found);
+            }
+            Self::MediaType { expected, found } | Self::DockerManifest { expected, found, .. } => {
+                for text in [expected, found] {
+                    *text = shorten(text);
+                }
+            }
+            Self::LinkTarget(text) | Self::Served(text) => *text = shorten(text),
+            Self::Legacy { name, expected, found } => {
+                for text in [name, expected, found] {
+                    *text = shorten(text);
+                }
+            }
+            Self::ConfigFamily { manifest, config } => {
+                for text in [manifest, config] {
+                    *text = shorten(text);
+                }
+            }
+            Self::Platform { expected, found } => [expected, found].into_iter().for_each(platform),
+            _ => {}
+        }
+        self
+    }
+}
+
 /// Faults as they are found, up to the limit.
 #[derive(Debug, Default)]
 pub struct Faults(Vec<Fault>);
@@ -274,10 +365,15 @@ impl Faults {
     /// Adds one.
     pub fn add(&mut self, place: impl Into<String>, kind: FaultKind) {
         match self.0.len() {
-            count if count < limits::FAULTS => self.0.push(Fault { place: place.into(), kind }),
+            count if count < limits::FAULTS => self.0.push(Fault { place: place.into(), kind: kind.shortened() }),
             limits::FAULTS => self.0.push(Fault { place: "archive".to_owned(), kind: FaultKind::TooMany }),
             _ => {}
         }
+    }
+
+    /// Whether no more are taken: then there is no point in looking for them.
+    pub const fn is_full(&self) -> bool {
+        self.0.len() > limits::FAULTS
     }
 
     /// All of them.

@@ -9,7 +9,7 @@ use super::archive::{Content, File, Members};
 use super::docker_archive::Parts;
 use super::escape::escape;
 use super::fault::{FaultKind, ImageError};
-use super::json;
+use super::json::{self, Names};
 use super::model::{Descriptor, Document, Form, Image, Root};
 use super::notes::{Note, NoteKind};
 use super::resolve::{Resolver, path_of};
@@ -186,7 +186,7 @@ fn is_legacy_config(document: &Document) -> bool {
         manifests: Option<serde::de::IgnoredAny>,
         rootfs: Option<serde::de::IgnoredAny>,
     }
-    json::parse::<Fields>(&document.bytes).is_ok_and(|fields| {
+    json::parse::<Fields>(Names::Fields, &document.bytes).is_ok_and(|fields| {
         let is_id = fields.id.len() == 64 && fields.id.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_id && fields.layers.is_none() && fields.manifests.is_none() && fields.rootfs.is_none()
     })

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::layer::{LayerContent, LayerFacts};
 use super::media_type::Compression;
-use super::model::Image;
-use crate::digest::Digest;
+use super::model::{Image, Layer};
+use crate::digest::{Algorithm, Digest};
 use crate::limits;
 
 /// What was found in layers, by the digests of their blobs; the one learned last is last.
@@ -36,6 +36,7 @@ impl KnownLayers {
         Some(LayerContent {
             compression: known.compression,
             diff_id: known.diff_id.clone(),
+            diff_id_512: None,
             uncompressed_size: known.uncompressed_size,
             facts: Arc::new(known.facts.against(epoch)?),
             entries: None,
@@ -48,7 +49,13 @@ impl KnownLayers {
     pub fn learn(&mut self, image: &Image) -> bool {
         let mut learned = false;
         let layers = image.manifests.iter().flat_map(|manifest| &manifest.layers);
-        for layer in layers.filter(|layer| layer.descriptor.size >= limits::KNOWN_LAYER_BYTES) {
+        let is_worth_it = |layer: &&Layer| {
+            // Of a blob in sha512 the diff ID may be wanted in sha512 too, and only one is kept here.
+            layer.descriptor.size >= limits::KNOWN_LAYER_BYTES
+                && layer.descriptor.digest.algorithm() == Algorithm::Sha256
+                && layer.diff_id.algorithm() == Algorithm::Sha256
+        };
+        for layer in layers.filter(is_worth_it) {
             let known = KnownLayer {
                 digest: layer.descriptor.digest.clone(),
                 compression: layer.compression,

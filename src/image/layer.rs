@@ -12,9 +12,10 @@ use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use super::chunk::{Chunk, ChunkReader, Pool, Sent, channel};
-use super::escape::escape_bytes;
+use super::fault::shown;
 use super::listing::{Entries, Listing, Writer};
 use super::media_type::Compression;
+use super::paths::{PathFacts, Paths};
 use super::tar::{BLOCK, Entry, TarError, TarReader, Time};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::limits;
@@ -38,6 +39,8 @@ pub struct LayerFacts {
     /// Whether there is an entry `sys` at the top: the mount point that a rootful BuildKit leaves behind and a rootless one
     /// does not (moby/buildkit#6686).
     pub has_sys_dir: bool,
+    /// Entries whose paths are odd.
+    pub paths: PathFacts,
 }
 
 /// Entries of a layer against an epoch.
@@ -73,6 +76,7 @@ impl LayerFacts {
                 first_later_path: None,
             }),
             has_sys_dir: false,
+            paths: PathFacts::default(),
         }
     }
 
@@ -84,12 +88,12 @@ impl LayerFacts {
         self.oldest_mtime = Some(self.oldest_mtime.map_or(mtime, |other| other.min(mtime)));
         if self.newest.is_none_or(|other| newest > other) {
             self.newest = Some(newest);
-            self.newest_path = Some(escape_bytes(&entry.path));
+            self.newest_path = Some(shown(&entry.path));
         }
         if let Some(facts) = &mut self.epoch {
             if newest.is_after(facts.epoch) {
                 facts.later += 1;
-                facts.first_later_path.get_or_insert_with(|| escape_bytes(&entry.path));
+                facts.first_later_path.get_or_insert_with(|| shown(&entry.path));
             }
             if mtime < facts.epoch {
                 facts.older += 1;
@@ -145,6 +149,8 @@ pub struct LayerContent {
     pub compression: Compression,
     /// The digest of the tar inside.
     pub diff_id: Digest,
+    /// The same in sha512, where the blob itself is named so.
+    pub diff_id_512: Option<Digest>,
     /// The size of the tar inside, in bytes.
     pub uncompressed_size: u64,
     /// What its entries say.
@@ -184,6 +190,7 @@ impl<'scope> LayerSink<'scope> {
         scope: &'scope Scope<'scope, 'env>,
         pool: &'env Pool,
         compression: Compression,
+        algorithm: Algorithm,
         epoch: Option<i64>,
         listing: Option<&Listing>,
     ) -> Self {
@@ -201,7 +208,7 @@ impl<'scope> LayerSink<'scope> {
             });
             inflated
         };
-        let walker = scope.spawn(move || walk(compression, inflated, pool, epoch, listing));
+        let walker = scope.spawn(move || walk(compression, algorithm, inflated, pool, epoch, listing));
         Self { sender, walker }
     }
 
@@ -260,15 +267,20 @@ fn zstd_decoder<R: BufRead>(blob: R) -> std::io::Result<zstd::Decoder<'static, R
 /// Hashes the tar and walks its entries.
 fn walk(
     compression: Compression,
+    algorithm: Algorithm,
     inflated: Receiver<Sent<LayerError>>,
     pool: &Pool,
     epoch: Option<i64>,
     mut listing: Option<Writer>,
 ) -> Result<LayerContent, LayerError> {
     let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut long_hasher = (algorithm == Algorithm::Sha512).then(|| Hasher::new(algorithm));
     let mut size = 0_u64;
     let mut reader = ChunkReader::new(inflated, pool, |bytes: &[u8]| {
         hasher.update(bytes);
+        if let Some(hasher) = &mut long_hasher {
+            hasher.update(bytes);
+        }
         size += bytes.len() as u64;
         if size > limits::LAYER_BYTES { Err(LayerError::TooLarge) } else { Ok(()) }
     });
@@ -279,8 +291,14 @@ fn walk(
         return Err(error);
     }
     walked?;
-    let (facts, entries) = (Arc::new(facts), listing.map(Writer::finish));
-    Ok(LayerContent { compression, diff_id: hasher.finish(), uncompressed_size: size, facts, entries })
+    Ok(LayerContent {
+        compression,
+        diff_id: hasher.finish(),
+        diff_id_512: long_hasher.map(Hasher::finish),
+        uncompressed_size: size,
+        facts: Arc::new(facts),
+        entries: listing.map(Writer::finish),
+    })
 }
 
 fn walk_entries(
@@ -289,12 +307,15 @@ fn walk_entries(
     mut listing: Option<&mut Writer>,
 ) -> Result<(), TarError> {
     let mut tar = TarReader::of_layer(reader);
+    let mut paths = Paths::default();
     while let Some(entry) = tar.next_entry()? {
         facts.count(&entry);
+        paths.add(&entry);
         if let Some(listing) = &mut listing {
             listing.push(&entry);
         }
     }
+    facts.paths = paths.finish();
     // What follows the end counts for the diff ID only.
     tar.drain().map(drop)
 }

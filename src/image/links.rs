@@ -1,6 +1,6 @@
 //! What a document refers to, for whoever has to fetch it.
 
-use super::json;
+use super::json::{self, Names};
 use super::media_type::{Kind, kind_of};
 use super::model::Descriptor;
 use super::resolve::Envelope;
@@ -17,7 +17,7 @@ pub struct Links {
 /// What the index or manifest in `bytes` refers to. Nothing where it is neither: reading it will tell why.
 #[must_use]
 pub fn links_of(bytes: &[u8]) -> Links {
-    let Ok(envelope) = json::parse::<Envelope>(bytes) else { return Links::default() };
+    let Ok(envelope) = json::parse::<Envelope>(Names::Manifest, bytes) else { return Links::default() };
     let is_blob =
         |descriptor: &Descriptor| matches!(kind_of(&descriptor.media_type), Kind::Config(_) | Kind::Layer(..));
     let (mut blobs, documents): (Vec<_>, Vec<_>) =

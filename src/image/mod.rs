@@ -16,8 +16,10 @@
 //! | `tar/` | blocks, PAX records, entries |
 //! | `known.rs` | layers that were read before |
 //! | `json.rs` | strict parsing |
+//! | `paths.rs` | where the entries of a layer lie |
 //! | `resolve.rs` | members to [`Image`] |
 //! | `forms.rs`, `docker_archive.rs` | the same for each form, and for Docker's archives |
+//! | `promises.rs` | what one document says about another |
 //! | `model.rs` | [`Image`] and its parts |
 //! | `fault.rs` | what can be wrong |
 //! | `notes.rs` | what is no fault, and should be known |
@@ -41,6 +43,8 @@ pub mod media_type;
 mod metadata;
 mod model;
 mod notes;
+mod paths;
+mod promises;
 mod resolve;
 pub mod rewrite;
 pub mod source;
@@ -61,6 +65,7 @@ pub use model::{
     PlatformError, Root,
 };
 pub use notes::{Note, NoteKind};
+pub use paths::{Found, PathFacts};
 pub use source::Container;
 
 use source::{DirectorySource, Source, TarSource};

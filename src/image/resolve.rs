@@ -6,14 +6,15 @@ use serde::Deserialize;
 
 use super::archive::{Blob, Content};
 use super::escape::escape;
-use super::fault::{FaultKind, Faults, ImageError};
-use super::json;
+use super::fault::{FaultKind, Faults, ImageError, shorten};
+use super::json::{self, Names};
 use super::media_type::{Compression, DOCKER_CONFIG, Family, Kind, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, kind_of};
 use super::model::{
     Attestation, Config, Descriptor, DockerImage, Document, History, Index, Layer, Manifest, Platform, Root,
     null_is_default,
 };
 use super::notes::{Note, NoteKind};
+use super::promises;
 use crate::digest::Digest;
 use crate::limits;
 
@@ -56,16 +57,6 @@ struct RootFs {
 #[serde(rename_all = "camelCase")]
 struct LayoutFields {
     image_layout_version: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct DockerEntry {
-    pub(super) config: String,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(super) repo_tags: Vec<String>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub(super) layers: Vec<String>,
 }
 
 /// Puts members together.
@@ -122,7 +113,7 @@ impl Resolver {
             self.faults.add("`oci-layout`", FaultKind::MissingMember);
             return;
         };
-        match json::parse::<LayoutFields>(&document.bytes) {
+        match json::parse::<LayoutFields>(Names::Layout, &document.bytes) {
             Ok(fields) if fields.image_layout_version == "1.0.0" => {}
             Ok(fields) => {
                 let found = escape(&fields.image_layout_version).into_owned();
@@ -142,22 +133,19 @@ impl Resolver {
             return Ok(Vec::new());
         };
         let mut roots: Vec<Root> = Vec::new();
+        let mut known: HashMap<Digest, usize> = HashMap::new();
         for (at, descriptor) in descriptors.into_iter().enumerate() {
             let name = NAME_ANNOTATIONS.iter().find_map(|key| descriptor.annotations.get(*key)).cloned();
             // Names and dates that a writer puts into `index.json` are no part of the image.
             let others = descriptor.annotations.clone().into_iter();
             let others = others.filter(|(key, _)| !NAME_ANNOTATIONS.contains(&key.as_str()));
-            match roots.iter_mut().find(|root| root.digest == descriptor.digest) {
-                Some(root) => {
-                    root.names.extend(name);
-                    root.annotations.extend(others);
-                }
-                None => roots.push(Root {
-                    digest: descriptor.digest.clone(),
-                    names: name.into_iter().collect(),
-                    annotations: others.collect(),
-                }),
-            }
+            let root = *known.entry(descriptor.digest.clone()).or_insert_with(|| {
+                let digest = descriptor.digest.clone();
+                roots.push(Root { digest, names: Vec::new(), annotations: BTreeMap::new() });
+                roots.len() - 1
+            });
+            roots[root].names.extend(name);
+            roots[root].annotations.extend(others);
             self.follow(&format!("{place} manifests[{at}]"), descriptor, 1)?;
         }
         for root in &mut roots {
@@ -176,8 +164,8 @@ impl Resolver {
             // Engines choose by platform: with a real one, the words of an annotation do not make it less of an image.
             && descriptor.platform.as_ref().is_some_and(Platform::is_unknown);
         let key = (descriptor.digest.clone(), is_attestation);
-        if let Some((media_type, platform)) = self.visited.get(&key).cloned() {
-            self.check_again(place, &descriptor, media_type, platform);
+        // With no room for another fault the answer is known, and each step could cost as much as the first.
+        if self.faults.is_full() || self.check_again(place, &descriptor, &key) {
             return Ok(());
         }
         if self.may_be_partial && depth > 1 && !self.blobs.contains_key(&descriptor.digest) {
@@ -222,18 +210,20 @@ impl Resolver {
         self.left_out.push(descriptor);
     }
 
-    /// A second descriptor of the same document must say the same: BuildKit writes one for each name.
-    fn check_again(&mut self, place: &str, descriptor: &Descriptor, media_type: String, platform: Option<Platform>) {
+    /// A second descriptor of the same document must say the same: BuildKit writes one for each name. False for a first one.
+    fn check_again(&mut self, place: &str, descriptor: &Descriptor, key: &(Digest, bool)) -> bool {
+        let Some((media_type, platform)) = self.visited.get(key) else { return false };
+        if !descriptor.media_type.is_empty() && descriptor.media_type != *media_type {
+            let (expected, found) = (shorten(&descriptor.media_type), shorten(media_type));
+            self.faults.add(place, FaultKind::MediaType { expected, found });
+        }
+        if let Some(kind) = platform.as_ref().and_then(|platform| promises::platform(descriptor, platform)) {
+            self.faults.add(place, kind);
+        }
         if let Some(size) = self.blobs.get(&descriptor.digest).map(|blob| blob.size) {
             self.check_size(place, descriptor, size);
         }
-        if !descriptor.media_type.is_empty() && descriptor.media_type != media_type {
-            let kind = FaultKind::MediaType { expected: descriptor.media_type.clone(), found: media_type };
-            self.faults.add(place, kind);
-        }
-        if let Some(platform) = platform {
-            self.check_platform(place, descriptor, &platform);
-        }
+        true
     }
 
     fn index(
@@ -286,6 +276,7 @@ impl Resolver {
             return Ok(None);
         };
         let descriptors = envelope.layers.unwrap_or_default();
+        let layer_count = descriptors.len();
         let layer_paths = descriptors.iter().map(|layer| path_of(&layer.digest)).collect();
         self.paths.push((path_of(&config.digest), layer_paths));
         let config = self.config(&format!("{inside} config"), config)?;
@@ -300,7 +291,16 @@ impl Resolver {
             layers.extend(self.layer(&format!("{inside} layers[{at}]"), descriptor, diff_id));
         }
         let Some((config, _)) = config else { return Ok(None) };
-        self.check_platform(place, &draft.descriptor, &config.platform);
+        let faults = [
+            (place.to_owned(), promises::platform(&draft.descriptor, &config.platform)),
+            (format!("{inside} config"), promises::family(&draft.media_type, &config.descriptor)),
+            (format!("`{}`", config.descriptor.digest), promises::history(&config.history, layer_count)),
+        ];
+        for (place, kind) in faults {
+            if let Some(kind) = kind {
+                self.faults.add(place.as_str(), kind);
+            }
+        }
         let Draft { descriptor, document, media_type, family } = draft;
         let annotations = envelope.annotations;
         Ok(Some(Manifest { descriptor, document, media_type, family, annotations, config, layers }))
@@ -317,7 +317,7 @@ impl Resolver {
             self.faults.add(place, kind);
         }
         let Some(document) = self.document(place, &descriptor)? else { return Ok(None) };
-        match json::parse::<ConfigFields>(&document.bytes) {
+        match json::parse::<ConfigFields>(Names::Config, &document.bytes) {
             Ok(ConfigFields { platform, created, rootfs, history }) => {
                 Ok(Some((Config { descriptor, document, platform, created, history }, rootfs.diff_ids)))
             }
@@ -357,13 +357,17 @@ impl Resolver {
                 self.faults.add(place, FaultKind::Compression { expected, found });
             }
         }
-        if let Some(expected) = diff_id.filter(|diff_id| **diff_id != content.diff_id) {
-            let kind = FaultKind::DiffId { expected: expected.clone(), found: content.diff_id.clone() };
+        let faults = [
+            diff_id.and_then(|expected| promises::diff_id(expected, &content)),
+            promises::rewritten(&descriptor, &content.facts),
+            content.facts.paths.outside.clone().map(FaultKind::Outside),
+        ];
+        for kind in faults.into_iter().flatten() {
             self.faults.add(place, kind);
         }
         Some(Layer {
             descriptor,
-            diff_id: content.diff_id,
+            diff_id: diff_id.filter(|_| content.diff_id_512.is_some()).cloned().unwrap_or(content.diff_id),
             compression: content.compression,
             uncompressed_size: content.uncompressed_size,
             facts: content.facts,
@@ -374,7 +378,7 @@ impl Resolver {
     /// `manifest.json`, which `docker load` goes by, must lead to the same image as `index.json`, which all others go by.
     pub(super) fn docker_manifest(&mut self, document: &Document) {
         let place = "`manifest.json`";
-        let entries: Vec<DockerEntry> = match json::parse(&document.bytes) {
+        let entries: Vec<promises::DockerEntry> = match json::parse(Names::DockerEntry, &document.bytes) {
             Ok(entries) => entries,
             Err(reason) => return self.unusable(place, FaultKind::Json(reason)),
         };
@@ -384,18 +388,8 @@ impl Resolver {
         if entries.is_empty() {
             self.faults.add(place, FaultKind::NoImage);
         }
-        for (at, entry) in entries.into_iter().enumerate() {
-            let place = format!("{place} [{at}]");
-            let Some((_, expected)) = self.paths.iter().find(|(config, _)| *config == entry.config) else {
-                let expected = self.paths.iter().map(|(config, _)| config.as_str()).collect::<Vec<_>>().join(", ");
-                let kind = FaultKind::DockerManifest { what: "Config", expected, found: entry.config };
-                self.faults.add(place, kind);
-                continue;
-            };
-            if *expected != entry.layers {
-                let (expected, found) = (expected.join(", "), entry.layers.join(", "));
-                self.faults.add(place, FaultKind::DockerManifest { what: "Layers", expected, found });
-            }
+        for (at, kind) in promises::docker_manifest(&self.paths, entries) {
+            self.faults.add(format!("{place} [{at}]"), kind);
         }
     }
 
@@ -413,12 +407,6 @@ impl Resolver {
     fn check_size(&mut self, place: &str, descriptor: &Descriptor, found: u64) {
         if descriptor.size != found {
             self.faults.add(place, FaultKind::Size { expected: descriptor.size, found });
-        }
-    }
-
-    fn check_platform(&mut self, place: &str, descriptor: &Descriptor, found: &Platform) {
-        if let Some(expected) = descriptor.platform.as_ref().filter(|platform| !platform.agrees_with(found)) {
-            self.faults.add(place, FaultKind::Platform { expected: expected.clone(), found: found.clone() });
         }
     }
 
@@ -444,7 +432,7 @@ impl Resolver {
     }
 
     fn envelope(&mut self, place: &str, document: &Document) -> Option<Envelope> {
-        let envelope: Envelope = match json::parse(&document.bytes) {
+        let envelope: Envelope = match json::parse(Names::Manifest, &document.bytes) {
             Ok(envelope) => envelope,
             Err(reason) => {
                 self.unusable(place, FaultKind::Json(reason));

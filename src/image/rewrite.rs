@@ -23,7 +23,7 @@
 //! | OCI | `[b1 b2]` | `b1 b2` | proved: no layer added |
 //! | OCI | `[b1 b2]` | `b1+ 3*` | refuted, layer 0: only a part of the candidate |
 //! | OCI | `[b1]` | `b1 2 3*`, `b1 2* 3`, `b1 2* 3+` | refuted: the layer without annotation was skipped |
-//! | OCI | `[b1]` | `b1 2*+` | refuted: says that it was rewritten, and was not |
+//! | OCI | `[b1]` | `b1 2*+` | refused before, by whoever reads the archive: it says that it was rewritten, and was not |
 //! | OCI | `[b1]` | `b1 2` annotated with another epoch | refuted |
 //! | OCI | `[b1]` | `1* 2*` | proved: the base was rewritten too (named contexts before BuildKit 0.24) |
 //! | OCI | `[b1] [b1 b2]` | `b1 b2+ 3*` | proved: the longer is the base |

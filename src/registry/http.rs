@@ -18,6 +18,7 @@ pub(super) struct Http {
     pub(super) endpoint: Endpoint,
     connect_timeout: Duration,
     stall_timeout: Duration,
+    answer_timeout: Duration,
 }
 
 /// The head of an answer, and its body still to be read.
@@ -59,8 +60,8 @@ impl Http {
             builder = builder.tls_certs_merge(roots);
         }
         let client = builder.build().map_err(client_error)?;
-        let (connect_timeout, stall_timeout) = (options.connect_timeout, options.stall_timeout);
-        Ok(Self { client, endpoint, connect_timeout, stall_timeout })
+        let Options { connect_timeout, stall_timeout, answer_timeout, .. } = *options;
+        Ok(Self { client, endpoint, connect_timeout, stall_timeout, answer_timeout })
     }
 
     /// GET, with redirects followed as far as they are harmless. `authorization` goes to the registry itself only.
@@ -115,7 +116,7 @@ impl Http {
             }
             Ok(Ok(response)) => response,
         };
-        let deadline = Instant::now() + limits::ANSWER_TIMEOUT;
+        let deadline = Instant::now() + self.answer_timeout;
         let what = what.to_owned();
         Ok(Answer { response, host, what, stall_timeout: self.stall_timeout, deadline, from_origin })
     }

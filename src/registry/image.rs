@@ -209,7 +209,7 @@ impl RegistrySource {
 
 fn member(digest: &Digest, size: u64) -> Member {
     let path = format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
-    Member { path: path.into_bytes(), kind: MemberKind::File, size }
+    Member { path: path.into_bytes(), kind: MemberKind::File, size, is_ambiguous: false }
 }
 
 impl Source for RegistrySource {

@@ -47,6 +47,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How long nothing may arrive.
     pub stall_timeout: Duration,
+    /// How long an answer may take as a whole, besides what its size allows.
+    pub answer_timeout: Duration,
     /// How often a request is made in all.
     pub attempts: u32,
     /// The pause before the second attempt.
@@ -62,6 +64,7 @@ impl Default for Options {
             proxy: None,
             connect_timeout: limits::CONNECT_TIMEOUT,
             stall_timeout: limits::STALL_TIMEOUT,
+            answer_timeout: limits::ANSWER_TIMEOUT,
             attempts: limits::ATTEMPTS,
             retry_delay: limits::RETRY_DELAY,
         }

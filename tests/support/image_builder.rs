@@ -51,6 +51,16 @@ pub fn special(kind: u8, path: impl AsRef<[u8]>) -> Entry {
     Entry { kind, ..file(path, "") }
 }
 
+/// Any type of entry, with data: header extensions too.
+pub fn typed(kind: u8, path: impl AsRef<[u8]>, data: impl AsRef<[u8]>) -> Entry {
+    Entry { kind, ..file(path, data) }
+}
+
+/// A hard link.
+pub fn hardlink(path: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> Entry {
+    Entry { kind: b'1', link: target.as_ref().to_vec(), ..file(path, "") }
+}
+
 impl Entry {
     /// Modified at `seconds` since 1970.
     pub fn at(mut self, seconds: u64) -> Self {
@@ -215,6 +225,11 @@ impl ImageBuilder {
     /// As `type=oci`: OCI media types, without `manifest.json`.
     pub fn oci() -> Self {
         Self { is_oci: true, has_docker_manifest: false, ..Self::docker() }
+    }
+
+    /// As `type=docker` since BuildKit 0.31: OCI media types, with `manifest.json`.
+    pub fn both() -> Self {
+        Self { is_oci: true, ..Self::docker() }
     }
 
     /// With one more layer on top, and a step in the history that made it.
@@ -400,7 +415,10 @@ impl Layout {
     }
 
     fn add_json(&mut self, media_type: &str, value: &Value) -> Value {
-        self.add(media_type, serde_json::to_vec_pretty(value).unwrap())
+        // As BuildKit writes them, but for large ones, which have to come below the limit of a document.
+        let compact = serde_json::to_vec(value).unwrap();
+        let bytes = if compact.len() > 1 << 20 { compact } else { serde_json::to_vec_pretty(value).unwrap() };
+        self.add(media_type, bytes)
     }
 
     /// Replaces a member, or adds it.
@@ -423,6 +441,28 @@ impl Layout {
         self.members.retain(|(name, _)| name != path);
         assert_ne!(before, self.members.len(), "no member `{path}`");
         self
+    }
+
+    /// Changes a member that is JSON; no digest is made to fit.
+    pub fn edit(self, path: &str, change: impl FnOnce(&mut Value)) -> Self {
+        self.change(path, |bytes| {
+            let mut value = serde_json::from_slice(bytes).unwrap();
+            change(&mut value);
+            *bytes = value.to_string().into_bytes();
+        })
+    }
+
+    /// The archive, with `entries` in the place of one of its members.
+    pub fn tar_with(&self, path: &str, entries: impl IntoIterator<Item = Entry>) -> Vec<u8> {
+        let others = self.members.iter().filter(|(name, _)| name != path);
+        assert_eq!(others.clone().count() + 1, self.members.len(), "no member `{path}`");
+        let others: Vec<_> = others.map(|(name, bytes)| file(name, bytes)).collect();
+        tar(["blobs/", "blobs/sha256/"].map(dir).into_iter().chain(others).chain(entries))
+    }
+
+    /// The bytes of a member.
+    pub fn bytes(&self, path: &str) -> &[u8] {
+        &self.members.iter().find(|(name, _)| name == path).unwrap().1
     }
 
     /// Adds a member behind all others, even where there is one of that name.

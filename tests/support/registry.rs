@@ -39,6 +39,12 @@ pub enum Fault {
     Mute,
     /// Bytes without end.
     Endless,
+    /// A length of that many bytes, and as many.
+    Announced(u64),
+    /// The right length, a byte now and then.
+    Drip,
+    /// Headers without end.
+    Headers,
 }
 
 /// A request as it came in.
@@ -279,6 +285,25 @@ fn misbehave(
             wait_for_the_end();
         }
         Fault::Mute => wait_for_the_end(),
+        Fault::Announced(length) => {
+            connection.write_all(format!("HTTP/1.1 200 X\r\nContent-Length: {length}\r\n\r\n").as_bytes())?;
+            while !stop.load(Ordering::SeqCst) {
+                connection.write_all(&[b' '; 8 << 10])?;
+            }
+        }
+        Fault::Drip => {
+            connection.write_all(head(200, Some(bytes.len()), None).as_bytes())?;
+            for byte in bytes {
+                connection.write_all(&[byte])?;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Fault::Headers => {
+            connection.write_all(b"HTTP/1.1 200 X\r\n")?;
+            while !stop.load(Ordering::SeqCst) {
+                connection.write_all(format!("X-Header: {}\r\n", "x".repeat(1000)).as_bytes())?;
+            }
+        }
         Fault::Endless => {
             connection.write_all(head(200, None, None).as_bytes())?;
             while !stop.load(Ordering::SeqCst) {

@@ -84,7 +84,7 @@ impl DirectorySource {
                 other => MemberKind::Other(flag_of(other)),
             };
             let goes_on = kind == MemberKind::Directory && depth < DEPTH;
-            self.found.push(Member { path: path.clone(), kind, size: 0 });
+            self.found.push(Member { path: path.clone(), kind, size: 0, is_ambiguous: false });
             if goes_on {
                 let below = list(&self.open_below(&path, OFlags::DIRECTORY)?, &path)?;
                 self.collect(&[path.as_slice(), b"/"].concat(), below, is_layout)?;

@@ -27,6 +27,8 @@ pub struct Member {
     pub kind: MemberKind,
     /// How many bytes of data follow.
     pub size: u64,
+    /// Whether readers differ on its name or its data, as those of tar do at times.
+    pub is_ambiguous: bool,
 }
 
 /// What a member is.

@@ -36,7 +36,7 @@ impl Source for TarSource<'_> {
                 b'2' => MemberKind::Symlink(entry.link),
                 flag => MemberKind::Other(flag),
             };
-            Member { path: entry.path, kind, size: entry.size }
+            Member { path: entry.path, kind, size: entry.size, is_ambiguous: entry.is_ambiguous }
         }))
     }
 

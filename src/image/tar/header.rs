@@ -90,6 +90,59 @@ pub fn pax_time(value: &[u8], name: &'static str) -> Result<Time, Malformed> {
     })
 }
 
+/// What a header block holds besides the fields that every format has.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Extra<'a> {
+    /// What stands in front of the name, without the slash between them.
+    pub prefix: &'a [u8],
+    /// When the content was read.
+    pub atime: Option<Time>,
+    /// When the inode was changed.
+    pub ctime: Option<Time>,
+}
+
+/// What `block` holds by its format, told as Go tells it (`archive/tar`, `getFormat` and `readHeader`): where a reader takes
+/// a prefix that another one leaves, they see two names.
+pub fn extra(block: &[u8; super::BLOCK]) -> Result<Extra<'_>, Malformed> {
+    let time = |field: &[u8], name| number(field, name).map(|seconds| Some(Time::from_seconds(seconds)));
+    match (&block[257..263], &block[263..265], &block[508..512]) {
+        (b"ustar\0", _, b"tar\0") => Ok(Extra {
+            prefix: text(&block[345..476]),
+            atime: time(&block[476..488], "atime")?,
+            ctime: time(&block[488..500], "ctime")?,
+        }),
+        (b"ustar\0", ..) => Ok(Extra { prefix: text(&block[345..500]), ..Extra::default() }),
+        (b"ustar ", b" \0", _) => {
+            let stored = |field: &[u8], name| if field[0] == 0 { Ok(None) } else { time(field, name) };
+            let times = (stored(&block[345..357], "atime"), stored(&block[357..369], "ctime"));
+            if let (Ok(atime), Ok(ctime)) = times {
+                return Ok(Extra { prefix: b"", atime, ctime });
+            }
+            // Go before 1.8 wrote a prefix where this format has none.
+            let prefix = text(&block[345..500]);
+            Ok(Extra { prefix: if prefix.is_ascii() { prefix } else { b"" }, ..Extra::default() })
+        }
+        _ => Ok(Extra::default()),
+    }
+}
+
+/// Whether the fields are numbers that nobody here wants: Go reads no header, be it of an extension, in which they are not.
+pub fn check_numbers(block: &[u8; super::BLOCK]) -> Result<(), Malformed> {
+    for (name, field) in [("mode", 100..108), ("uid", 108..116), ("gid", 116..124), ("mtime", 136..148)] {
+        number(&block[field], name)?;
+    }
+    if matches!(&block[257..265], [b'u', b's', b't', b'a', b'r', 0, ..] | b"ustar  \0") {
+        number(&block[329..337], "devmajor")?;
+        number(&block[337..345], "devminor")?;
+    }
+    extra(block).map(drop)
+}
+
+/// Whether a block of an old GNU sparse file is followed by one more of its map: `at` is where the mark stands.
+pub const fn is_extended(block: &[u8; super::BLOCK], at: usize) -> bool {
+    block[at] != 0
+}
+
 /// Whether the stored checksum is that of the block. Ancient writers summed signed bytes, and readers take both.
 pub fn has_checksum(block: &[u8; super::BLOCK]) -> bool {
     const FIELD: std::ops::Range<usize> = 148..156;

@@ -70,6 +70,9 @@ pub enum Malformed {
         /// [`crate::limits::TAR_EXTENSION_BYTES`].
         limit: u64,
     },
+    /// More extensions before one entry than any writer makes.
+    #[error("more than {} header extensions before one entry", crate::limits::TAR_EXTENSIONS)]
+    ManyExtensions,
     /// A header extension with no entry after it.
     #[error("a header extension without an entry")]
     LoneExtension,

@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use tar::Header;
 
-use super::header::{has_checksum, number, pax_time, text};
+use super::header::{Extra, check_numbers, extra, has_checksum, is_extended, number, pax_time, text};
 use super::{BLOCK, Malformed, PaxError, Record, TarError, Time, parse_records};
 use crate::limits;
 
@@ -35,6 +35,9 @@ pub struct Entry {
     pub ctime: Option<Time>,
     /// The PAX records before the header.
     pub records: Vec<Record>,
+    /// Whether readers of tar differ on its name or its data: it has two names, records of a sparse file, or comes behind a
+    /// global header that some of them apply.
+    pub is_ambiguous: bool,
 }
 
 impl Entry {
@@ -64,6 +67,8 @@ struct Pending {
     records: Vec<Record>,
     long_path: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
+    /// The extensions that came: their type flags.
+    flags: Vec<u8>,
 }
 
 /// Reads entries, one after the other, never seeking.
@@ -76,17 +81,19 @@ pub struct TarReader<R> {
     padding: u64,
     /// Whether the end of the bytes may stand for the end of the tar, as Go allows.
     may_lack_end: bool,
+    /// Whether a global header came by that says a name or a size for all that follows.
+    has_global_names: bool,
 }
 
 impl<R: BufRead> TarReader<R> {
     /// Reads a tar that must end with its two zero blocks, as POSIX demands: without them nobody knows that it is whole.
     pub const fn new(inner: R) -> Self {
-        Self { inner, offset: 0, left: 0, padding: 0, may_lack_end: false }
+        Self { inner, offset: 0, left: 0, padding: 0, may_lack_end: false, has_global_names: false }
     }
 
     /// Reads the tar of a layer, whose length its digest proves: engines take one without an end, so do we.
     pub const fn of_layer(inner: R) -> Self {
-        Self { inner, offset: 0, left: 0, padding: 0, may_lack_end: true }
+        Self { inner, offset: 0, left: 0, padding: 0, may_lack_end: true, has_global_names: false }
     }
 
     /// Bytes read so far.
@@ -103,13 +110,16 @@ impl<R: BufRead> TarReader<R> {
             let Some(block) = self.header_block(pending.offset.is_some())? else { return Ok(None) };
             let header = Header::from_byte_slice(&block);
             let at = |reason| TarError::Malformed { offset: start, reason };
+            check_numbers(&block).map_err(at)?;
             let size = number(&header.as_old().size, "size").map_err(at)?;
             let size = u64::try_from(size).map_err(|_| at(Malformed::Number("size")))?;
             match header.as_old().linkflag[0] {
-                // The records of a global header are not applied: no engine does.
+                // The records of a global header are not applied: no engine does. Go forgets what came before it, GNU tar does not.
+                b'g' if pending.offset.is_some() => return Err(at(Malformed::LoneExtension)),
                 b'g' => {
                     let data = self.extension(start, size)?;
-                    parse_records(&data).map_err(|error| at(error.into()))?;
+                    let records = parse_records(&data).map_err(|error| at(error.into()))?;
+                    self.has_global_names |= records.iter().any(|record| is_name_or_data(&record.key));
                     continue;
                 }
                 b'x' => {
@@ -119,13 +129,18 @@ impl<R: BufRead> TarReader<R> {
                 b'L' => pending.long_path = Some(text(&self.extension(start, size)?).to_vec()),
                 b'K' => pending.long_link = Some(text(&self.extension(start, size)?).to_vec()),
                 _ => {
-                    let entry = merge(header, size, start, pending).map_err(at)?;
-                    self.skip_sparse_blocks(header, &entry)?;
+                    let mut entry = merge(&block, size, start, pending).map_err(at)?;
+                    entry.is_ambiguous |= self.has_global_names;
+                    self.skip_sparse_blocks(&block, &entry)?;
                     self.set_data(entry.size);
                     return Ok(Some(entry));
                 }
             }
             pending.offset.get_or_insert(start);
+            pending.flags.push(header.as_old().linkflag[0]);
+            if pending.flags.len() > limits::TAR_EXTENSIONS {
+                return Err(at(Malformed::ManyExtensions));
+            }
         }
     }
 
@@ -282,26 +297,27 @@ impl<R: BufRead> TarReader<R> {
     }
 
     /// An old GNU sparse file has blocks of holes between its header and its data.
-    fn skip_sparse_blocks(&mut self, header: &Header, entry: &Entry) -> Result<(), TarError> {
-        let Some(gnu) = header.as_gnu().filter(|_| entry.flag == b'S') else { return Ok(()) };
-        let mut goes_on = gnu.is_extended();
+    fn skip_sparse_blocks(&mut self, header: &[u8; BLOCK], entry: &Entry) -> Result<(), TarError> {
+        let mut goes_on = entry.flag == b'S' && is_extended(header, 482);
         let mut block = [0; BLOCK];
         while goes_on {
             if !self.read_block(&mut block)? {
                 return Err(self.truncated("the map of a sparse file goes on"));
             }
-            goes_on = block[504] == 1;
+            goes_on = is_extended(&block, 504);
         }
         Ok(())
     }
 }
 
 /// A header block with what its extensions change, in the order of precedence of Go's reader.
-fn merge(header: &Header, size: u64, start: u64, pending: Pending) -> Result<Entry, Malformed> {
-    let old = header.as_old();
+fn merge(block: &[u8; BLOCK], size: u64, start: u64, pending: Pending) -> Result<Entry, Malformed> {
+    let old = Header::from_byte_slice(block).as_old();
+    let Extra { prefix, atime, ctime } = extra(block)?;
+    let name = text(&old.name);
     let mut entry = Entry {
         offset: pending.offset.unwrap_or(start),
-        path: text(&old.name).to_vec(),
+        path: if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() },
         link: text(&old.linkname).to_vec(),
         flag: old.linkflag[0],
         size,
@@ -309,28 +325,16 @@ fn merge(header: &Header, size: u64, start: u64, pending: Pending) -> Result<Ent
         uid: number(&old.uid, "uid")?,
         gid: number(&old.gid, "gid")?,
         mtime: Time::from_seconds(number(&old.mtime, "mtime")?),
-        atime: None,
-        ctime: None,
+        atime,
+        ctime,
+        is_ambiguous: is_ambiguous(&pending),
         records: pending.records,
     };
-    if let Some(ustar) = header.as_ustar() {
-        let prefix = text(&ustar.prefix);
-        if !prefix.is_empty() {
-            entry.path = [prefix, b"/", &entry.path].concat();
-        }
-    } else if let Some(gnu) = header.as_gnu() {
-        let time = |field: &[u8], name| match field[0] {
-            0 => Ok(None),
-            _ => number(field, name).map(|seconds| Some(Time::from_seconds(seconds))),
-        };
-        entry.atime = time(&gnu.atime, "atime")?;
-        entry.ctime = time(&gnu.ctime, "ctime")?;
-    }
     apply_records(&mut entry)?;
-    if let Some(path) = pending.long_path {
+    if let Some(path) = pending.long_path.filter(|path| !path.is_empty()) {
         entry.path = path;
     }
-    if let Some(link) = pending.long_link {
+    if let Some(link) = pending.long_link.filter(|link| !link.is_empty()) {
         entry.link = link;
     }
     if entry.flag == 0 && entry.path.ends_with(b"/") {
@@ -343,32 +347,69 @@ fn merge(header: &Header, size: u64, start: u64, pending: Pending) -> Result<Ent
     Ok(entry)
 }
 
+/// Keys of records that say how an entry is called or which bytes are its own.
+fn is_name_or_data(key: &[u8]) -> bool {
+    matches!(key, b"path" | b"size") || key.starts_with(b"GNU.sparse.")
+}
+
+/// Whether the extensions say one thing twice, or what only some readers know.
+fn is_ambiguous(pending: &Pending) -> bool {
+    let mut names: Vec<&[u8]> =
+        pending.records.iter().map(|record| record.key.as_slice()).filter(|key| is_name_or_data(key)).collect();
+    let mut flags = pending.flags.clone();
+    let all = names.len() + flags.len();
+    names.sort_unstable();
+    names.dedup();
+    // Of two extensions of a kind Go takes the last, Python the first.
+    flags.sort_unstable();
+    flags.dedup();
+    all != names.len() + flags.len()
+        || names.iter().any(|key| key.starts_with(b"GNU.sparse."))
+        || (pending.long_path.is_some() && names.contains(&b"path".as_slice()))
+}
+
 fn apply_records(entry: &mut Entry) -> Result<(), Malformed> {
     let records = std::mem::take(&mut entry.records);
-    let mut sparse_path = None;
-    for Record { key, value } in &records {
-        // An empty value takes back what an earlier record said; there are none but the header's then.
-        if value.is_empty() {
-            continue;
-        }
-        match key.as_slice() {
-            b"path" => entry.path.clone_from(value),
-            b"GNU.sparse.name" => sparse_path = Some(value.clone()),
-            b"linkpath" => entry.link.clone_from(value),
-            b"mtime" => entry.mtime = pax_time(value, "mtime")?,
-            b"atime" => entry.atime = Some(pax_time(value, "atime")?),
-            b"ctime" => entry.ctime = Some(pax_time(value, "ctime")?),
-            b"uid" => entry.uid = whole(value).ok_or(Malformed::Number("uid"))?,
-            b"gid" => entry.gid = whole(value).ok_or(Malformed::Number("gid"))?,
-            b"size" => entry.size = decimal(value).ok_or(Malformed::Number("size"))?,
-            _ => {}
-        }
+    // Go keeps the last record of a key. Where that is empty, the header's own value holds.
+    let last = |key: &[u8]| {
+        let record = records.iter().rev().find(|record| record.key == key);
+        record.map(|record| record.value.as_slice()).filter(|value| !value.is_empty())
+    };
+    if let Some(path) = last(b"path") {
+        entry.path = path.to_vec();
     }
-    if let Some(path) = sparse_path {
+    if let Some(link) = last(b"linkpath") {
+        entry.link = link.to_vec();
+    }
+    if let Some(time) = last(b"mtime") {
+        entry.mtime = pax_time(time, "mtime")?;
+    }
+    if let Some(time) = last(b"atime") {
+        entry.atime = Some(pax_time(time, "atime")?);
+    }
+    if let Some(time) = last(b"ctime") {
+        entry.ctime = Some(pax_time(time, "ctime")?);
+    }
+    if let Some(size) = last(b"size") {
+        entry.size = decimal(size).ok_or(Malformed::Number("size"))?;
+    }
+    if let Some(uid) = last(b"uid") {
+        entry.uid = whole(uid).ok_or(Malformed::Number("uid"))?;
+    }
+    if let Some(gid) = last(b"gid") {
+        entry.gid = whole(gid).ok_or(Malformed::Number("gid"))?;
+    }
+    // The name of a sparse file counts where Go takes it for one (`readGNUSparsePAXHeaders`).
+    let is_sparse = match (last(b"GNU.sparse.major"), last(b"GNU.sparse.minor")) {
+        (Some(b"0"), Some(b"0" | b"1")) | (Some(b"1"), Some(b"0")) => true,
+        (None, None) => last(b"GNU.sparse.map").or_else(|| last(b"GNU.sparse.offset")).is_some(),
+        _ => false,
+    };
+    if let Some(path) = last(b"GNU.sparse.name").filter(|_| is_sparse) {
         if path.contains(&0) {
             return Err(PaxError::ZeroByte.into());
         }
-        entry.path = path;
+        entry.path = path.to_vec();
     }
     entry.records = records;
     Ok(())
