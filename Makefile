@@ -1,7 +1,7 @@
 # `make` shows what there is. Everything that needs real engines runs in the laboratory (tests/lab/README.md), which
 # needs root on a Debian or Ubuntu machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test argv lint doc bench peers versions caches soak lab-up lab-down
+.PHONY: help demo test argv fuzz lint doc bench peers versions caches soak lab-up lab-down
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -18,6 +18,10 @@ test: lab-up ## all tests, on real engines; leaves the laboratory up for the nex
 argv: lab-up ## odd words through the parsers of the real tools, for minutes instead of seconds
 	@eval "$$(tests/lab/lab env)" && PROPTEST_CASES=50000 cargo test --locked --release --test argv
 
+SECONDS_EACH := 60
+fuzz: ## the parsers of what strangers send, under libFuzzer (SECONDS_EACH=1200 for longer)
+	@fuzz/run $(SECONDS_EACH)
+
 lint: ## format, clippy, rustdoc, shell scripts, workflows, dependencies
 	@.ci/run lint
 
@@ -28,7 +32,7 @@ bench: lab-up ## what `repro build` costs over the bare command and over upstrea
 	@eval "$$(tests/lab/lab env)"; status=0; \
 	for bench in bench bench-analyze; do "tests/lab/$$bench" || status=$$?; done; exit "$$status"
 
-peers: lab-up ## beside upstream's releases: the same digests, and what each makes of upstream's defects
+peers: lab-up ## beside upstream and others: the same digests, upstream's defects, broken archives
 	@eval "$$(tests/lab/lab env)" && tests/lab/peers
 
 VERSIONS := v0.13.2 v0.19.0 v0.31.1 v0.32.2
