@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::harness::{Bench, Way, said, ways};
-use crate::schema;
+use crate::support::schema;
 
 const SCHEMA: &str = include_str!("../../docs/schema/doctor.v1.json");
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::harness::{Bench, Way, as_way, lab, said, ways, words};
-use crate::schema;
+use crate::support::schema;
 use crate::traces::Running;
 
 const SCHEMA: &str = include_str!("../../docs/schema/builders.v1.json");

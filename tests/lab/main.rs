@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
+mod broken;
 mod builder;
 mod caches;
 mod checked;
@@ -26,11 +27,11 @@ mod killed;
 mod networks;
 mod odd;
 mod remote;
-#[path = "../support/schema.rs"]
-mod schema;
 mod soak;
 mod stop;
 mod substitution;
+#[path = "../support/mod.rs"]
+mod support;
 mod surface;
 mod traces;
 mod versions;
