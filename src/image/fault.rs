@@ -330,7 +330,9 @@ impl FaultKind {
             os_features.clear();
         };
         match &mut self {
-            Self::Json(text) | Self::RewrittenWhen(text) => *text = shorten(text),
+            Self::Json(text) | Self::RewrittenWhen(text) | Self::LinkTarget(text) | Self::Served(text) => {
+                *text = shorten(text);
+            }
             Self::Version { found, .. } | Self::WrongKind { found, .. } | Self::Metadata { found, .. } => {
                 *found = shorten(found);
             }
@@ -339,7 +341,6 @@ impl FaultKind {
                     *text = shorten(text);
                 }
             }
-            Self::LinkTarget(text) | Self::Served(text) => *text = shorten(text),
             Self::Legacy { name, expected, found } => {
                 for text in [name, expected, found] {
                     *text = shorten(text);
@@ -372,6 +373,7 @@ impl Faults {
     }
 
     /// Whether no more are taken: then there is no point in looking for them.
+    #[must_use]
     pub const fn is_full(&self) -> bool {
         self.0.len() > limits::FAULTS
     }
