@@ -269,7 +269,7 @@ fn each_fault_of_dockers_archives_is_found() {
         (
             "two meanings",
             save().replaced("manifest.json", r#"[{"Config":"a","config":"b"}]"#),
-            "`manifest.json`: not usable JSON: key `config` appears twice".to_owned(),
+            "`manifest.json`: not usable JSON: key `config` is `Config` to some readers".to_owned(),
         ),
     ];
     for (name, docker, expected) in cases {
