@@ -9,21 +9,10 @@ use std::process::Command;
 
 use repro::digest::Digest;
 use repro::image::media_type::Compression;
-use repro::image::{Form, Image, ImageError, ReadOptions, load_image, read_archive};
+use repro::image::{Form, ReadOptions, load_image};
 use serde_json::{Value, json};
 use support::image_builder::{Entry, dir, file, gzip, special, symlink, tar};
-
-fn read(archive: &[u8]) -> Result<Image, ImageError> {
-    read_archive(archive, &ReadOptions::default())
-}
-
-fn faults(result: Result<Image, ImageError>) -> Vec<String> {
-    match result {
-        Ok(_) => vec!["none".to_owned()],
-        Err(ImageError::Faults(faults)) => faults.iter().map(ToString::to_string).collect(),
-        Err(other) => vec![other.to_string()],
-    }
-}
+use support::reading::{faults, read};
 
 /// An archive as Docker wrote it before it took layouts, to be broken.
 #[derive(Clone)]

@@ -17,18 +17,7 @@ use repro::image::source::{DirectorySource, MemberKind, Source as _};
 use repro::image::{Container, Form, Image, ImageError, NoteKind, ReadOptions, load_image, read_archive};
 use serde_json::{Value, json};
 use support::image_builder::{ImageBuilder, Layout, dir, file, gzip, plain, platforms, tar, zstd};
-
-fn read(archive: &[u8]) -> Result<Image, ImageError> {
-    read_archive(archive, &ReadOptions::default())
-}
-
-fn faults(result: Result<Image, ImageError>) -> Vec<String> {
-    match result {
-        Ok(_) => vec!["none".to_owned()],
-        Err(ImageError::Faults(faults)) => faults.iter().map(ToString::to_string).collect(),
-        Err(other) => vec![other.to_string()],
-    }
-}
+use support::reading::{faults, read};
 
 fn image() -> Layout {
     ImageBuilder::oci().layer(gzip(tar([dir("bin/"), file("bin/sh", "#!")]))).named("a:1").build()

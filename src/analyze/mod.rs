@@ -107,18 +107,9 @@ pub struct ImageReport {
 pub struct DockerImageReport {
     /// Its names.
     pub names: Vec<String>,
-    /// The platform, by the config.
-    pub platform: Platform,
-    /// When the image was made, by the config, in RFC 3339.
-    pub created: Option<String>,
-    /// The epoch that it was built with, where that shows.
-    pub epoch: Option<EpochReport>,
-    /// The config. Its digest is the image ID.
-    pub config: DocumentReport,
-    /// How many layers it has.
-    pub layer_count: usize,
-    /// The layers, lowest first; digest and size are those of the files in the archive.
-    pub layers: Vec<LayerReport>,
+    /// What it is. Digest and size of its layers are those of the files in the archive.
+    #[serde(flatten)]
+    pub image: PlatformReport,
 }
 
 /// An image that an index names and that is not there.
@@ -163,6 +154,14 @@ pub struct ManifestReport {
     /// The manifest.
     #[serde(flatten)]
     pub document: DocumentReport,
+    /// What it leads to.
+    #[serde(flatten)]
+    pub image: PlatformReport,
+}
+
+/// What makes an image for one platform, with a manifest or without.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlatformReport {
     /// The platform, by the config.
     pub platform: Platform,
     /// When the image was made, by the config, in RFC 3339.

@@ -6,20 +6,10 @@ use chrono::DateTime;
 
 use super::{
     AttestationReport, DockerImageReport, DocumentReport, EpochReport, EpochSource, Files, ImageReport, LayerReport,
-    LeftOut, ManifestReport, RootReport, View,
+    LeftOut, ManifestReport, PlatformReport, RootReport, View,
 };
 use crate::image::rewrite::REWRITTEN;
 use crate::image::{Config, Descriptor, DockerImage, Document, Image, Layer, Manifest};
-
-impl View {
-    fn layers(&self, layers: &[Layer]) -> Vec<LayerReport> {
-        (0..)
-            .zip(layers)
-            .filter(|(number, _)| self.layer.is_none_or(|only| only == *number))
-            .map(|(number, layer)| layer_report(number, layer))
-            .collect()
-    }
-}
 
 pub(super) fn image_report(image: &Image, view: &View) -> ImageReport {
     let none = BTreeMap::new();
@@ -95,24 +85,26 @@ fn manifest_report(manifest: &Manifest, view: &View) -> ManifestReport {
     let media_type = Some(manifest.media_type.as_str());
     ManifestReport {
         document: document_report(&manifest.document, media_type, &manifest.annotations, view),
-        platform: manifest.config.platform.clone(),
-        created: manifest.config.created.clone(),
-        epoch: epoch_of(&manifest.config, &manifest.layers),
-        config: described(&manifest.config.descriptor, &manifest.config.document, view),
-        layer_count: manifest.layers.len(),
-        layers: view.layers(&manifest.layers),
+        image: platform_report(&manifest.config, &manifest.layers, view),
     }
 }
 
 fn docker_report(docker: &DockerImage, view: &View) -> DockerImageReport {
-    DockerImageReport {
-        names: docker.names.clone(),
-        platform: docker.config.platform.clone(),
-        created: docker.config.created.clone(),
-        epoch: epoch_of(&docker.config, &docker.layers),
-        config: described(&docker.config.descriptor, &docker.config.document, view),
-        layer_count: docker.layers.len(),
-        layers: view.layers(&docker.layers),
+    DockerImageReport { names: docker.names.clone(), image: platform_report(&docker.config, &docker.layers, view) }
+}
+
+fn platform_report(config: &Config, layers: &[Layer], view: &View) -> PlatformReport {
+    PlatformReport {
+        platform: config.platform.clone(),
+        created: config.created.clone(),
+        epoch: epoch_of(config, layers),
+        config: described(&config.descriptor, &config.document, view),
+        layer_count: layers.len(),
+        layers: (0..)
+            .zip(layers)
+            .filter(|(number, _)| view.layer.is_none_or(|only| only == *number))
+            .map(|(number, layer)| layer_report(number, layer))
+            .collect(),
     }
 }
 

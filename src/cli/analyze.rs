@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 
 use crate::analyze::{AnalyzeReport, ImageReport, Status, View, analyze, analyze_faults};
 use crate::digest::Digest;
-use crate::failure::{ExitStatus, Failure};
+use crate::failure::{ExitStatus, Failure, chain};
 use crate::image::{Entries, Image, ImageError, Layer, Listing, Platform, ReadOptions};
 use crate::report::json::write_json;
 use crate::report::text::write_analyze;
@@ -86,7 +86,7 @@ impl AnalyzeCommand {
                 analyze(&image, expected, &self.view())
             }
             Err(error @ (ImageError::Open(_) | ImageError::Read { .. } | ImageError::Member { .. })) => {
-                let message = format!("{}: {:#}", self.shown(), anyhow::Error::new(error));
+                let message = format!("{}: {}", self.shown(), chain(&error));
                 let hint = "look whether the path is spelt right and may be read".to_owned();
                 return Err(Failure { status: ExitStatus::Unknown, message, hint: Some(hint) });
             }

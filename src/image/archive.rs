@@ -6,8 +6,7 @@ use std::thread::{self, Scope};
 
 use super::ReadOptions;
 use super::chunk::Pool;
-use super::escape::escape_bytes;
-use super::fault::{FaultKind, Faults, ImageError};
+use super::fault::{FaultKind, Faults, ImageError, escape_start};
 use super::layer::{LayerContent, LayerError, LayerSink, Sniffed, sniff};
 use super::model::Document;
 use super::source::{Member, MemberKind, Origin, Source};
@@ -141,7 +140,8 @@ impl<S: Source> Pass<'_, '_, '_, S> {
     }
 
     fn member(&mut self, member: &Member) -> Result<(), ImageError> {
-        let name = shown(&member.path);
+        // A long one is cut, for there may be many.
+        let name = format!("`{}`", escape_start(&member.path, limits::MEMBER_NAME_BYTES));
         let place = place_of(&member.path);
         let kind = &member.kind;
         let flag = match (&place, kind) {
@@ -294,13 +294,6 @@ impl<S: Source> Pass<'_, '_, '_, S> {
         }
         Ok(Document { digest, bytes })
     }
-}
-
-/// The name of a member in messages; a long one is cut, for there may be many.
-fn shown(path: &[u8]) -> String {
-    let cut = &path[..path.len().min(limits::MEMBER_NAME_BYTES)];
-    let dots = if cut.len() < path.len() { "…" } else { "" };
-    format!("`{}{dots}`", escape_bytes(cut))
 }
 
 #[cfg(test)]

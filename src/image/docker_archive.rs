@@ -38,6 +38,7 @@ struct LegacyConfig {
 }
 
 /// Files by path, and which of them somebody refers to.
+#[derive(Default)]
 struct Shelf {
     files: BTreeMap<String, Digest>,
     links: BTreeMap<String, Option<String>>,
@@ -57,25 +58,15 @@ impl Shelf {
 impl Resolver {
     /// Follows `manifest.json` to the images, and holds everything else against them.
     pub(super) fn docker_archive(&mut self, manifest: Option<&Document>, parts: Parts) -> Result<(), ImageError> {
-        let place = "`manifest.json`";
         let Some(manifest) = manifest else {
             self.missing("manifest.json");
             return Ok(());
         };
-        let entries: Vec<DockerEntry> = match json::parse(Names::DockerEntry, &manifest.bytes) {
-            Ok(entries) => entries,
-            Err(reason) => {
-                self.unusable(place, FaultKind::Json(reason));
-                return Ok(());
-            }
-        };
-        if entries.is_empty() {
-            self.faults.add(place, FaultKind::NoImage);
-        }
+        let Some(entries) = self.docker_entries(manifest) else { return Ok(()) };
         let Parts { files, links, directories, repositories } = parts;
         self.legacy_files(&files, &links);
         let links = links.into_iter().map(|(path, target)| (path.clone(), self.link(&path, &target, &files))).collect();
-        let mut archive = Shelf { files: BTreeMap::new(), links, used: BTreeSet::new() };
+        let mut archive = Shelf { links, ..Shelf::default() };
         for (path, File { digest, blob }) in files {
             archive.files.insert(path, digest.clone());
             self.blobs.entry(digest).or_insert(blob);
@@ -84,7 +75,7 @@ impl Resolver {
             archive.files.entry(path_of(digest)).or_insert_with(|| digest.clone());
         }
         for (at, entry) in entries.iter().enumerate() {
-            if let Some(image) = self.docker_image(&format!("{place} [{at}]"), entry, &mut archive)? {
+            if let Some(image) = self.docker_image(&format!("`manifest.json` [{at}]"), entry, &mut archive)? {
                 self.docker_images.push(image);
             }
         }
@@ -103,8 +94,7 @@ impl Resolver {
     ) -> Result<Option<DockerImage>, ImageError> {
         let config = self.docker_config(&entry.config, archive)?;
         let diff_ids = config.as_ref().map(|(_, diff_ids)| diff_ids.as_slice());
-        if let Some(diff_ids) = diff_ids.filter(|diff_ids| diff_ids.len() != entry.layers.len()) {
-            let kind = FaultKind::LayerCount { expected: diff_ids.len(), found: entry.layers.len() };
+        if let Some(kind) = diff_ids.and_then(|diff_ids| promises::layer_count(diff_ids, entry.layers.len())) {
             self.faults.add(place, kind);
         }
         let mut layers = Vec::new();
@@ -224,11 +214,8 @@ impl Resolver {
     }
 
     /// The same document beside an image layout, as `docker save` writes it since release 25.
-    pub(super) fn layout_repositories(&mut self, document: &Document, manifest: &Document) {
-        // What is wrong with `manifest.json` is told where it is read.
-        let Ok(entries) = json::parse::<Vec<DockerEntry>>(Names::DockerEntry, &manifest.bytes) else { return };
-        let archive = Shelf { files: BTreeMap::new(), links: BTreeMap::new(), used: BTreeSet::new() };
-        self.repositories(document, &entries, &archive);
+    pub(super) fn layout_repositories(&mut self, document: &Document, entries: &[DockerEntry]) {
+        self.repositories(document, entries, &Shelf::default());
     }
 
     /// `repositories` has to name what `manifest.json` names, and to lead to the same topmost layer.

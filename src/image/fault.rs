@@ -313,9 +313,14 @@ pub(super) fn shorten(text: &str) -> String {
 /// A name from the archive, escaped, and as long as a message takes. What is left out is not escaped either: that takes longer
 /// than to read it.
 pub(super) fn shown(name: &[u8]) -> String {
-    match name.split_at_checked(limits::FAULT_TEXT) {
-        Some((start, rest)) if !rest.is_empty() => shorten(&(escape_bytes(start) + "…")),
-        _ => shorten(&escape_bytes(name)),
+    shorten(&escape_start(name, limits::FAULT_TEXT))
+}
+
+/// The first `limit` bytes of a name, escaped, with a mark where there are more.
+pub(super) fn escape_start(name: &[u8], limit: usize) -> String {
+    match name.split_at_checked(limit) {
+        Some((start, rest)) if !rest.is_empty() => escape_bytes(start) + "…",
+        _ => escape_bytes(name),
     }
 }
 

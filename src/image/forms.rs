@@ -33,10 +33,10 @@ pub fn resolve(members: Members, origin: Origin, options: &ReadOptions) -> Resul
                 Some(index) => roots = resolver.top_index(index)?,
                 None => resolver.missing("index.json"),
             }
-            if let Some(document) = &docker_manifest {
-                resolver.docker_manifest(document);
+            if let Some(entries) = docker_manifest.as_ref().and_then(|document| resolver.docker_entries(document)) {
+                resolver.docker_manifest(&entries);
                 if let Some(repositories) = documents.get("repositories") {
-                    resolver.layout_repositories(repositories, document);
+                    resolver.layout_repositories(repositories, &entries);
                 }
             }
             resolver.foreign(

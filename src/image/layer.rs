@@ -3,16 +3,16 @@
 //! Inflating is the slow part (530 MB/s against 1,200 MB/s for hashing), therefore it has a thread of its own: 1.7 times as
 //! fast as one after the other. Memory is bounded by the channels, whatever the layer's size.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::{Scope, ScopedJoinHandle};
 
-use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use super::chunk::{Chunk, ChunkReader, Pool, Sent, channel};
 use super::fault::shown;
+use super::inflate::{compression_of, decoder};
 use super::listing::{Entries, Listing, Writer};
 use super::media_type::Compression;
 use super::paths::{PathFacts, Paths};
@@ -240,11 +240,7 @@ fn inflate(
 ) -> Result<(), LayerError> {
     let damaged = |error: std::io::Error| LayerError::Compressed { compression, reason: error.to_string() };
     let blob = ChunkReader::new(blob, pool, |_| Ok(()));
-    let mut decoder: Box<dyn Read + '_> = match compression {
-        Compression::Zstd => Box::new(zstd_decoder(blob).map_err(damaged)?),
-        // Several members are one stream, as engines have it.
-        _ => Box::new(MultiGzDecoder::new(blob)),
-    };
+    let mut decoder = decoder(compression, blob).map_err(damaged)?;
     loop {
         let mut chunk = pool.take();
         let filled = chunk.fill(|buffer| decoder.read(buffer)).map_err(damaged);
@@ -256,12 +252,6 @@ fn inflate(
             return Ok(());
         }
     }
-}
-
-fn zstd_decoder<R: BufRead>(blob: R) -> std::io::Result<zstd::Decoder<'static, R>> {
-    let mut decoder = zstd::Decoder::with_buffer(blob)?;
-    decoder.window_log_max(limits::ZSTD_WINDOW_LOG)?;
-    Ok(decoder)
 }
 
 /// Hashes the tar and walks its entries.
@@ -333,13 +323,9 @@ pub enum Sniffed {
 
 /// Tells a blob by its first bytes (all of them where there are fewer than a block).
 pub fn sniff(start: &[u8]) -> Sniffed {
-    if start.starts_with(&[0x1f, 0x8b]) {
-        return Sniffed::Layer(Compression::Gzip);
-    }
-    // A zstd frame, or one of the sixteen skippable ones that may come first.
-    let is_skippable = start.len() >= 4 && start[0] & 0xf0 == 0x50 && start[1..4] == [0x2a, 0x4d, 0x18];
-    if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || is_skippable {
-        return Sniffed::Layer(Compression::Zstd);
+    let compression = compression_of(start);
+    if compression != Compression::None {
+        return Sniffed::Layer(compression);
     }
     if start.is_empty() || start.first_chunk::<BLOCK>().is_some_and(super::tar::is_header_or_end) {
         return Sniffed::Layer(Compression::None);

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `source/` | where members come from |
 //! | `archive.rs` | the pass |
+//! | `inflate.rs` | what gzip and Zstandard hide |
 //! | `chunk.rs`, `layer.rs` | one layer, on threads of its own |
 //! | `listing.rs` | entries, for those who want to see them |
 //! | `tar/` | blocks, PAX records, entries |
@@ -34,6 +35,7 @@ mod docker_archive;
 pub mod escape;
 mod fault;
 mod forms;
+mod inflate;
 mod json;
 mod known;
 mod layer;

@@ -5,6 +5,7 @@ use std::fmt;
 use super::media_type::{Compression, Family, Kind, kind_of};
 use super::model::{Config, Image, Layer};
 use super::paths::Found;
+use super::promises::layer_steps;
 use crate::limits;
 
 /// One thing that should be known, and where.
@@ -110,7 +111,7 @@ impl Image {
 /// What is odd about an image for one platform. Docker's archives say no media types, thus are of no family.
 fn odd(inside: &str, config: &Config, layers: &[Layer], family: Option<Family>) -> Vec<Note> {
     let mut notes = Vec::new();
-    let steps = config.history.iter().filter(|step| !step.empty_layer).count();
+    let steps = layer_steps(&config.history);
     if !config.history.is_empty() && steps < layers.len() {
         let kind = NoteKind::FewerSteps { steps, layers: layers.len() };
         notes.push(Note { place: inside.to_owned(), kind });

@@ -46,10 +46,20 @@ pub fn family(manifest: &str, config: &Descriptor) -> Option<FaultKind> {
         .then(|| FaultKind::ConfigFamily { manifest: manifest.to_owned(), config: config.media_type.clone() })
 }
 
+/// How many steps of a history made a layer.
+pub fn layer_steps(history: &[History]) -> usize {
+    history.iter().filter(|step| !step.empty_layer).count()
+}
+
 /// The history against the layers. It may tell of fewer, being optional; `docker history` refuses one that tells of more.
 pub fn history(history: &[History], layers: usize) -> Option<FaultKind> {
-    let steps = history.iter().filter(|step| !step.empty_layer).count();
+    let steps = layer_steps(history);
     (steps > layers).then_some(FaultKind::History { steps, layers })
+}
+
+/// The diff IDs of a config against the layers of its manifest.
+pub fn layer_count(diff_ids: &[Digest], layers: usize) -> Option<FaultKind> {
+    (diff_ids.len() != layers).then_some(FaultKind::LayerCount { expected: diff_ids.len(), found: layers })
 }
 
 /// A diff ID against the layer.
@@ -73,12 +83,12 @@ pub fn rewritten(descriptor: &Descriptor, facts: &LayerFacts) -> Option<FaultKin
 
 /// The entries of `manifest.json` against where `index.json` leads: the config and the layers of each image. Gives the entries
 /// that are wrong, up to [`limits::FAULTS`] and one.
-pub fn docker_manifest(images: &[(String, Vec<String>)], entries: Vec<DockerEntry>) -> Vec<(usize, FaultKind)> {
+pub fn docker_manifest(images: &[(String, Vec<String>)], entries: &[DockerEntry]) -> Vec<(usize, FaultKind)> {
     let known: HashMap<&str, &[String]> =
         images.iter().rev().map(|(config, layers)| (config.as_str(), layers.as_slice())).collect();
-    let wrong = entries.into_iter().enumerate().filter_map(|(at, entry)| {
+    let wrong = entries.iter().enumerate().filter_map(|(at, entry)| {
         let (what, expected, found) = match known.get(entry.config.as_str()) {
-            None => ("Config", listed(images.iter().map(|(config, _)| config)), entry.config),
+            None => ("Config", listed(images.iter().map(|(config, _)| config)), entry.config.clone()),
             Some(layers) if **layers != entry.layers => ("Layers", listed(*layers), listed(&entry.layers)),
             Some(_) => return None,
         };

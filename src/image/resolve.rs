@@ -14,7 +14,7 @@ use super::model::{
     null_is_default,
 };
 use super::notes::{Note, NoteKind};
-use super::promises;
+use super::promises::{self, DockerEntry};
 use crate::digest::Digest;
 use crate::limits;
 
@@ -281,8 +281,7 @@ impl Resolver {
         self.paths.push((path_of(&config.digest), layer_paths));
         let config = self.config(&format!("{inside} config"), config)?;
         let diff_ids = config.as_ref().map(|(_, diff_ids)| diff_ids.as_slice());
-        if let Some(diff_ids) = diff_ids.filter(|diff_ids| diff_ids.len() != descriptors.len()) {
-            let kind = FaultKind::LayerCount { expected: diff_ids.len(), found: descriptors.len() };
+        if let Some(kind) = diff_ids.and_then(|diff_ids| promises::layer_count(diff_ids, layer_count)) {
             self.faults.add(inside, kind);
         }
         let mut layers = Vec::new();
@@ -376,20 +375,29 @@ impl Resolver {
     }
 
     /// `manifest.json`, which `docker load` goes by, must lead to the same image as `index.json`, which all others go by.
-    pub(super) fn docker_manifest(&mut self, document: &Document) {
-        let place = "`manifest.json`";
-        let entries: Vec<promises::DockerEntry> = match json::parse(Names::DockerEntry, &document.bytes) {
-            Ok(entries) => entries,
-            Err(reason) => return self.unusable(place, FaultKind::Json(reason)),
-        };
+    pub(super) fn docker_manifest(&mut self, entries: &[DockerEntry]) {
         if !self.is_complete {
             return;
         }
-        if entries.is_empty() {
-            self.faults.add(place, FaultKind::NoImage);
-        }
         for (at, kind) in promises::docker_manifest(&self.paths, entries) {
-            self.faults.add(format!("{place} [{at}]"), kind);
+            self.faults.add(format!("`manifest.json` [{at}]"), kind);
+        }
+    }
+
+    /// The entries of `manifest.json`.
+    pub(super) fn docker_entries(&mut self, document: &Document) -> Option<Vec<DockerEntry>> {
+        let place = "`manifest.json`";
+        match json::parse::<Vec<DockerEntry>>(Names::DockerEntry, &document.bytes) {
+            Ok(entries) => {
+                if entries.is_empty() && self.is_complete {
+                    self.faults.add(place, FaultKind::NoImage);
+                }
+                Some(entries)
+            }
+            Err(reason) => {
+                self.unusable(place, FaultKind::Json(reason));
+                None
+            }
         }
     }
 

@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::{Blob, Manifest, RegistryError, Repository};
-use crate::digest::Digest;
 use crate::image::media_type::{Kind, kind_of};
-use crate::image::source::{Container, Member, MemberKind, Origin, Source};
+use crate::image::source::{Container, Member, Origin, Source};
 use crate::image::{self, Descriptor, FaultKind, Image, Platform, ReadOptions, links_of, read_source};
 use crate::limits;
 use crate::reference::ImageReference;
@@ -207,16 +206,11 @@ impl RegistrySource {
     }
 }
 
-fn member(digest: &Digest, size: u64) -> Member {
-    let path = format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
-    Member { path: path.into_bytes(), kind: MemberKind::File, size, is_ambiguous: false }
-}
-
 impl Source for RegistrySource {
     fn next_member(&mut self) -> Result<Option<Member>, image::ImageError> {
         self.fault = None;
         if let Some(document) = self.documents.pop_front() {
-            let member = member(&document.digest, document.bytes.len() as u64);
+            let member = Member::blob(&document.digest, document.bytes.len() as u64);
             self.bytes += document.bytes.len() as u64;
             self.current = (document.bytes, 0);
             return Ok(Some(member));
@@ -226,7 +220,7 @@ impl Source for RegistrySource {
                 Piece::Begin(blob) => {
                     self.current = (Vec::new(), 0);
                     self.is_blob = true;
-                    return Ok(Some(member(&blob.digest, blob.size)));
+                    return Ok(Some(Member::blob(&blob.digest, blob.size)));
                 }
                 // Left over from a member that was not read to its end.
                 Piece::Bytes(_) | Piece::End(_) => {}

@@ -6,8 +6,8 @@ use std::io;
 use chrono::DateTime;
 
 use crate::analyze::{
-    AnalyzeReport, DockerImageReport, DocumentReport, EpochReport, EpochSource, Expected, ImageReport, LayerReport,
-    Level, ManifestReport, Status,
+    AnalyzeReport, DockerImageReport, DocumentReport, EpochSource, Expected, ImageReport, LayerReport, Level,
+    ManifestReport, PlatformReport, Status,
 };
 use crate::image::escape::escape;
 use crate::image::media_type::Compression;
@@ -110,8 +110,8 @@ fn kind_of(image: &ImageReport) -> (&'static str, String) {
 /// Three tools, three answers: which digest is which.
 fn write_names(out: &mut impl io::Write, image: &ImageReport) -> io::Result<()> {
     let id = match (image.manifests.as_slice(), image.docker_images.as_slice()) {
-        ([manifest], []) => manifest.config.digest.short(),
-        ([], [docker]) => docker.config.digest.short(),
+        ([manifest], []) => manifest.image.config.digest.short(),
+        ([], [docker]) => docker.image.config.digest.short(),
         // Of several platforms, each machine has its own.
         ([_, ..], []) if image.digest.is_some() => "the config of the machine's platform",
         _ => return Ok(()),
@@ -128,31 +128,32 @@ fn write_names(out: &mut impl io::Write, image: &ImageReport) -> io::Result<()> 
 }
 
 fn write_docker_image(out: &mut impl io::Write, docker: &DockerImageReport) -> io::Result<()> {
-    line(out, 0, "Config", format_args!("{} (image ID)", docker.config.digest))?;
+    let image = &docker.image;
+    line(out, 0, "Config", format_args!("{} (image ID)", image.config.digest))?;
     for name in &docker.names {
         line(out, 1, "Name", escape(name))?;
     }
-    line(out, 1, "Platform", &docker.platform)?;
-    line(out, 1, "Size", bytes(docker.config.size))?;
-    content(out, &docker.config)?;
-    line(out, 1, "Created", docker.created.as_deref().map_or("unknown".into(), escape))?;
-    write_epoch(out, docker.epoch.as_ref())?;
-    write_layers(out, &docker.layers, docker.layer_count)
+    line(out, 1, "Platform", &image.platform)?;
+    line(out, 1, "Size", bytes(image.config.size))?;
+    content(out, &image.config)?;
+    write_dates(out, image)?;
+    write_layers(out, image)
 }
 
 fn write_manifest(out: &mut impl io::Write, manifest: &ManifestReport) -> io::Result<()> {
+    let image = &manifest.image;
     line(out, 0, "Manifest", &manifest.document.digest)?;
-    line(out, 1, "Platform", &manifest.platform)?;
+    line(out, 1, "Platform", &image.platform)?;
     document(out, 1, &manifest.document)?;
-    line(out, 1, "Created", manifest.created.as_deref().map_or("unknown".into(), escape))?;
-    write_epoch(out, manifest.epoch.as_ref())?;
-    line(out, 1, "Config", format_args!("{} (image ID)", manifest.config.digest))?;
-    document(out, 2, &manifest.config)?;
-    write_layers(out, &manifest.layers, manifest.layer_count)
+    write_dates(out, image)?;
+    line(out, 1, "Config", format_args!("{} (image ID)", image.config.digest))?;
+    document(out, 2, &image.config)?;
+    write_layers(out, image)
 }
 
-fn write_epoch(out: &mut impl io::Write, epoch: Option<&EpochReport>) -> io::Result<()> {
-    let Some(epoch) = epoch else { return Ok(()) };
+fn write_dates(out: &mut impl io::Write, image: &PlatformReport) -> io::Result<()> {
+    line(out, 1, "Created", image.created.as_deref().map_or("unknown".into(), escape))?;
+    let Some(epoch) = &image.epoch else { return Ok(()) };
     let by = match epoch.by {
         EpochSource::Annotation => "as BuildKit says of the layers that it rewrote",
         EpochSource::Created => "likely: created then, and nothing in it is later",
@@ -160,11 +161,11 @@ fn write_epoch(out: &mut impl io::Write, epoch: Option<&EpochReport>) -> io::Res
     line(out, 1, "Epoch", format_args!("{} ({by})", epoch.seconds))
 }
 
-fn write_layers(out: &mut impl io::Write, layers: &[LayerReport], count: usize) -> io::Result<()> {
-    for layer in layers {
+fn write_layers(out: &mut impl io::Write, image: &PlatformReport) -> io::Result<()> {
+    for layer in &image.layers {
         write_layer(out, layer)?;
     }
-    if count == 0 {
+    if image.layer_count == 0 {
         line(out, 1, "Layers", "none")?;
     }
     Ok(())

@@ -3,4 +3,5 @@
 
 pub mod image_builder;
 pub mod mutations;
+pub mod reading;
 pub mod schema;

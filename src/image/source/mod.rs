@@ -13,6 +13,8 @@ use super::fault::{FaultKind, ImageError};
 use super::media_type::Compression;
 use super::model::Descriptor;
 use super::notes::Note;
+use super::resolve::path_of;
+use crate::digest::Digest;
 
 pub use directory::DirectorySource;
 pub use tar::TarSource;
@@ -29,6 +31,14 @@ pub struct Member {
     pub size: u64,
     /// Whether readers differ on its name or its data, as those of tar do at times.
     pub is_ambiguous: bool,
+}
+
+impl Member {
+    /// A blob, where an image layout has it.
+    #[must_use]
+    pub fn blob(digest: &Digest, size: u64) -> Self {
+        Self { path: path_of(digest).into_bytes(), kind: MemberKind::File, size, is_ambiguous: false }
+    }
 }
 
 /// What a member is.

@@ -4,8 +4,7 @@ use std::cell::Cell;
 use std::io::{self, BufReader, Cursor, Read};
 use std::rc::Rc;
 
-use flate2::bufread::MultiGzDecoder;
-
+use super::super::inflate::{compression_of, decoder};
 use super::super::media_type::Compression;
 use crate::limits;
 
@@ -42,23 +41,12 @@ pub fn unpack<'a>(reader: impl Read + 'a) -> io::Result<(Compression, Box<dyn Re
     let mut reader = Counted { inner: reader, stored: stored.clone() };
     let mut start = Vec::new();
     reader.by_ref().take(4).read_to_end(&mut start)?;
-    let compression = match start.as_slice() {
-        [0x1f, 0x8b, ..] => Compression::Gzip,
-        // A frame, or one of the sixteen that are to be skipped.
-        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Compression::Zstd,
-        _ => Compression::None,
-    };
+    let compression = compression_of(&start);
     let whole = Cursor::new(start).chain(reader);
-    let buffered = |whole| BufReader::with_capacity(limits::CHUNK_BYTES, whole);
-    let decoder: Box<dyn Read + 'a> = match compression {
-        Compression::None => return Ok((compression, Box::new(whole), stored)),
-        Compression::Gzip => Box::new(MultiGzDecoder::new(buffered(whole))),
-        Compression::Zstd => {
-            let mut decoder = zstd::Decoder::with_buffer(buffered(whole))?;
-            decoder.window_log_max(limits::ZSTD_WINDOW_LOG)?;
-            Box::new(decoder)
-        }
-    };
+    if compression == Compression::None {
+        return Ok((compression, Box::new(whole), stored));
+    }
+    let decoder = decoder(compression, BufReader::with_capacity(limits::CHUNK_BYTES, whole))?;
     Ok((compression, Box::new(Inflated { decoder, compression, bytes: 0, stored: stored.clone() }), stored))
 }
 

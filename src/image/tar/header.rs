@@ -90,8 +90,23 @@ pub fn pax_time(value: &[u8], name: &'static str) -> Result<Time, Malformed> {
     })
 }
 
-/// What a header block holds besides the fields that every format has.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// The fields of a header block that its format does not change, and those that it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fields<'a> {
+    /// Permissions.
+    pub mode: i64,
+    /// The number of the owner.
+    pub uid: i64,
+    /// The number of the group.
+    pub gid: i64,
+    /// When the content was changed.
+    pub mtime: Time,
+    /// What the format adds.
+    pub extra: Extra<'a>,
+}
+
+/// What the format of a header block adds to the fields that all have.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Extra<'a> {
     /// What stands in front of the name, without the slash between them.
     pub prefix: &'a [u8],
@@ -101,9 +116,21 @@ pub struct Extra<'a> {
     pub ctime: Option<Time>,
 }
 
+/// What `block` holds. An error where a number is none, wanted or not: Go reads no header, be it of an extension, in which that
+/// is so.
+pub fn fields(block: &[u8; super::BLOCK]) -> Result<Fields<'_>, Malformed> {
+    let (mode, uid) = (number(&block[100..108], "mode")?, number(&block[108..116], "uid")?);
+    let (gid, mtime) = (number(&block[116..124], "gid")?, number(&block[136..148], "mtime")?);
+    if matches!(&block[257..265], [b'u', b's', b't', b'a', b'r', 0, ..] | b"ustar  \0") {
+        number(&block[329..337], "devmajor")?;
+        number(&block[337..345], "devminor")?;
+    }
+    Ok(Fields { mode, uid, gid, mtime: Time::from_seconds(mtime), extra: extra(block)? })
+}
+
 /// What `block` holds by its format, told as Go tells it (`archive/tar`, `getFormat` and `readHeader`): where a reader takes
 /// a prefix that another one leaves, they see two names.
-pub fn extra(block: &[u8; super::BLOCK]) -> Result<Extra<'_>, Malformed> {
+fn extra(block: &[u8; super::BLOCK]) -> Result<Extra<'_>, Malformed> {
     let time = |field: &[u8], name| number(field, name).map(|seconds| Some(Time::from_seconds(seconds)));
     match (&block[257..263], &block[263..265], &block[508..512]) {
         (b"ustar\0", _, b"tar\0") => Ok(Extra {
@@ -124,18 +151,6 @@ pub fn extra(block: &[u8; super::BLOCK]) -> Result<Extra<'_>, Malformed> {
         }
         _ => Ok(Extra::default()),
     }
-}
-
-/// Whether the fields are numbers that nobody here wants: Go reads no header, be it of an extension, in which they are not.
-pub fn check_numbers(block: &[u8; super::BLOCK]) -> Result<(), Malformed> {
-    for (name, field) in [("mode", 100..108), ("uid", 108..116), ("gid", 116..124), ("mtime", 136..148)] {
-        number(&block[field], name)?;
-    }
-    if matches!(&block[257..265], [b'u', b's', b't', b'a', b'r', 0, ..] | b"ustar  \0") {
-        number(&block[329..337], "devmajor")?;
-        number(&block[337..345], "devminor")?;
-    }
-    extra(block).map(drop)
 }
 
 /// Whether a block of an old GNU sparse file is followed by one more of its map: `at` is where the mark stands.

@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use tar::Header;
 
-use super::header::{Extra, check_numbers, extra, has_checksum, is_extended, number, pax_time, text};
+use super::header::{Extra, Fields, fields, has_checksum, is_extended, number, pax_time, text};
 use super::{BLOCK, Malformed, PaxError, Record, TarError, Time, parse_records};
 use crate::limits;
 
@@ -110,7 +110,7 @@ impl<R: BufRead> TarReader<R> {
             let Some(block) = self.header_block(pending.offset.is_some())? else { return Ok(None) };
             let header = Header::from_byte_slice(&block);
             let at = |reason| TarError::Malformed { offset: start, reason };
-            check_numbers(&block).map_err(at)?;
+            let known = fields(&block).map_err(at)?;
             let size = number(&header.as_old().size, "size").map_err(at)?;
             let size = u64::try_from(size).map_err(|_| at(Malformed::Number("size")))?;
             match header.as_old().linkflag[0] {
@@ -129,7 +129,7 @@ impl<R: BufRead> TarReader<R> {
                 b'L' => pending.long_path = Some(text(&self.extension(start, size)?).to_vec()),
                 b'K' => pending.long_link = Some(text(&self.extension(start, size)?).to_vec()),
                 _ => {
-                    let mut entry = merge(&block, size, start, pending).map_err(at)?;
+                    let mut entry = merge(&block, &known, size, start, pending).map_err(at)?;
                     entry.is_ambiguous |= self.has_global_names;
                     self.skip_sparse_blocks(&block, &entry)?;
                     self.set_data(entry.size);
@@ -311,9 +311,9 @@ impl<R: BufRead> TarReader<R> {
 }
 
 /// A header block with what its extensions change, in the order of precedence of Go's reader.
-fn merge(block: &[u8; BLOCK], size: u64, start: u64, pending: Pending) -> Result<Entry, Malformed> {
+fn merge(block: &[u8; BLOCK], known: &Fields<'_>, size: u64, start: u64, pending: Pending) -> Result<Entry, Malformed> {
     let old = Header::from_byte_slice(block).as_old();
-    let Extra { prefix, atime, ctime } = extra(block)?;
+    let Fields { mode, uid, gid, mtime, extra: Extra { prefix, atime, ctime } } = *known;
     let name = text(&old.name);
     let mut entry = Entry {
         offset: pending.offset.unwrap_or(start),
@@ -321,10 +321,10 @@ fn merge(block: &[u8; BLOCK], size: u64, start: u64, pending: Pending) -> Result
         link: text(&old.linkname).to_vec(),
         flag: old.linkflag[0],
         size,
-        mode: number(&old.mode, "mode")?,
-        uid: number(&old.uid, "uid")?,
-        gid: number(&old.gid, "gid")?,
-        mtime: Time::from_seconds(number(&old.mtime, "mtime")?),
+        mode,
+        uid,
+        gid,
+        mtime,
         atime,
         ctime,
         is_ambiguous: is_ambiguous(&pending),
