@@ -1,0 +1,152 @@
+//! What the entries of a layer tell about each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::path;
+use super::words::{self, Word};
+use crate::diff::content::Format;
+use crate::diff::model::{EntryDifference, Kind, LayerPair};
+
+/// What is known of a layer as a whole. It is empty while a layer is still read.
+#[derive(Debug, Default)]
+pub struct Around {
+    /// Paths that only one side has, with the path of the other side whose name differs by moving words alone.
+    partners: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The moving words in these names.
+    names: BTreeSet<Vec<u8>>,
+    /// Package managers whose lists of packages differ, and the packages.
+    packages: BTreeMap<Manager, BTreeSet<Vec<u8>>>,
+}
+
+/// Who brings packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Manager {
+    /// dpkg and apt.
+    Dpkg,
+    /// apk.
+    Apk,
+    /// pip, uv and the like: distributions beside each other.
+    Python,
+    /// npm, yarn, pnpm: directories below `node_modules`.
+    Node,
+}
+
+impl Around {
+    /// Looks at all entries of a layer that differ.
+    #[must_use]
+    pub fn of(layer: &LayerPair) -> Self {
+        let mut around = Self::default();
+        around.pair_names(layer);
+        for entry in &layer.entries {
+            around.note_packages(entry);
+        }
+        around
+    }
+
+    /// Files of each side that have one name but for moving words, as many on the one side as on the other.
+    fn pair_names(&mut self, layer: &LayerPair) {
+        type Sides<'a> = (Vec<&'a [u8]>, Vec<&'a [u8]>);
+        let mut groups: BTreeMap<Vec<u8>, Sides<'_>> = BTreeMap::new();
+        for entry in layer.entries.iter().filter(|entry| entry.occurrence == 0) {
+            let key = || words::fixed_parts(&entry.path.bytes);
+            match (&entry.a, &entry.b) {
+                (Some(_), None) => groups.entry(key()).or_default().0.push(&entry.path.bytes),
+                (None, Some(_)) => groups.entry(key()).or_default().1.push(&entry.path.bytes),
+                _ => {}
+            }
+        }
+        for (a, b) in groups.into_values().filter(|(a, b)| a.len() == b.len()) {
+            for (one, other) in a.into_iter().zip(b) {
+                if let words::Change::Words(pairs) = words::compare(one, other) {
+                    for (a, b) in pairs {
+                        self.names.extend([a.bytes.to_vec(), b.bytes.to_vec()]);
+                    }
+                    self.partners.insert(one.to_vec(), other.to_vec());
+                    self.partners.insert(other.to_vec(), one.to_vec());
+                }
+            }
+        }
+    }
+
+    fn note_packages(&mut self, entry: &EntryDifference) {
+        let path = entry.path.bytes.as_slice();
+        if let Some(content) = &entry.content {
+            let manager = match content.format {
+                Format::DpkgStatus => Some(Manager::Dpkg),
+                Format::ApkInstalled => Some(Manager::Apk),
+                _ => None,
+            };
+            let packages = content.parts.iter().filter(|part| part.kind == Kind::Package);
+            if let Some(manager) = manager {
+                let names = packages.filter_map(|part| part.place.as_ref()).map(|place| place.bytes.clone());
+                let names: Vec<_> = names.collect();
+                if !names.is_empty() {
+                    self.packages.entry(manager).or_default().extend(names);
+                }
+            }
+            if let Some(name) = node_package(path).filter(|_| path::name(path) == b"package.json" && has_new_version(content)) {
+                self.packages.entry(Manager::Node).or_default().insert(name.to_vec());
+            }
+        }
+        if let (Some(name), Kind::Missing) = (distribution(path), entry.differences.first().map_or(Kind::Content, |first| first.kind)) {
+            self.packages.entry(Manager::Python).or_default().insert(name);
+        }
+    }
+
+    /// The path on the other side that takes the place of one that only one side has.
+    #[must_use]
+    pub fn partner(&self, path: &[u8]) -> Option<&[u8]> {
+        self.partners.get(path).map(Vec::as_slice)
+    }
+
+    /// Whether a word stands in a name that came or went.
+    #[must_use]
+    pub fn is_in_a_name(&self, word: &[u8]) -> bool {
+        self.names.contains(word)
+    }
+
+    /// Whether other versions of packages came with this manager.
+    #[must_use]
+    pub fn has_packages(&self, manager: Manager) -> bool {
+        self.packages.contains_key(&manager)
+    }
+
+    /// Whether this package is one of them.
+    #[must_use]
+    pub fn has_package(&self, manager: Manager, name: &[u8]) -> bool {
+        self.packages.get(&manager).is_some_and(|names| names.contains(name))
+    }
+
+    /// The kinds of words by which the names of two partners differ.
+    #[must_use]
+    pub fn name_words(&self, path: &[u8]) -> BTreeSet<Word> {
+        self.partner(path).map(|partner| words::kinds(path, partner)).unwrap_or_default()
+    }
+}
+
+/// The package of `node_modules` that a path belongs to: `a`, or `@scope/a`.
+#[must_use]
+pub fn node_package(path: &[u8]) -> Option<&[u8]> {
+    const DIRECTORY: &[u8] = b"node_modules/";
+    let at = path.windows(DIRECTORY.len()).rposition(|part| part == DIRECTORY)?;
+    let rest = &path[at + DIRECTORY.len()..];
+    let names = if rest.starts_with(b"@") { 2 } else { 1 };
+    let end = rest.iter().enumerate().filter(|(_, byte)| **byte == b'/').nth(names - 1).map_or(rest.len(), |(at, _)| at);
+    Some(&rest[..end])
+}
+
+/// The name of the Python distribution of whose metadata a path is, without its version.
+fn distribution(path: &[u8]) -> Option<Vec<u8>> {
+    let mut names = path.split(|byte| *byte == b'/');
+    let directory = names.find(|name| name.ends_with(b".dist-info") || name.ends_with(b".egg-info"))?;
+    let end = directory.iter().position(|byte| *byte == b'-')?;
+    Some(directory[..end].to_ascii_lowercase())
+}
+
+fn has_new_version(content: &super::super::content::Content) -> bool {
+    let is_version = |line: &[u8]| {
+        let line: Vec<u8> = line.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        line.starts_with(b"-\"version\":") || line.starts_with(b"+\"version\":")
+    };
+    content.lines.iter().any(|line| is_version(&line.bytes))
+}
