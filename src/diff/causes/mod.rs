@@ -16,13 +16,142 @@
 
 use super::model::Confidence;
 
+pub(super) use self::attribute::absolute;
 pub use self::findings::Findings;
 pub use self::place::{Level, Place};
 
-MODS
+mod account_backups;
+mod add_url;
+mod annotations;
+mod apk_database;
+mod apk_packages;
+mod apt_cache;
+mod apt_lists;
+mod apt_logs;
+mod apt_packages;
+mod around;
+mod attestations;
+mod attribute;
+mod base_image;
+mod build_argument;
+mod buildah_version;
+mod buildkit_version;
+mod cache_mount;
+mod checksum_list;
+mod compression;
+mod container_id;
+mod context_file;
+mod context_mtime;
+mod created;
+mod cron_stamps;
+mod database_cluster;
+mod desktop_cache;
+mod dnf_history;
+mod download;
+mod duplicate_entries;
+mod duration;
+mod embedded_time;
+mod empty_layers;
+mod entry_order;
+mod environment_dump;
+mod epoch;
+mod findings;
+mod font_cache;
+mod generated_key;
+mod git_directory;
+mod gpg_home;
+mod hard_links;
+mod hashed_name;
+mod host_files;
+mod host_name;
+mod inline_cache;
+mod installer_metadata;
+mod instructions;
+mod java_class_archive;
+mod java_keystore;
+mod js_bundle;
+mod json_encoding;
+mod labels;
+mod ld_so_cache;
+mod ldconfig_cache;
+mod lines;
+mod locale_archive;
+mod log_file;
+mod machine_id;
+mod man_db;
+mod media_types;
+mod memory_address;
+mod mount_stubs;
+mod mtime;
+mod npm_packages;
+mod owner;
+mod owner_names;
+mod package_manager_cache;
+mod pacman_database;
+mod password_salt;
+mod path;
+mod pax_times;
+mod place;
+mod platform_variant;
+mod process_files;
+mod proxy_environment;
+mod pycache;
+mod python_packages;
+mod python_record;
+mod random_name;
+mod random_seed;
+mod random_token;
+mod rewrite_annotation;
+mod rpm_database;
+mod setgid;
+mod shadow_day;
+mod signature;
+mod ssh_host_keys;
+mod step;
+mod sys_stub;
+mod tar_format;
+mod temporary_files;
+mod temporary_path;
+mod time_in_name;
+mod time_zone;
+mod umask;
+mod unordered_output;
+mod user_state;
+mod uuid;
+mod whiteouts;
+mod words;
+mod xattrs;
+
 /// The causes, in the order in which they are asked.
 const TIERS: &[Tier] = &[
-TIERS
+    // Another base differs in everything.
+    Tier { takes_one: false, causes: &[base_image::CAUSE,] },
+    // What was asked of the two builds.
+    Tier { takes_one: false, causes: &[build_argument::CAUSE, epoch::CAUSE, media_types::CAUSE,] },
+    // Documents, and what a tar says of entries.
+    Tier { takes_one: false, causes: &[annotations::CAUSE, attestations::CAUSE, buildah_version::CAUSE, buildkit_version::CAUSE, compression::CAUSE, context_mtime::CAUSE, created::CAUSE, duplicate_entries::CAUSE, empty_layers::CAUSE, entry_order::CAUSE, hard_links::CAUSE, inline_cache::CAUSE, json_encoding::CAUSE, labels::CAUSE, mount_stubs::CAUSE, mtime::CAUSE, owner::CAUSE, owner_names::CAUSE, pax_times::CAUSE, platform_variant::CAUSE, rewrite_annotation::CAUSE, setgid::CAUSE, sys_stub::CAUSE, tar_format::CAUSE, umask::CAUSE, whiteouts::CAUSE, xattrs::CAUSE,] },
+    // What is carried into the image.
+    Tier { takes_one: false, causes: &[git_directory::CAUSE,] },
+    // The same.
+    Tier { takes_one: false, causes: &[add_url::CAUSE, context_file::CAUSE,] },
+    // Files that are known by their path, and whose content says more.
+    Tier { takes_one: true, causes: &[shadow_day::CAUSE, password_salt::CAUSE, host_files::CAUSE,] },
+    // Packages that moved.
+    Tier { takes_one: true, causes: &[apt_packages::CAUSE, apk_packages::CAUSE, python_packages::CAUSE, npm_packages::CAUSE,] },
+    // Files that are known by their path.
+    Tier { takes_one: true, causes: &[machine_id::CAUSE, random_seed::CAUSE, ssh_host_keys::CAUSE, apt_cache::CAUSE, apt_lists::CAUSE, apt_logs::CAUSE, apk_database::CAUSE, rpm_database::CAUSE, dnf_history::CAUSE, pacman_database::CAUSE, account_backups::CAUSE, ldconfig_cache::CAUSE, ld_so_cache::CAUSE, font_cache::CAUSE, locale_archive::CAUSE, desktop_cache::CAUSE, man_db::CAUSE, gpg_home::CAUSE, python_record::CAUSE, installer_metadata::CAUSE, js_bundle::CAUSE, package_manager_cache::CAUSE, database_cluster::CAUSE, java_class_archive::CAUSE, java_keystore::CAUSE, cron_stamps::CAUSE, user_state::CAUSE, generated_key::CAUSE, process_files::CAUSE, temporary_files::CAUSE, signature::CAUSE,] },
+    // Logs.
+    Tier { takes_one: true, causes: &[log_file::CAUSE,] },
+    // Names.
+    Tier { takes_one: false, causes: &[time_in_name::CAUSE, hashed_name::CAUSE, random_name::CAUSE,] },
+    // Byte code.
+    Tier { takes_one: true, causes: &[pycache::CAUSE,] },
+    // One moment, in two zones.
+    Tier { takes_one: true, causes: &[time_zone::CAUSE, unordered_output::CAUSE,] },
+    // What is seen in the content.
+    Tier { takes_one: false, causes: &[environment_dump::CAUSE, proxy_environment::CAUSE, host_name::CAUSE, embedded_time::CAUSE, uuid::CAUSE, temporary_path::CAUSE, memory_address::CAUSE, container_id::CAUSE, duration::CAUSE, checksum_list::CAUSE, random_token::CAUSE,] },
+    // What is left: other commands, or what they fetched.
+    Tier { takes_one: true, causes: &[instructions::CAUSE, cache_mount::CAUSE, download::CAUSE,] },
 ];
 
 /// Causes that are asked together.

@@ -4,10 +4,12 @@
 //! file capability can), and it takes an archive without an end for a whole one. Header blocks are `tar::Header`s still.
 
 mod header;
+mod kept;
 mod pax;
 mod reader;
 
 pub use header::Time;
+pub use kept::Headers;
 pub use pax::{PaxError, Record, parse_records};
 pub use reader::{Entry, TarReader};
 
