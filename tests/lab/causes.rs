@@ -11,8 +11,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -377,9 +377,13 @@ fn judge(cases: &[&Case], scores: &BTreeMap<String, Score>) -> (String, Vec<Stri
             faults.push(format!("{}: the fix gives {error}", case.name));
         }
         let sure = score.wrong.iter().filter(|(_, confidence)| confidence != "low");
-        faults.extend(sure.map(|(wrong, confidence)| format!("{}: {wrong} is wrong, with {confidence} confidence", case.name)));
+        faults.extend(
+            sure.map(|(wrong, confidence)| format!("{}: {wrong} is wrong, with {confidence} confidence", case.name)),
+        );
     }
-    let part = |of: usize, all: usize| if all == 0 { 1.0 } else { f64::from(u32::try_from(of).unwrap()) / f64::from(u32::try_from(all).unwrap()) };
+    let part = |of: usize, all: usize| {
+        if all == 0 { 1.0 } else { f64::from(u32::try_from(of).unwrap()) / f64::from(u32::try_from(all).unwrap()) }
+    };
     let (precision, recall) = (part(right, right + wrong), part(right, right + missed));
     let _ = writeln!(
         table,
@@ -390,7 +394,8 @@ fn judge(cases: &[&Case], scores: &BTreeMap<String, Score>) -> (String, Vec<Stri
         right + missed
     );
     if precision < PRECISION || recall < RECALL {
-        faults.push(format!("precision {precision:.3} of at least {PRECISION}, recall {recall:.3} of at least {RECALL}"));
+        faults
+            .push(format!("precision {precision:.3} of at least {PRECISION}, recall {recall:.3} of at least {RECALL}"));
     }
     (table, faults)
 }
@@ -422,14 +427,16 @@ fn every_planted_cause_is_named_with_its_line_and_its_fix_gives_one_digest() {
     let asked = std::env::var("REPRO_TEST_CAUSES").unwrap_or_default();
     let asked: Vec<&str> = asked.split([',', ' ']).filter(|name| !name.is_empty()).collect();
     let all = cases();
-    let wanted: Vec<&Case> = all.iter().filter(|case| asked.is_empty() || asked.contains(&case.name.as_str())).collect();
+    let wanted: Vec<&Case> =
+        all.iter().filter(|case| asked.is_empty() || asked.contains(&case.name.as_str())).collect();
     let server = Server::start();
     let scores = Mutex::new(BTreeMap::new());
     // Each base is unpacked once.
     std::thread::scope(|scope| {
         for bases in [&["tools"][..], &["python", "debian"], &["small", ""]] {
             let of_base = |case: &&&Case| bases.contains(&case.recipe.base.as_deref().unwrap_or_default());
-            let cases: Vec<&Case> = wanted.iter().filter(of_base).filter(|case| case.recipe.not_run.is_none()).copied().collect();
+            let cases: Vec<&Case> =
+                wanted.iter().filter(of_base).filter(|case| case.recipe.not_run.is_none()).copied().collect();
             let (scores, server) = (&scores, &server);
             scope.spawn(move || {
                 if !cases.is_empty() {

@@ -8,7 +8,8 @@ use crate::diff::model::{Confidence, Kind};
 pub const CAUSE: Cause = Cause { id: "add-url", explain };
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
-    let is_file = matches!(place.difference.kind, Kind::Content | Kind::Size | Kind::Missing | Kind::Mtime | Kind::Link | Kind::Type);
+    let is_file =
+        matches!(place.difference.kind, Kind::Content | Kind::Missing | Kind::Mtime | Kind::Link | Kind::Type);
     if place.level != Level::Entry || !is_file || !matches!(place.step(), Step::Remote { .. }) {
         return None;
     }

@@ -8,7 +8,10 @@ pub const CAUSE: Cause = Cause { id: "annotations", explain };
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let is_annotation = place.pointer().contains("/annotations");
-    if !is_annotation || place.pointer().contains(super::rewrite_annotation::KEY) || !matches!(place.level, Level::Index | Level::Manifest | Level::Layer) {
+    if !is_annotation
+        || place.pointer().contains(super::rewrite_annotation::KEY)
+        || !matches!(place.level, Level::Index | Level::Manifest | Level::Layer)
+    {
         return None;
     }
     let explanation = "Annotations differ: whoever builds gives them.";

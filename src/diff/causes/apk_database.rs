@@ -19,11 +19,9 @@ const PATHS: &[&str] = &[
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = place.content_at(PATHS)?;
-    let explanation =
-        "apk's database holds the times of scripts, the version that it made up for a virtual package, or its cache \
+    let explanation = "apk's database holds the times of scripts, the version that it made up for a virtual package, or its cache \
          was kept.";
-    let fix =
-        "Use `apk add --no-cache`, give virtual packages a version (`--virtual .build-deps=1`), and build with an \
+    let fix = "Use `apk add --no-cache`, give virtual packages a version (`--virtual .build-deps=1`), and build with an \
          epoch that RUN sees (`ARG SOURCE_DATE_EPOCH`).";
     Some(Claim::new(confidence, explanation).fix(fix))
 }

@@ -9,7 +9,8 @@ use crate::diff::model::Confidence;
 pub const CAUSE: Cause = Cause { id: "apk-packages", explain };
 
 /// Where the list of packages stands.
-const LISTS: &[&str] = &["lib/apk/db/installed", "lib/apk/db/scripts.tar*", "lib/apk/db/triggers", "etc/apk/world", "usr/lib/apk/db/**"];
+const LISTS: &[&str] =
+    &["lib/apk/db/installed", "lib/apk/db/scripts.tar*", "lib/apk/db/triggers", "etc/apk/world", "usr/lib/apk/db/**"];
 /// Where files of packages are.
 const FILES: &[&str] = &["usr/**", "etc/**", "lib/**", "bin/**", "sbin/**", "var/**"];
 

@@ -17,10 +17,8 @@ const PATHS: &[&str] = &[
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = place.content_at(PATHS)?;
-    let explanation =
-        "apt and dpkg log what they did, and when.";
-    let fix =
-        "End the RUN that installs packages with `&& rm -rf /var/log/apt /var/log/dpkg.log /var/log/alternatives.log \
+    let explanation = "apt and dpkg log what they did, and when.";
+    let fix = "End the RUN that installs packages with `&& rm -rf /var/log/apt /var/log/dpkg.log /var/log/alternatives.log \
          /var/log/bootstrap.log`.";
     Some(Claim::new(confidence, explanation).fix(fix))
 }

@@ -9,9 +9,21 @@ use crate::diff::model::Confidence;
 pub const CAUSE: Cause = Cause { id: "apt-packages", explain };
 
 /// Where the list of packages stands.
-const LISTS: &[&str] = &["var/lib/dpkg/status", "var/lib/dpkg/status-old", "var/lib/dpkg/status.d/*", "var/lib/dpkg/available"];
+const LISTS: &[&str] =
+    &["var/lib/dpkg/status", "var/lib/dpkg/status-old", "var/lib/dpkg/status.d/*", "var/lib/dpkg/available"];
 /// Where files of packages are.
-const FILES: &[&str] = &["usr/**", "etc/**", "lib/**", "bin/**", "sbin/**", "lib64/**", "opt/**", "var/lib/**", "var/cache/**", "var/log/**"];
+const FILES: &[&str] = &[
+    "usr/**",
+    "etc/**",
+    "lib/**",
+    "bin/**",
+    "sbin/**",
+    "lib64/**",
+    "opt/**",
+    "var/lib/**",
+    "var/cache/**",
+    "var/log/**",
+];
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     if !place.content_differs() || !place.around.has_packages(Manager::Dpkg) || place.step() == Step::Context {

@@ -14,6 +14,8 @@ pub struct Around {
     partners: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The moving words in these names.
     names: BTreeSet<Vec<u8>>,
+    /// Sources of Python that differ.
+    sources: BTreeSet<Vec<u8>>,
     /// Package managers whose lists of packages differ, and the packages.
     packages: BTreeMap<Manager, BTreeSet<Vec<u8>>>,
 }
@@ -39,6 +41,10 @@ impl Around {
         around.pair_names(layer);
         for entry in &layer.entries {
             around.note_packages(entry);
+            let is_content = entry.differences.iter().any(|difference| difference.kind == Kind::Content);
+            if is_content && entry.path.bytes.ends_with(b".py") {
+                around.sources.insert(entry.path.bytes.clone());
+            }
         }
         around
     }
@@ -84,13 +90,26 @@ impl Around {
                     self.packages.entry(manager).or_default().extend(names);
                 }
             }
-            if let Some(name) = node_package(path).filter(|_| path::name(path) == b"package.json" && has_new_version(content)) {
+            if let Some(name) =
+                node_package(path).filter(|_| path::name(path) == b"package.json" && has_new_version(content))
+            {
                 self.packages.entry(Manager::Node).or_default().insert(name.to_vec());
             }
         }
-        if let (Some(name), Kind::Missing) = (distribution(path), entry.differences.first().map_or(Kind::Content, |first| first.kind)) {
+        if let (Some(name), Kind::Missing) =
+            (distribution(path), entry.differences.first().map_or(Kind::Content, |first| first.kind))
+        {
             self.packages.entry(Manager::Python).or_default().insert(name);
         }
+    }
+
+    /// Whether the source of this byte code (PEP 3147) differs.
+    #[must_use]
+    pub fn has_source_of(&self, path: &[u8]) -> bool {
+        let Some((directory, name)) = split_last(path) else { return false };
+        let Some(above) = directory.strip_suffix(b"__pycache__") else { return false };
+        let stem = name.split(|byte| *byte == b'.').next().unwrap_or_default();
+        self.sources.contains(&[above, stem, b".py"].concat())
     }
 
     /// The path on the other side that takes the place of one that only one side has.
@@ -124,6 +143,11 @@ impl Around {
     }
 }
 
+fn split_last(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = path.iter().rposition(|byte| *byte == b'/')?;
+    Some((&path[..at], &path[at + 1..]))
+}
+
 /// The package of `node_modules` that a path belongs to: `a`, or `@scope/a`.
 #[must_use]
 pub fn node_package(path: &[u8]) -> Option<&[u8]> {
@@ -131,7 +155,8 @@ pub fn node_package(path: &[u8]) -> Option<&[u8]> {
     let at = path.windows(DIRECTORY.len()).rposition(|part| part == DIRECTORY)?;
     let rest = &path[at + DIRECTORY.len()..];
     let names = if rest.starts_with(b"@") { 2 } else { 1 };
-    let end = rest.iter().enumerate().filter(|(_, byte)| **byte == b'/').nth(names - 1).map_or(rest.len(), |(at, _)| at);
+    let end =
+        rest.iter().enumerate().filter(|(_, byte)| **byte == b'/').nth(names - 1).map_or(rest.len(), |(at, _)| at);
     Some(&rest[..end])
 }
 

@@ -76,7 +76,9 @@ fn trace(place: &Place<'_>, id: &str, own: &Instruction, source: &Source) -> Vec
 /// The instruction that made what a `COPY --from` copies to a path.
 fn follow(copy: usize, path: &str, id: &str, source: &Source, depth: usize) -> Option<usize> {
     let instruction = &source.dockerfile.instructions[copy];
-    let Some(stage) = instruction.flag("from").and_then(|name| source.stage_named(name, copy)) else { return Some(copy) };
+    let Some(stage) = instruction.flag("from").and_then(|name| source.stage_named(name, copy)) else {
+        return Some(copy);
+    };
     if depth == DEPTH {
         return None;
     }
@@ -107,7 +109,8 @@ fn origins(copy: &dockerfile::Instruction, directory: &str, path: &str) -> Vec<S
         let source = absolute(source, "");
         let fixed = source.split(['*', '?', '[']).next().unwrap_or_default().rsplit_once('/');
         let is_pattern = source.contains(['*', '?', '[']);
-        let root = if is_pattern { fixed.map(|(start, _)| start.to_owned()).unwrap_or_default() } else { source.clone() };
+        let root =
+            if is_pattern { fixed.map(|(start, _)| start.to_owned()).unwrap_or_default() } else { source.clone() };
         if path == target && !is_pattern {
             origins.push(source.clone());
         } else if let Some(rest) = below(path, &target) {
@@ -180,12 +183,15 @@ fn mentions(text: &str, path: &str, directory: &str) -> usize {
 fn covers(at: usize, path: &str, source: &Source) -> usize {
     let instruction = &source.dockerfile.instructions[at];
     let words = words(instruction);
-    let Some((target, sources)) = words.split_last().filter(|_| instruction.is("copy") || instruction.is("add")) else { return 0 };
+    let Some((target, sources)) = words.split_last().filter(|_| instruction.is("copy") || instruction.is("add")) else {
+        return 0;
+    };
     let target = absolute(target, &source.directory_at(at));
     if target == path {
         return 9;
     }
-    let names: Vec<&str> = sources.iter().map(|source| source.trim_end_matches('/').rsplit('/').next().unwrap_or_default()).collect();
+    let names: Vec<&str> =
+        sources.iter().map(|source| source.trim_end_matches('/').rsplit('/').next().unwrap_or_default()).collect();
     match below(path, &target) {
         Some(rest) if names.contains(&rest) => 8,
         Some(_) => 4,
@@ -220,16 +226,24 @@ fn makers(id: &str) -> &'static [&'static str] {
     match id {
         "embedded-time" | "time-zone" => &["date", "time", "now", "stamp"],
         "uuid" => &["uuid"],
-        "random-token" | "random-name" | "generated-key" => &["random", "uuid", "mktemp", "openssl", "keygen", "secret", "token"],
+        "random-token" | "random-name" | "generated-key" => {
+            &["random", "uuid", "mktemp", "openssl", "keygen", "secret", "token"]
+        }
         "temporary-path" | "build-path" => &["mktemp", "tmp"],
-        "pyc-mtime" | "pycache" | "python-record" | "installer-metadata" | "python-packages" => &["python", "pip", "uv ", "poetry"],
-        "compiler-date" | "elf-build-id" | "ar-times" => &["gcc", "cc ", "clang", "g++", "make", "cmake", "ninja", "cargo", "go build", "ar "],
+        "pyc-mtime" | "pycache" | "python-record" | "installer-metadata" | "python-packages" => {
+            &["python", "pip", "uv ", "poetry"]
+        }
+        "compiler-date" | "elf-build-id" | "ar-times" => {
+            &["gcc", "cc ", "clang", "g++", "make", "cmake", "ninja", "cargo", "go build", "ar "]
+        }
         "go-build-id" => &["go build", "go install"],
         "zip-times" => &["zip", "jar", "mvn", "gradle", "python", "wheel"],
         "tar-times" | "gzip-header" => &["tar ", "gzip", "pigz"],
         "unordered-output" | "memory-address" => &["find", "ls ", "python", "perl", "ruby", "node"],
         "sqlite" => &["sqlite", "python"],
-        "js-bundle" | "package-manager-cache" | "npm-packages" => &["npm", "yarn", "pnpm", "node", "next", "cargo", "go ", "mvn", "pip"],
+        "js-bundle" | "package-manager-cache" | "npm-packages" => {
+            &["npm", "yarn", "pnpm", "node", "next", "cargo", "go ", "mvn", "pip"]
+        }
         id if id.starts_with("apt-") => &["apt", "dpkg"],
         _ => &[],
     }

@@ -30,7 +30,9 @@ fn is_base_layer(layer: &LayerPair, all: &[LayerPair]) -> bool {
     // BuildKit ends the words of each step of a Dockerfile with its name: what has none comes from elsewhere.
     let is_step = |layer: &LayerPair| {
         let sides = [layer.a.as_ref(), layer.b.as_ref()];
-        sides.iter().flatten().any(|side| side.created_by.as_ref().and_then(Text::as_str).is_some_and(|words| words.ends_with("# buildkit")))
+        sides.iter().flatten().any(|side| {
+            side.created_by.as_ref().and_then(Text::as_str).is_some_and(|words| words.ends_with("# buildkit"))
+        })
     };
     !is_step(layer) && all.iter().any(is_step)
 }
@@ -45,10 +47,14 @@ pub(super) fn differs(place: &Place<'_>) -> bool {
 
 /// Whether a difference of the config is one that another base brings: a step that BuildKit did not write.
 pub(super) fn is_of_base(place: &Place<'_>) -> bool {
-    let is_step = |text: &Option<Text>| text.as_ref().and_then(Text::as_str).is_some_and(|words| words.contains("buildkit"));
+    let is_step =
+        |text: &Option<Text>| text.as_ref().and_then(Text::as_str).is_some_and(|words| words.contains("buildkit"));
     let pointer = place.pointer();
     let is_own = is_step(&place.difference.a) || is_step(&place.difference.b);
-    place.level == Level::Config && (pointer.starts_with("/history") || pointer.starts_with("/config")) && !is_own && differs(place)
+    place.level == Level::Config
+        && (pointer.starts_with("/history") || pointer.starts_with("/config"))
+        && !is_own
+        && differs(place)
 }
 
 fn explain(place: &Place<'_>) -> Option<Claim> {

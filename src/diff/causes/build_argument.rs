@@ -40,7 +40,8 @@ fn next_name(text: &str) -> Option<usize> {
 
 /// The arguments whose values differ in one difference of the history.
 fn changed_in(difference: &Difference) -> Vec<Changed> {
-    let text = |text: &Option<Text>| text.as_ref().filter(|text| text.cut == 0).and_then(Text::as_str).map(str::to_owned);
+    let text =
+        |text: &Option<Text>| text.as_ref().filter(|text| text.cut == 0).and_then(Text::as_str).map(str::to_owned);
     let (Some(a), Some(b)) = (text(&difference.a), text(&difference.b)) else { return Vec::new() };
     if let (Some(a), Some(b)) = (a.strip_prefix("ARG "), b.strip_prefix("ARG ")) {
         return match (a.split_once('='), b.split_once('=')) {
@@ -68,7 +69,8 @@ pub(super) fn changed(place: &Place<'_>) -> Vec<Changed> {
 pub(super) fn all_changed(place: &Place<'_>) -> Vec<Changed> {
     let Some(platform) = place.platform else { return Vec::new() };
     let is_step = |difference: &&Difference| {
-        difference.kind == Kind::Value && difference.place.as_ref().and_then(Text::as_str).is_some_and(|at| at.starts_with("/history/"))
+        difference.kind == Kind::Value
+            && difference.place.as_ref().and_then(Text::as_str).is_some_and(|at| at.starts_with("/history/"))
     };
     let mut all: Vec<Changed> = platform.config.iter().filter(is_step).flat_map(changed_in).collect();
     all.sort();
@@ -79,7 +81,10 @@ pub(super) fn all_changed(place: &Place<'_>) -> Vec<Changed> {
 
 /// Whether one text becomes the other one where the values of these arguments are replaced.
 pub(super) fn follows(a: &str, b: &str, changed: &[Changed]) -> bool {
-    let replaced = changed.iter().filter(|(_, value, _)| !value.is_empty()).fold(a.to_owned(), |text, (_, one, other)| text.replace(one.as_str(), other));
+    let replaced = changed
+        .iter()
+        .filter(|(_, value, _)| !value.is_empty())
+        .fold(a.to_owned(), |text, (_, one, other)| text.replace(one.as_str(), other));
     a != b && replaced == b
 }
 
@@ -89,7 +94,8 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
         Level::Entry if place.content_differs() => in_content(place)?,
         _ => return None,
     };
-    let mut names: Vec<&str> = changed.iter().map(|(name, ..)| name.as_str()).filter(|name| *name != "SOURCE_DATE_EPOCH").collect();
+    let mut names: Vec<&str> =
+        changed.iter().map(|(name, ..)| name.as_str()).filter(|name| *name != "SOURCE_DATE_EPOCH").collect();
     names.dedup();
     if names.is_empty() {
         return None;
@@ -106,7 +112,8 @@ fn in_config(place: &Place<'_>) -> Option<Vec<Changed>> {
     }
     let all = all_changed(place);
     let (a, b) = (place.difference.a.as_ref()?.as_str()?, place.difference.b.as_ref()?.as_str()?);
-    let used: Vec<Changed> = all.into_iter().filter(|one| a.contains(one.1.as_str()) && b.contains(one.2.as_str())).collect();
+    let used: Vec<Changed> =
+        all.into_iter().filter(|one| a.contains(one.1.as_str()) && b.contains(one.2.as_str())).collect();
     follows(a, b, &used).then_some(used)
 }
 

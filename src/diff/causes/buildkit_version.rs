@@ -16,7 +16,9 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     }
     let text = |text: &Option<Text>| text.as_ref().and_then(Text::as_str).map(str::to_owned);
     let (a, b) = (text(&place.difference.a)?, text(&place.difference.b)?);
-    if !is_other_spelling(&a, &b) && !(pointer.ends_with("/comment") && a.contains("buildkit") && b.contains("buildkit")) {
+    if !is_other_spelling(&a, &b)
+        && !(pointer.ends_with("/comment") && a.contains("buildkit") && b.contains("buildkit"))
+    {
         return None;
     }
     let explanation = "The history tells the same instruction in other words: two versions of BuildKit, or of the frontend that reads the \
@@ -47,8 +49,13 @@ fn is_other_spelling(a: &str, b: &str) -> bool {
     // Flags such as `--chmod=755` are told by one version and left out by another.
     let is_part = |few: &[String], many: &[String]| few.iter().all(|word| many.contains(word));
     match word.as_str() {
-        "EXPOSE" | "HEALTHCHECK" => is_pointer(a) || is_pointer(b) || one == other || is_part(&one, &other) || is_part(&other, &one),
-        "ARG" => is_part(&one, &other) && one.len() < other.len() && !a.contains('=') || is_part(&other, &one) && other.len() < one.len() && !b.contains('='),
+        "EXPOSE" | "HEALTHCHECK" => {
+            is_pointer(a) || is_pointer(b) || one == other || is_part(&one, &other) || is_part(&other, &one)
+        }
+        "ARG" => {
+            is_part(&one, &other) && one.len() < other.len() && !a.contains('=')
+                || is_part(&other, &one) && other.len() < one.len() && !b.contains('=')
+        }
         "COPY" | "ADD" => a.contains("--") != b.contains("--") && (is_part(&one, &other) || is_part(&other, &one)),
         _ => one == other && a != b,
     }
@@ -70,7 +77,11 @@ mod tests {
             ("EXPOSE map[80/tcp:{} 443/tcp:{}]", "EXPOSE 443 80", true),
             ("EXPOSE map[80/tcp:{}]", "EXPOSE map[81/tcp:{}]", false),
             ("EXPOSE [0xc000123456]", "EXPOSE [0xc000654321]", true),
-            ("HEALTHCHECK &{[\"CMD-SHELL\" \"true\"] \"30s\" \"0s\" \"0s\" \"0s\" '\\x00'}", "HEALTHCHECK --interval=30s CMD true", false),
+            (
+                "HEALTHCHECK &{[\"CMD-SHELL\" \"true\"] \"30s\" \"0s\" \"0s\" \"0s\" '\\x00'}",
+                "HEALTHCHECK --interval=30s CMD true",
+                false,
+            ),
             ("COPY f /srv # buildkit", "COPY --chmod=755 f /srv # buildkit", true),
             ("COPY f /srv # buildkit", "COPY g /srv # buildkit", false),
             ("ENV A=b", "ENV A=c", false),

@@ -8,7 +8,7 @@ use crate::diff::model::{Confidence, Kind};
 pub const CAUSE: Cause = Cause { id: "context-file", explain };
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
-    let is_contents = matches!(place.difference.kind, Kind::Content | Kind::Size | Kind::Missing | Kind::Link | Kind::Type);
+    let is_contents = matches!(place.difference.kind, Kind::Content | Kind::Missing | Kind::Link | Kind::Type);
     // Whether a file can be executed is all that git keeps of a mode.
     let is_executable = || place.modes().is_some_and(|(a, b)| (a ^ b) & 0o100 != 0);
     if place.level != Level::Entry || !(is_contents || place.difference.kind == Kind::Mode && is_executable()) {

@@ -19,9 +19,7 @@ const PATHS: &[&str] = &[
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = place.content_at(PATHS)?;
-    let explanation =
-        "A periodic job noted when it ran.";
-    let fix =
-        "Remove its stamp in the same RUN.";
+    let explanation = "A periodic job noted when it ran.";
+    let fix = "Remove its stamp in the same RUN.";
     Some(Claim::new(confidence, explanation).fix(fix))
 }

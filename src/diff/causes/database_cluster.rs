@@ -16,10 +16,8 @@ const PATHS: &[&str] = &[
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = place.content_at(PATHS)?;
-    let explanation =
-        "A database server made its files while the image was built: they hold an identifier of the cluster and \
+    let explanation = "A database server made its files while the image was built: they hold an identifier of the cluster and \
          times.";
-    let fix =
-        "Let the database be made at the first start of the container, from a script, not in RUN.";
+    let fix = "Let the database be made at the first start of the container, from a script, not in RUN.";
     Some(Claim::new(confidence, explanation).fix(fix))
 }

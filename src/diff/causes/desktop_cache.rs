@@ -16,9 +16,7 @@ const PATHS: &[&str] = &[
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = place.content_at(PATHS)?;
-    let explanation =
-        "A cache of icons, types or modules holds times, or the order in which a directory was read.";
-    let fix =
-        "Remove it at the end of the RUN where nothing needs it; it is only for speed.";
+    let explanation = "A cache of icons, types or modules holds times, or the order in which a directory was read.";
+    let fix = "Remove it at the end of the RUN where nothing needs it; it is only for speed.";
     Some(Claim::new(confidence, explanation).fix(fix))
 }

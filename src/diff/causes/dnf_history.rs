@@ -24,10 +24,8 @@ const PATHS: &[&str] = &[
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = place.content_at(PATHS)?;
-    let explanation =
-        "dnf, yum or zypper keep a history, logs and a cache of their own, with times.";
-    let fix =
-        "End the RUN with `&& dnf clean all && rm -rf /var/lib/dnf/history* /var/log/dnf* /var/log/hawkey.log \
+    let explanation = "dnf, yum or zypper keep a history, logs and a cache of their own, with times.";
+    let fix = "End the RUN with `&& dnf clean all && rm -rf /var/lib/dnf/history* /var/log/dnf* /var/log/hawkey.log \
          /var/cache/dnf`.";
     Some(Claim::new(confidence, explanation).fix(fix))
 }

@@ -8,6 +8,9 @@ use crate::diff::model::Confidence;
 pub const CAUSE: Cause = Cause { id: "embedded-time", explain };
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
+    if super::inside::program_with(place, &[Word::Time, Word::Epoch]) {
+        return None;
+    }
     let lines = place.lines()?;
     let mut moved = lines.moved(Word::Time).chain(lines.moved(Word::Epoch)).peekable();
     moved.peek()?;

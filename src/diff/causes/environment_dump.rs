@@ -25,6 +25,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     let is_whole = lines.single == 0 && lines.pairs.iter().all(|pair| pair.is_known() || known(pair));
     let explanation = "The environment of RUN was written into a file. The builder puts a TRACEPARENT into it that is new in every \
                        build, and a host has variables of its own.";
-    let fix = "Write the variables that are needed by name instead of the whole environment (`env`, `export -p`, `set`).";
+    let fix =
+        "Write the variables that are needed by name instead of the whole environment (`env`, `export -p`, `set`).";
     Some(Claim::new(Confidence::High, explanation).fix(fix).whole_if(is_whole || place.all_words_known()))
 }

@@ -11,7 +11,8 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     let both = difference.a.is_some() && difference.b.is_some();
     let is_epoch = match place.level {
         Level::Config => {
-            let is_argument = || super::build_argument::changed(place).iter().any(|(name, ..)| name == "SOURCE_DATE_EPOCH");
+            let is_argument =
+                || super::build_argument::changed(place).iter().any(|(name, ..)| name == "SOURCE_DATE_EPOCH");
             super::created::is_date(place) && both && super::created::epochs(place).is_some()
                 || difference.kind == Kind::Value && is_argument()
         }
@@ -23,6 +24,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
         return None;
     }
     let explanation = "The two builds were given two epochs: times of files, dates and annotations follow from them.";
-    let fix = "Build both with the same `--source-date-epoch`; with `--source-date-epoch git` it is the time of the commit.";
+    let fix =
+        "Build both with the same `--source-date-epoch`; with `--source-date-epoch git` it is the time of the commit.";
     Some(Claim::new(Confidence::High, explanation).fix(fix))
 }

@@ -16,10 +16,8 @@ const PATHS: &[&str] = &[
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = place.content_at(PATHS)?;
-    let explanation =
-        "fontconfig keeps the times of directories in its caches.";
-    let fix =
-        "Give the RUN an epoch (`ARG SOURCE_DATE_EPOCH` before it), or end it with `&& rm -rf \
+    let explanation = "fontconfig keeps the times of directories in its caches.";
+    let fix = "Give the RUN an epoch (`ARG SOURCE_DATE_EPOCH` before it), or end it with `&& rm -rf \
          /var/cache/fontconfig`.";
     Some(Claim::new(confidence, explanation).fix(fix))
 }

@@ -15,7 +15,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     let differs = is_link(a.kind) != is_link(b.kind) && one_is_file;
     let other_name = is_link(a.kind) && is_link(b.kind) && place.difference.kind == Kind::Link;
     if place.level != Level::Entry
-        || !(differs && matches!(place.difference.kind, Kind::Type | Kind::Size | Kind::Content | Kind::Link) || other_name)
+        || !(differs && matches!(place.difference.kind, Kind::Type | Kind::Content | Kind::Link) || other_name)
     {
         return None;
     }

@@ -24,7 +24,11 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     };
     let mut text = place.text().iter().filter_map(|line| line.bytes.split_first()).peekable();
     let is_real = text.peek().is_some() && text.any(|(sign, line)| b"-+".contains(sign) && fits(line));
-    let confidence = if is_real && [b"resolv.conf".as_slice(), b"hosts"].contains(&name) { Confidence::High } else { Confidence::Low };
+    let confidence = if is_real && [b"resolv.conf".as_slice(), b"hosts"].contains(&name) {
+        Confidence::High
+    } else {
+        Confidence::Low
+    };
     let explanation = "A file that tells of the network or the machine of whoever builds was copied: the builder lays its own \
                        /etc/resolv.conf, /etc/hosts and /etc/hostname over those of the image while RUN runs.";
     let fix = "Do not copy /etc as a whole in RUN: leave these files out, or take them from a stage by `COPY --from`.";

@@ -27,10 +27,8 @@ const PATHS: &[&str] = &[
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = place.content_at(PATHS)?;
-    let explanation =
-        "The installer noted beside a package how, when or from where it was installed.";
-    let fix =
-        "uv: `ENV UV_NO_INSTALLER_METADATA=1`. pip: install from a fixed path, not from one that `mktemp` made. \
+    let explanation = "The installer noted beside a package how, when or from where it was installed.";
+    let fix = "uv: `ENV UV_NO_INSTALLER_METADATA=1`. pip: install from a fixed path, not from one that `mktemp` made. \
          Others: remove the file in the same RUN.";
     Some(Claim::new(confidence, explanation).fix(fix))
 }

@@ -38,7 +38,10 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
 
 fn in_config(place: &Place<'_>) -> bool {
     let pointer = place.pointer();
-    if place.difference.kind != Kind::Value || base_image::is_of_base(place) || (build_argument::CAUSE.explain)(place).is_some() {
+    if place.difference.kind != Kind::Value
+        || base_image::is_of_base(place)
+        || (build_argument::CAUSE.explain)(place).is_some()
+    {
         return false;
     }
     if pointer.starts_with("/history/") {
@@ -64,10 +67,15 @@ fn in_layer(place: &Place<'_>) -> bool {
         Relation::Different => {
             let words = |layer: &Option<crate::diff::model::LayerRef>| {
                 let text = layer.as_ref()?.created_by.as_ref().and_then(Text::as_str)?;
-                Some(build_argument::parse(text).map_or_else(|| text.trim_start_matches("RUN ").to_owned(), |(_, rest)| rest.to_owned()))
+                Some(
+                    build_argument::parse(text)
+                        .map_or_else(|| text.trim_start_matches("RUN ").to_owned(), |(_, rest)| rest.to_owned()),
+                )
             };
             match (words(&layer.a), words(&layer.b)) {
-                (Some(a), Some(b)) => a != b && !a.is_empty() && !b.is_empty() && keyword(&a) == keyword(&b) && place.content_differs(),
+                (Some(a), Some(b)) => {
+                    a != b && !a.is_empty() && !b.is_empty() && keyword(&a) == keyword(&b) && place.content_differs()
+                }
                 _ => false,
             }
         }

@@ -18,9 +18,7 @@ const PATHS: &[&str] = &[
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = place.content_at(PATHS)?;
-    let explanation =
-        "A key store holds when each of its entries was added, and a random salt.";
-    let fix =
-        "Make the key store once and COPY it, or let it be made at the start of the container.";
+    let explanation = "A key store holds when each of its entries was added, and a random salt.";
+    let fix = "Make the key store once and COPY it, or let it be made at the start of the container.";
     Some(Claim::new(confidence, explanation).fix(fix))
 }

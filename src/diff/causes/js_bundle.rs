@@ -27,10 +27,8 @@ const PATHS: &[&str] = &[
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = place.content_at(PATHS)?;
-    let explanation =
-        "A bundler of JavaScript made up an identifier for this build, or kept its cache.";
-    let fix =
-        "Give the build an identifier of your own: in Next.js `generateBuildId: () => process.env.REVISION`, in \
+    let explanation = "A bundler of JavaScript made up an identifier for this build, or kept its cache.";
+    let fix = "Give the build an identifier of your own: in Next.js `generateBuildId: () => process.env.REVISION`, in \
          SvelteKit `kit.version.name`; remove `.next/cache` and `node_modules/.cache`.";
     Some(Claim::new(confidence, explanation).fix(fix))
 }

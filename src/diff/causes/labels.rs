@@ -7,7 +7,10 @@ use crate::diff::model::Confidence;
 pub const CAUSE: Cause = Cause { id: "labels", explain };
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
-    if place.level != Level::Config || !place.pointer().starts_with("/config/Labels") || place.pointer().ends_with("io.buildah.version") {
+    if place.level != Level::Config
+        || !place.pointer().starts_with("/config/Labels")
+        || place.pointer().ends_with("io.buildah.version")
+    {
         return None;
     }
     let explanation = "Labels differ: whoever builds gives them, at times with the time of the run.";

@@ -16,9 +16,9 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
         None => {
             place.content_at(NAMED_SO)?;
             // What is called a log, and has times in its lines, is one.
-            let has_times = place.lines().is_some_and(|lines| {
-                [Word::Time, Word::Epoch, Word::Duration].into_iter().any(|word| lines.has(word))
-            });
+            let has_times = place
+                .lines()
+                .is_some_and(|lines| [Word::Time, Word::Epoch, Word::Duration].into_iter().any(|word| lines.has(word)));
             if has_times && path::fits(place.path(), NAMED_SO).is_some() { Confidence::High } else { Confidence::Low }
         }
     };

@@ -26,12 +26,16 @@ pub(super) fn differ(place: &Place<'_>) -> bool {
 }
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
-    if !matches!(place.level, Level::Index | Level::Attestation | Level::Manifest | Level::Layer) || place.difference.kind != Kind::Value {
+    if !matches!(place.level, Level::Index | Level::Attestation | Level::Manifest | Level::Layer)
+        || place.difference.kind != Kind::Value
+    {
         return None;
     }
     // Docker's types have no room for annotations of layers: BuildKit drops them.
     let is_dropped = || {
-        place.pointer().contains("annotations") && (place.difference.a.is_none() || place.difference.b.is_none()) && differ(place)
+        place.pointer().contains("annotations")
+            && (place.difference.a.is_none() || place.difference.b.is_none())
+            && differ(place)
     };
     if !is_family(place.difference) && !is_dropped() {
         return None;

@@ -29,15 +29,20 @@ mod apt_cache;
 mod apt_lists;
 mod apt_logs;
 mod apt_packages;
+mod ar_times;
+mod archive_order;
+mod archive_owners;
 mod around;
 mod attestations;
 mod attribute;
 mod base_image;
 mod build_argument;
+mod build_path;
 mod buildah_version;
 mod buildkit_version;
 mod cache_mount;
 mod checksum_list;
+mod compiler_date;
 mod compression;
 mod container_id;
 mod context_file;
@@ -50,6 +55,7 @@ mod dnf_history;
 mod download;
 mod duplicate_entries;
 mod duration;
+mod elf_build_id;
 mod embedded_time;
 mod empty_layers;
 mod entry_order;
@@ -59,12 +65,15 @@ mod findings;
 mod font_cache;
 mod generated_key;
 mod git_directory;
+mod go_build_info;
 mod gpg_home;
+mod gzip_header;
 mod hard_links;
 mod hashed_name;
 mod host_files;
 mod host_name;
 mod inline_cache;
+mod inside;
 mod installer_metadata;
 mod instructions;
 mod java_class_archive;
@@ -95,6 +104,8 @@ mod place;
 mod platform_variant;
 mod process_files;
 mod proxy_environment;
+mod pyc_mtime;
+mod pyc_source;
 mod pycache;
 mod python_packages;
 mod python_record;
@@ -106,10 +117,12 @@ mod rpm_database;
 mod setgid;
 mod shadow_day;
 mod signature;
+mod sqlite;
 mod ssh_host_keys;
 mod step;
 mod sys_stub;
 mod tar_format;
+mod tar_times;
 mod temporary_files;
 mod temporary_path;
 mod time_in_name;
@@ -121,37 +134,135 @@ mod uuid;
 mod whiteouts;
 mod words;
 mod xattrs;
+mod zip_times;
 
 /// The causes, in the order in which they are asked.
 const TIERS: &[Tier] = &[
     // Another base differs in everything.
-    Tier { takes_one: false, causes: &[base_image::CAUSE,] },
+    Tier { takes_one: false, causes: &[base_image::CAUSE] },
     // What was asked of the two builds.
-    Tier { takes_one: false, causes: &[build_argument::CAUSE, epoch::CAUSE, media_types::CAUSE,] },
+    Tier { takes_one: false, causes: &[build_argument::CAUSE, epoch::CAUSE, media_types::CAUSE] },
     // Documents, and what a tar says of entries.
-    Tier { takes_one: false, causes: &[annotations::CAUSE, attestations::CAUSE, buildah_version::CAUSE, buildkit_version::CAUSE, compression::CAUSE, context_mtime::CAUSE, created::CAUSE, duplicate_entries::CAUSE, empty_layers::CAUSE, entry_order::CAUSE, hard_links::CAUSE, inline_cache::CAUSE, json_encoding::CAUSE, labels::CAUSE, mount_stubs::CAUSE, mtime::CAUSE, owner::CAUSE, owner_names::CAUSE, pax_times::CAUSE, platform_variant::CAUSE, rewrite_annotation::CAUSE, setgid::CAUSE, sys_stub::CAUSE, tar_format::CAUSE, umask::CAUSE, whiteouts::CAUSE, xattrs::CAUSE,] },
+    Tier {
+        takes_one: false,
+        causes: &[
+            annotations::CAUSE,
+            attestations::CAUSE,
+            buildah_version::CAUSE,
+            buildkit_version::CAUSE,
+            compression::CAUSE,
+            context_mtime::CAUSE,
+            created::CAUSE,
+            duplicate_entries::CAUSE,
+            empty_layers::CAUSE,
+            entry_order::CAUSE,
+            hard_links::CAUSE,
+            inline_cache::CAUSE,
+            json_encoding::CAUSE,
+            labels::CAUSE,
+            mount_stubs::CAUSE,
+            mtime::CAUSE,
+            owner::CAUSE,
+            owner_names::CAUSE,
+            pax_times::CAUSE,
+            platform_variant::CAUSE,
+            rewrite_annotation::CAUSE,
+            setgid::CAUSE,
+            sys_stub::CAUSE,
+            tar_format::CAUSE,
+            umask::CAUSE,
+            whiteouts::CAUSE,
+            xattrs::CAUSE,
+        ],
+    },
     // What is carried into the image.
-    Tier { takes_one: false, causes: &[git_directory::CAUSE,] },
+    Tier { takes_one: false, causes: &[git_directory::CAUSE] },
     // The same.
-    Tier { takes_one: false, causes: &[add_url::CAUSE, context_file::CAUSE,] },
+    Tier { takes_one: false, causes: &[add_url::CAUSE, context_file::CAUSE] },
     // Files that are known by their path, and whose content says more.
-    Tier { takes_one: true, causes: &[shadow_day::CAUSE, password_salt::CAUSE, host_files::CAUSE,] },
+    Tier { takes_one: true, causes: &[shadow_day::CAUSE, password_salt::CAUSE, host_files::CAUSE] },
     // Packages that moved.
-    Tier { takes_one: true, causes: &[apt_packages::CAUSE, apk_packages::CAUSE, python_packages::CAUSE, npm_packages::CAUSE,] },
+    Tier {
+        takes_one: true,
+        causes: &[apt_packages::CAUSE, apk_packages::CAUSE, python_packages::CAUSE, npm_packages::CAUSE],
+    },
     // Files that are known by their path.
-    Tier { takes_one: true, causes: &[machine_id::CAUSE, random_seed::CAUSE, ssh_host_keys::CAUSE, apt_cache::CAUSE, apt_lists::CAUSE, apt_logs::CAUSE, apk_database::CAUSE, rpm_database::CAUSE, dnf_history::CAUSE, pacman_database::CAUSE, account_backups::CAUSE, ldconfig_cache::CAUSE, ld_so_cache::CAUSE, font_cache::CAUSE, locale_archive::CAUSE, desktop_cache::CAUSE, man_db::CAUSE, gpg_home::CAUSE, python_record::CAUSE, installer_metadata::CAUSE, js_bundle::CAUSE, package_manager_cache::CAUSE, database_cluster::CAUSE, java_class_archive::CAUSE, java_keystore::CAUSE, cron_stamps::CAUSE, user_state::CAUSE, generated_key::CAUSE, process_files::CAUSE, temporary_files::CAUSE, signature::CAUSE,] },
+    Tier {
+        takes_one: true,
+        causes: &[
+            machine_id::CAUSE,
+            random_seed::CAUSE,
+            ssh_host_keys::CAUSE,
+            apt_cache::CAUSE,
+            apt_lists::CAUSE,
+            apt_logs::CAUSE,
+            apk_database::CAUSE,
+            rpm_database::CAUSE,
+            dnf_history::CAUSE,
+            pacman_database::CAUSE,
+            account_backups::CAUSE,
+            ldconfig_cache::CAUSE,
+            ld_so_cache::CAUSE,
+            font_cache::CAUSE,
+            locale_archive::CAUSE,
+            desktop_cache::CAUSE,
+            man_db::CAUSE,
+            gpg_home::CAUSE,
+            python_record::CAUSE,
+            installer_metadata::CAUSE,
+            js_bundle::CAUSE,
+            package_manager_cache::CAUSE,
+            database_cluster::CAUSE,
+            java_class_archive::CAUSE,
+            java_keystore::CAUSE,
+            cron_stamps::CAUSE,
+            user_state::CAUSE,
+            generated_key::CAUSE,
+            process_files::CAUSE,
+            temporary_files::CAUSE,
+            signature::CAUSE,
+        ],
+    },
     // Logs.
-    Tier { takes_one: true, causes: &[log_file::CAUSE,] },
+    Tier { takes_one: true, causes: &[log_file::CAUSE] },
     // Names.
-    Tier { takes_one: false, causes: &[time_in_name::CAUSE, hashed_name::CAUSE, random_name::CAUSE,] },
+    Tier { takes_one: false, causes: &[time_in_name::CAUSE, hashed_name::CAUSE, random_name::CAUSE] },
     // Byte code.
-    Tier { takes_one: true, causes: &[pycache::CAUSE,] },
+    Tier { takes_one: true, causes: &[pycache::CAUSE] },
     // One moment, in two zones.
-    Tier { takes_one: true, causes: &[time_zone::CAUSE, unordered_output::CAUSE,] },
+    Tier { takes_one: true, causes: &[time_zone::CAUSE, unordered_output::CAUSE] },
     // What is seen in the content.
-    Tier { takes_one: false, causes: &[environment_dump::CAUSE, proxy_environment::CAUSE, host_name::CAUSE, embedded_time::CAUSE, uuid::CAUSE, temporary_path::CAUSE, memory_address::CAUSE, container_id::CAUSE, duration::CAUSE, checksum_list::CAUSE, random_token::CAUSE,] },
+    Tier {
+        takes_one: false,
+        causes: &[
+            zip_times::CAUSE,
+            tar_times::CAUSE,
+            ar_times::CAUSE,
+            archive_order::CAUSE,
+            archive_owners::CAUSE,
+            gzip_header::CAUSE,
+            pyc_mtime::CAUSE,
+            pyc_source::CAUSE,
+            sqlite::CAUSE,
+            compiler_date::CAUSE,
+            build_path::CAUSE,
+            elf_build_id::CAUSE,
+            go_build_info::CAUSE,
+            environment_dump::CAUSE,
+            proxy_environment::CAUSE,
+            host_name::CAUSE,
+            embedded_time::CAUSE,
+            uuid::CAUSE,
+            temporary_path::CAUSE,
+            memory_address::CAUSE,
+            container_id::CAUSE,
+            duration::CAUSE,
+            checksum_list::CAUSE,
+            random_token::CAUSE,
+        ],
+    },
     // What is left: other commands, or what they fetched.
-    Tier { takes_one: true, causes: &[instructions::CAUSE, cache_mount::CAUSE, download::CAUSE,] },
+    Tier { takes_one: true, causes: &[instructions::CAUSE, cache_mount::CAUSE, download::CAUSE] },
 ];
 
 /// Causes that are asked together.

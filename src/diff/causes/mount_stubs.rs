@@ -33,6 +33,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     }
     let explanation = "An empty file or directory is where something was mounted while RUN ran: one builder leaves it behind, another \
                        one removes it.";
-    let fix = "Let the base have the file or directory, so that no builder has to make it: add it in an instruction before.";
+    let fix =
+        "Let the base have the file or directory, so that no builder has to make it: add it in an instruction before.";
     Some(Claim::new(Confidence::High, explanation).fix(fix))
 }

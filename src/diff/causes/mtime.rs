@@ -36,10 +36,18 @@ pub(super) fn kind(place: &Place<'_>) -> Option<Why> {
     Some(match (epoch_a, epoch_b) {
         (Some(one), Some(other)) if has_notes && noted_a.is_none() != noted_b.is_none() => {
             let rewritten = if noted_a.is_some() { (a, one) } else { (b, other) };
-            if rewritten.0 <= rewritten.1 && a.max(b) <= one.max(other) && a != one && b != other { Why::Older } else { Why::OneUnwritten }
+            if rewritten.0 <= rewritten.1 && a.max(b) <= one.max(other) && a != one && b != other {
+                Why::Older
+            } else {
+                Why::OneUnwritten
+            }
         }
         (Some(one), Some(other)) if a <= one && b <= other => {
-            if one != other && (a == one || b == other) { Why::Epochs } else { Why::Older }
+            if one != other && (a == one || b == other) {
+                Why::Epochs
+            } else {
+                Why::Older
+            }
         }
         (Some(one), Some(other)) if a > one && b > other => Why::NoneRewritten,
         (Some(_), Some(_)) => Why::OneUnwritten,

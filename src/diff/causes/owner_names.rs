@@ -10,7 +10,8 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     if place.level != Level::Entry || !matches!(place.difference.kind, Kind::Uname | Kind::Gname) {
         return None;
     }
-    let explanation = "The names of owners stand in one archive, or are other ones there: the tool that wrote the layer put them in.";
+    let explanation =
+        "The names of owners stand in one archive, or are other ones there: the tool that wrote the layer put them in.";
     let fix = "Build both with the same builder; BuildKit writes no names.";
     Some(Claim::new(Confidence::High, explanation).fix(fix))
 }

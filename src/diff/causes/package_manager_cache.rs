@@ -66,10 +66,8 @@ const PATHS: &[&str] = &[
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = place.content_at(PATHS)?;
-    let explanation =
-        "The cache of a package manager is in the image: it holds when things were fetched.";
-    let fix =
-        "Give the cache a mount, so that it stays out of the image: `RUN --mount=type=cache,target=/root/.cache …` \
+    let explanation = "The cache of a package manager is in the image: it holds when things were fetched.";
+    let fix = "Give the cache a mount, so that it stays out of the image: `RUN --mount=type=cache,target=/root/.cache …` \
          (or `--no-cache-dir`, `npm ci --cache /tmp/npm && rm -rf /tmp/npm`, `cargo fetch` under a cache mount).";
     Some(Claim::new(confidence, explanation).fix(fix))
 }

@@ -46,7 +46,12 @@ pub struct Place<'a> {
 
 impl<'a> Place<'a> {
     /// A difference in a document.
-    pub fn of_document(level: Level, difference: &'a Difference, platform: Option<&'a PlatformPair>, around: &'a Around) -> Self {
+    pub fn of_document(
+        level: Level,
+        difference: &'a Difference,
+        platform: Option<&'a PlatformPair>,
+        around: &'a Around,
+    ) -> Self {
         Self { level, difference, platform, layer: None, entry: None, around, lines: OnceCell::new() }
     }
 
@@ -90,7 +95,7 @@ impl<'a> Place<'a> {
     #[must_use]
     pub fn content_differs(&self) -> bool {
         self.level == Level::Entry
-            && matches!(self.difference.kind, Kind::Content | Kind::Size | Kind::Missing | Kind::Link | Kind::Type)
+            && matches!(self.difference.kind, Kind::Content | Kind::Missing | Kind::Link | Kind::Type)
     }
 
     /// How well the path of what differs in its content fits one of these.
@@ -128,9 +133,7 @@ impl<'a> Place<'a> {
     /// Whether moving words of whatever kind are all by which the lines differ.
     #[must_use]
     pub fn all_words_known(&self) -> bool {
-        self.lines().is_some_and(|lines| {
-            lines.single == 0 && !lines.pairs.is_empty() && lines.pairs.iter().all(super::lines::Pair::is_known)
-        })
+        super::inside::all_words_known(self)
     }
 
     /// Whether the name of a file looks as if a hash of its content stood in it: between dots or dashes, in front of its ending.

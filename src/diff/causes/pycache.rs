@@ -9,7 +9,10 @@ pub const CAUSE: Cause = Cause { id: "pycache", explain };
 const PATHS: &[&str] = &["**/__pycache__", "**/__pycache__/*.pyc", "**/__pycache__/*.pyo", "**/*.pyc"];
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
-    if place.level != Level::Entry || place.difference.kind != Kind::Missing || path::fits(place.path(), PATHS).is_none() {
+    if place.level != Level::Entry
+        || place.difference.kind != Kind::Missing
+        || path::fits(place.path(), PATHS).is_none()
+    {
         return None;
     }
     let explanation = "Byte code of Python is on one side only: it is written when a module is imported for the first time, by whoever \

@@ -19,6 +19,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
         return None;
     }
     let has_sums = lines.has(Word::Checksum) || lines.single > 0 || !lines.pairs.is_empty();
-    let explanation = "RECORD lists the files of a package with their checksums and sizes: it follows from the file that differs.";
+    let explanation =
+        "RECORD lists the files of a package with their checksums and sizes: it follows from the file that differs.";
     has_sums.then(|| Claim::new(Confidence::High, explanation).consequence())
 }

@@ -13,7 +13,9 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     }
     let words = place.around.name_words(place.path());
     // A checksum in a name is that of the content, which differs for a reason of its own; a time is told as such.
-    if words.is_empty() || !words.iter().all(|word| matches!(word, Word::Random | Word::Uuid | Word::Temporary | Word::Container)) {
+    if words.is_empty()
+        || !words.iter().all(|word| matches!(word, Word::Random | Word::Uuid | Word::Temporary | Word::Container))
+    {
         return None;
     }
     let entry = place.entry?;

@@ -14,9 +14,7 @@ const PATHS: &[&str] = &[
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = place.content_at(PATHS)?;
-    let explanation =
-        "A seed for random numbers was made while the image was built.";
-    let fix =
-        "Remove it in the same RUN: it is made at the first start.";
+    let explanation = "A seed for random numbers was made while the image was built.";
+    let fix = "Remove it in the same RUN: it is made at the first start.";
     Some(Claim::new(confidence, explanation).fix(fix))
 }

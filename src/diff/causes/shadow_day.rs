@@ -21,7 +21,8 @@ pub(super) fn of_field(place: &Place<'_>, field: usize) -> Option<(Confidence, b
     let lines = place.lines()?;
     let found: Vec<Option<Vec<usize>>> = lines.pairs.iter().map(|pair| fields(&pair.a, &pair.b)).collect();
     let has = found.iter().flatten().any(|fields| fields.contains(&field));
-    let known = |fields: &Option<Vec<usize>>| fields.as_ref().is_some_and(|fields| fields.iter().all(|at| [1, 2].contains(at)));
+    let known =
+        |fields: &Option<Vec<usize>>| fields.as_ref().is_some_and(|fields| fields.iter().all(|at| [1, 2].contains(at)));
     has.then(|| (confidence, lines.single == 0 && found.iter().all(known)))
 }
 

@@ -6,7 +6,8 @@ use crate::diff::model::Confidence;
 /// See the module.
 pub const CAUSE: Cause = Cause { id: "signature", explain };
 
-const PATHS: &[&str] = &["**/*.asc", "**/*.sig", "**/*.gpg", "**/*.minisig", "**/META-INF/*.RSA", "**/META-INF/*.SF", "**/META-INF/*.DSA"];
+const PATHS: &[&str] =
+    &["**/*.asc", "**/*.sig", "**/*.gpg", "**/*.minisig", "**/META-INF/*.RSA", "**/META-INF/*.SF", "**/META-INF/*.DSA"];
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     place.content_at(PATHS)?;

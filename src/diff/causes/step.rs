@@ -85,7 +85,8 @@ fn is_remote(word: &str) -> bool {
         let name = rest.trim_start_matches('{').split(['}', '/', ':']).next().unwrap_or_default().to_ascii_lowercase();
         ["url", "server", "host", "mirror", "repo", "registry", "site"].iter().any(|part| name.contains(part))
     });
-    ["http://", "https://", "git@", "git://", "ssh://", "ftp://"].iter().any(|start| word.starts_with(start)) || is_named_so
+    ["http://", "https://", "git@", "git://", "ssh://", "ftp://"].iter().any(|start| word.starts_with(start))
+        || is_named_so
 }
 
 #[cfg(test)]

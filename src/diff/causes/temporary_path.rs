@@ -8,7 +8,7 @@ use crate::diff::model::Confidence;
 pub const CAUSE: Cause = Cause { id: "temporary-path", explain };
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
-    if !place.lines()?.has(Word::Temporary) {
+    if !place.lines()?.has(Word::Temporary) || super::inside::program_with(place, &[Word::Temporary]) {
         return None;
     }
     let explanation = "The name of a temporary directory, which is new in every build, was written into a file.";

@@ -12,7 +12,8 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     let lines = place.lines()?;
     let mut times = lines.moved(Word::Time).peekable();
     times.peek()?;
-    if !times.all(|(_, a, b)| moment(a).is_some_and(|(a, zone)| moment(b).is_some_and(|(b, other)| a == b && zone != other)))
+    if !times
+        .all(|(_, a, b)| moment(a).is_some_and(|(a, zone)| moment(b).is_some_and(|(b, other)| a == b && zone != other)))
         || !lines.pairs.iter().all(Pair::is_known)
     {
         return None;

@@ -28,8 +28,7 @@ const PATHS: &[&str] = &[
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = place.content_at(PATHS)?;
-    let explanation =
-        "A tool keeps what it remembers of its user: when it ran, and what it asked.";
+    let explanation = "A tool keeps what it remembers of its user: when it ran, and what it asked.";
     let fix =
         "Remove it in the same RUN, or give the tool another home for it: `HOME=/tmp/home … && rm -rf /tmp/home`.";
     Some(Claim::new(confidence, explanation).fix(fix))

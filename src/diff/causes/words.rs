@@ -162,7 +162,9 @@ pub fn compare<'a>(a: &'a [u8], b: &'a [u8]) -> Change<'a> {
 fn agree<'a>(a: Found<'a>, b: Found<'a>) -> Option<(Found<'a>, Found<'a>)> {
     let word = match (a.word, b.word) {
         (one, other) if one == other => one,
-        (Word::Checksum | Word::Container | Word::Random, Word::Checksum | Word::Container | Word::Random) => Word::Random,
+        (Word::Checksum | Word::Container | Word::Random, Word::Checksum | Word::Container | Word::Random) => {
+            Word::Random
+        }
         _ => return None,
     };
     // Numbers of ten digits are times only if they lie near each other: within some ten years.
@@ -255,11 +257,7 @@ mod tests {
             ("<object at 0x7f3a2b1c4d50>", "<object at 0x7f9a2b1c4d50>", Word::Address),
             ("3 passed in 0.12s", "3 passed in 0.15s", Word::Duration),
             ("took 12 ms", "took 15 ms", Word::Duration),
-            (
-                "d41d8cd98f00b204e9800998ecf8427e  a",
-                "e41d8cd98f00b204e9800998ecf8427e  a",
-                Word::Checksum,
-            ),
+            ("d41d8cd98f00b204e9800998ecf8427e  a", "e41d8cd98f00b204e9800998ecf8427e  a", Word::Checksum),
             (
                 "app/built.py,sha256=3vYQ0vLNjZMWhE9nFoY1s4kYgaI9RLAfT9l4sM3a0XQ,30",
                 "app/built.py,sha256=4vYQ0vLNjZMWhE9nFoY1s4kYgaI9RLAfT9l4sM3a0XQ,30",

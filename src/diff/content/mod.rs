@@ -6,6 +6,7 @@
 
 mod extract;
 mod formats;
+mod strings;
 mod text;
 
 use std::io::{self, Read};
@@ -30,6 +31,8 @@ pub struct Content {
     pub lines: Vec<Text>,
     /// How many lines are not told.
     pub more_lines: u64,
+    /// Whether nothing but these lines differs in a binary file, of which they are the texts.
+    pub is_only_texts: bool,
     /// The first byte that differs, counted from 0. None where the files were not read again.
     pub first_difference: Option<u64>,
     /// Why nothing more is told.
@@ -38,7 +41,16 @@ pub struct Content {
 
 impl Content {
     const fn new(format: Format, first_difference: Option<u64>) -> Self {
-        Self { format, parts: Vec::new(), more: 0, lines: Vec::new(), more_lines: 0, first_difference, note: None }
+        Self {
+            format,
+            parts: Vec::new(),
+            more: 0,
+            lines: Vec::new(),
+            more_lines: 0,
+            is_only_texts: false,
+            first_difference,
+            note: None,
+        }
     }
 
     fn noted(mut self, note: impl Into<String>) -> Self {
