@@ -187,7 +187,7 @@ impl Yard {
             arguments.extend(["--sde".into(), "1700000000".into()]);
         }
         if !recipe.cache {
-            arguments.push("--buildkit-args=--no-cache".into());
+            arguments.push("--buildkit-args=--opt=no-cache=".into());
         }
         if let Some(base) = &recipe.base {
             let variable = match base.as_str() {

@@ -18,6 +18,15 @@ pub fn fits(path: &[u8], patterns: &[&str]) -> Option<Confidence> {
     if fits_from(0) {
         return Some(Confidence::High);
     }
+    // `run` and `tmp` stand in the middle of many a path; two names one after the other say more.
+    let patterns: Vec<&str> =
+        patterns.iter().copied().filter(|pattern| pattern.split('/').filter(|name| *name != "**").count() > 1).collect();
+    let fits_from = |start: usize| {
+        patterns.iter().any(|pattern| {
+            let pattern: Vec<&[u8]> = pattern.as_bytes().split(|byte| *byte == b'/').collect();
+            names_fit(&names[start..], &pattern)
+        })
+    };
     // At most as many as a path has names; a path of thousands of them is nobody's.
     (1..names.len().min(32)).any(fits_from).then_some(Confidence::Medium)
 }
@@ -67,6 +76,7 @@ mod tests {
             ("a/b/__pycache__/x.cpython-311.pyc", "**/__pycache__/*.pyc", Some(Confidence::High)),
             ("etc/ssh/ssh_host_rsa_key.pub", "etc/ssh/ssh_host_*_key*", Some(Confidence::High)),
             ("root/.npm/_cacache/a/b/c", "**/_cacache/**", Some(Confidence::High)),
+            ("srv/run/data", "run/**", None),
             ("", "**", Some(Confidence::High)),
         ] {
             assert_eq!(fits(path.as_bytes(), &[pattern]), confidence, "{path} {pattern}");

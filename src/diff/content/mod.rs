@@ -56,6 +56,12 @@ impl Content {
         }
     }
 
+    /// Nothing found yet, for tests of what is said of it.
+    #[cfg(test)]
+    pub(in crate::diff) const fn for_test(format: Format) -> Self {
+        Self::new(format, Some(0))
+    }
+
     fn noted(mut self, note: impl Into<String>) -> Self {
         self.note = Some(note.into());
         self
