@@ -30,8 +30,8 @@
 pub mod analyze;
 pub mod build;
 pub mod cli;
-pub mod digest;
 pub mod diff;
+pub mod digest;
 pub mod dockerfile;
 pub mod doctor;
 pub mod environment;

@@ -136,7 +136,10 @@ impl DiffCommand {
     /// Compares the images and prints what differs.
     pub fn run(&self) -> Result<ExitStatus, Failure> {
         if self.a == "-" && self.b == "-" {
-            return Err(Failure::usage("only one of the two images can come from standard input", "give a file for the other"));
+            return Err(Failure::usage(
+                "only one of the two images can come from standard input",
+                "give a file for the other",
+            ));
         }
         let options = Options {
             platform: self.platform.clone(),
@@ -186,13 +189,20 @@ impl DiffCommand {
     fn source(&self, path: &std::path::Path) -> Result<Source, Failure> {
         let shown = path.display().to_string();
         let unreadable = |error: io::Error| {
-            Failure::usage(format!("cannot read the Dockerfile `{shown}`: {error}"), "look whether the path is spelt right")
+            Failure::usage(
+                format!("cannot read the Dockerfile `{shown}`: {error}"),
+                "look whether the path is spelt right",
+            )
         };
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut bytes = Vec::new();
-        io::Read::read_to_end(&mut io::Read::take(file, limits::DOCKERFILE_BYTES + 1), &mut bytes).map_err(unreadable)?;
+        io::Read::read_to_end(&mut io::Read::take(file, limits::DOCKERFILE_BYTES + 1), &mut bytes)
+            .map_err(unreadable)?;
         let source = Source::parse(&shown, &bytes, self.target.as_deref()).map_err(|error| {
-            Failure::usage(format!("`{shown}` is not a Dockerfile: {error}"), "give the file that both images were built from")
+            Failure::usage(
+                format!("`{shown}` is not a Dockerfile: {error}"),
+                "give the file that both images were built from",
+            )
         })?;
         if !source.has_target() {
             let message = match &self.target {

@@ -40,7 +40,10 @@ impl ReportDirectory {
             Err(_) => {
                 if std::fs::read_dir(path).map_err(failed)?.next().is_some() {
                     let message = format!("`{}` is not empty", path.display());
-                    return Err(Failure::usage(message, "nothing is ever overwritten there: give a new directory, or an empty one"));
+                    return Err(Failure::usage(
+                        message,
+                        "nothing is ever overwritten there: give a new directory, or an empty one",
+                    ));
                 }
             }
         }
@@ -64,7 +67,8 @@ impl Files for ReportDirectory {
 /// path twice, it gets a name of its own.
 fn create(side: &File, top: &str, path: &[u8]) -> io::Result<File> {
     let layer = directory(side, top)?;
-    let steps: Vec<String> = path.split(|byte| *byte == b'/').filter(|step| !step.is_empty() && *step != b".").map(escape).collect();
+    let steps: Vec<String> =
+        path.split(|byte| *byte == b'/').filter(|step| !step.is_empty() && *step != b".").map(escape).collect();
     let plain = || -> io::Result<File> {
         let Some((name, above)) = steps.split_last().filter(|_| steps.len() <= DEPTH) else {
             return Err(io::ErrorKind::InvalidFilename.into());

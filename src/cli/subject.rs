@@ -107,7 +107,9 @@ impl Place {
             Subject::Stdin => spool(io::stdin().lock()).map(Self::Spooled).map_err(|error| Failure {
                 status: ExitStatus::Unknown,
                 message: format!("cannot keep what comes from standard input: {error}"),
-                hint: Some("it is kept in a temporary file: look at the free space there (`TMPDIR` says where)".to_owned()),
+                hint: Some(
+                    "it is kept in a temporary file: look at the free space there (`TMPDIR` says where)".to_owned(),
+                ),
             }),
             Subject::Path(path) if path.symlink_metadata().is_err_and(|error| error.kind() == NotFound) => {
                 Err(missing(word))

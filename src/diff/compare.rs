@@ -23,11 +23,9 @@ pub fn compare(a: &EntryFacts, b: &EntryFacts, ignore: Ignore) -> Vec<Difference
     numbers(Kind::Gid, a.gid, b.gid, &mut found);
     texts(Kind::Uname, &a.uname, &b.uname, &mut found);
     texts(Kind::Gname, &a.gname, &b.gname, &mut found);
-    for (kind, one, other) in [
-        (Kind::Mtime, Some(a.mtime), Some(b.mtime)),
-        (Kind::Atime, a.atime, b.atime),
-        (Kind::Ctime, a.ctime, b.ctime),
-    ] {
+    for (kind, one, other) in
+        [(Kind::Mtime, Some(a.mtime), Some(b.mtime)), (Kind::Atime, a.atime, b.atime), (Kind::Ctime, a.ctime, b.ctime)]
+    {
         if one != other {
             let shown = |time: Option<Time>| time.map(|time| Text::from(show_time(time)));
             found.push(Difference::of(kind, shown(one), shown(other)));
@@ -79,8 +77,7 @@ fn canonical(path: &[u8]) -> &[u8] {
 fn mode(a: &EntryFacts, b: &EntryFacts, ignore: Ignore, found: &mut Vec<Difference>) {
     if a.mode != b.mode {
         let is_redundant = a.mode & MODE_BITS == b.mode & MODE_BITS;
-        let switch =
-            (ignore.file_mode_redundant_bits && is_redundant).then_some(Switch::IgnoreFileModeRedundantBits);
+        let switch = (ignore.file_mode_redundant_bits && is_redundant).then_some(Switch::IgnoreFileModeRedundantBits);
         let shown = |mode: i64| format!("{mode:04o}");
         found.push(Difference::new(Kind::Mode, shown(a.mode), shown(b.mode)).ignored(switch));
     }

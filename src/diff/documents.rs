@@ -100,12 +100,10 @@ fn histories(diff: &mut JsonDiff, a: Option<String>, b: Option<String>, ignore: 
     let steps = |text: &'_ str| elements(text).iter().map(|raw| raw.get().to_owned()).collect::<Vec<String>>();
     let (steps_a, steps_b) = (steps(&text_a), steps(&text_b));
     let words = |step: &String| members(step).get("created_by").and_then(|raw| string(raw)).unwrap_or_default();
-    let (words_a, words_b): (Vec<_>, Vec<_>) = (steps_a.iter().map(words).collect(), steps_b.iter().map(words).collect());
-    let pairs = fill(
-        align(&words_a, &words_b),
-        |at| without_arguments(&words_a[at]),
-        |at| without_arguments(&words_b[at]),
-    );
+    let (words_a, words_b): (Vec<_>, Vec<_>) =
+        (steps_a.iter().map(words).collect(), steps_b.iter().map(words).collect());
+    let pairs =
+        fill(align(&words_a, &words_b), |at| without_arguments(&words_a[at]), |at| without_arguments(&words_b[at]));
     for (one, other) in pairs {
         let number = one.or(other).unwrap_or_default();
         let place = format!("/history/{number}");
@@ -284,7 +282,8 @@ pub fn archives(a: &Image, b: &Image, ignore: Ignore) -> Vec<Difference> {
     let mut found = Vec::new();
     let names = |image: &Image| {
         let roots = image.roots.iter().flat_map(|root| root.names.iter());
-        let names: BTreeSet<&String> = roots.chain(image.docker_images.iter().flat_map(|docker| &docker.names)).collect();
+        let names: BTreeSet<&String> =
+            roots.chain(image.docker_images.iter().flat_map(|docker| &docker.names)).collect();
         names.into_iter().cloned().collect::<Vec<_>>().join(", ")
     };
     let (one, other) = (names(a), names(b));
@@ -297,8 +296,10 @@ pub fn archives(a: &Image, b: &Image, ignore: Ignore) -> Vec<Difference> {
     let (one, other) = (annotations(a), annotations(b));
     let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
     for key in keys.into_iter().filter(|key| one.get(*key) != other.get(*key)) {
-        let shown = |annotations: &BTreeMap<String, String>| annotations.get(key).map(|value| Text::from(value.as_str()));
-        let difference = Difference::of(Kind::Value, shown(&one), shown(&other)).at(format!("index.json annotation {key}"));
+        let shown =
+            |annotations: &BTreeMap<String, String>| annotations.get(key).map(|value| Text::from(value.as_str()));
+        let difference =
+            Difference::of(Kind::Value, shown(&one), shown(&other)).at(format!("index.json annotation {key}"));
         found.push(difference.ignored(ignore.of_annotation(key)));
     }
     found

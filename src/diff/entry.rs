@@ -222,7 +222,8 @@ impl EntryFacts {
         put_bytes(out, &self.gname)?;
         let kind = EntryType::ALL.iter().position(|kind| *kind == self.kind).unwrap_or_default();
         let device = self.device.unwrap_or_default();
-        let numbers = [kind as i64, self.mode, self.uid, self.gid, i64::from(self.device.is_some()), device.0, device.1];
+        let numbers =
+            [kind as i64, self.mode, self.uid, self.gid, i64::from(self.device.is_some()), device.0, device.1];
         numbers.iter().try_for_each(|number| out.write_all(&number.to_le_bytes()))?;
         [self.index, self.size].iter().try_for_each(|number| out.write_all(&number.to_le_bytes()))?;
         for time in [Some(self.mtime), self.atime, self.ctime] {

@@ -128,7 +128,8 @@ impl JsonDiff {
     pub fn finish(mut self, is_same: bool, explains_itself: bool) -> Vec<Difference> {
         if self.found.is_empty() && !is_same && !explains_itself {
             let words = "the same values in other bytes";
-            self.found.push(Difference::of(Kind::Encoding, None, Some(words.into())).ignored(self.ignore.of_encoding()));
+            self.found
+                .push(Difference::of(Kind::Encoding, None, Some(words.into())).ignored(self.ignore.of_encoding()));
         }
         self.found
     }

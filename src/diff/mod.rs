@@ -112,11 +112,15 @@ impl Plan {
             platforms: Vec::new(),
             notes: Vec::new(),
         };
-        let mut plan = Self { is_identical, jobs: Vec::new(), wanted: Default::default(), options, comparison: comparison.clone() };
-        let (all_a, all_b) = (
-            OneImage::all(a, plan.options.platform.as_ref()),
-            OneImage::all(b, plan.options.platform.as_ref()),
-        );
+        let mut plan = Self {
+            is_identical,
+            jobs: Vec::new(),
+            wanted: Default::default(),
+            options,
+            comparison: comparison.clone(),
+        };
+        let (all_a, all_b) =
+            (OneImage::all(a, plan.options.platform.as_ref()), OneImage::all(b, plan.options.platform.as_ref()));
         // An archive without manifests has nothing that an index could lead to.
         let has_indexes = !a.roots.is_empty() && !b.roots.is_empty() && plan.options.platform.is_none();
         if has_indexes && !is_identical {
@@ -160,7 +164,8 @@ impl Plan {
                 let digest = side.and_then(|side| side.manifest.as_ref().or(side.config.as_ref()));
                 side.map(|_| Text::from(digest.map(Digest::to_string).unwrap_or_default()))
             };
-            pair.manifest.push(Difference::of(Kind::Missing, shown(pair.a.as_ref()), shown(pair.b.as_ref())).at("platform"));
+            pair.manifest
+                .push(Difference::of(Kind::Missing, shown(pair.a.as_ref()), shown(pair.b.as_ref())).at("platform"));
             return pair;
         };
         let left_out = |one: OneImage<'_>| matches!(one, OneImage::LeftOut(_));

@@ -82,7 +82,9 @@ impl Source {
                         left = rest;
                         break Some(*last);
                     }
-                    Some((last, rest)) if ["arg", "from", "onbuild"].iter().any(|silent| last.is(silent)) => left = rest,
+                    Some((last, rest)) if ["arg", "from", "onbuild"].iter().any(|silent| last.is(silent)) => {
+                        left = rest
+                    }
                     Some(_) => break None,
                 }
             };

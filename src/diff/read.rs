@@ -1,6 +1,6 @@
 //! One layer, read again: its entries sorted, and what of its tar is no entry.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader};
 
 use super::entry::EntryFacts;
 use super::sort::{Sorted, Sorter};
@@ -101,11 +101,4 @@ pub fn sha256_of(hasher: Hasher) -> [u8; 32] {
     // A digest of sha256 always has 64 digits.
     let _ = hex::decode_to_slice(hasher.finish().hex(), &mut bytes);
     bytes
-}
-
-/// Reads `reader` to its end, at most `most` bytes of it; none where there are more.
-pub fn read_bounded(reader: impl Read, most: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    reader.take(most + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= most).then_some(bytes))
 }

@@ -34,7 +34,9 @@ pub fn notes(a: &[OneImage<'_>], b: &[OneImage<'_>]) -> Vec<String> {
         }
         let left_out = side.iter().filter(|one| matches!(one, OneImage::LeftOut(_))).count();
         if left_out > 0 {
-            notes.push(format!("{left_out} images that the index of {name} names are not there: only their digests are compared"));
+            notes.push(format!(
+                "{left_out} images that the index of {name} names are not there: only their digests are compared"
+            ));
         }
     }
     notes

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::{Blob, Manifest, RegistryError, Repository};
+use crate::digest::Digest;
 use crate::image::media_type::{Kind, kind_of};
 use crate::image::source::{Container, Member, Origin, Source};
 use crate::image::{self, Copies, Descriptor, FaultKind, Image, Platform, ReadOptions, links_of, read_source};
-use crate::digest::Digest;
 use crate::limits;
 use crate::reference::ImageReference;
 
@@ -76,8 +76,7 @@ pub enum CopyError {
 
 /// Fetches blobs of an image that was read before, to be read again.
 pub async fn copy_blobs(repository: &Repository, wanted: &BTreeMap<Digest, u64>) -> Result<Copies, CopyError> {
-    let blobs: Vec<Blob> =
-        wanted.iter().map(|(digest, size)| Blob { digest: digest.clone(), size: *size }).collect();
+    let blobs: Vec<Blob> = wanted.iter().map(|(digest, size)| Blob { digest: digest.clone(), size: *size }).collect();
     let (sender, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
     let wanted = wanted.clone();
     let pass = tokio::task::spawn_blocking(move || {

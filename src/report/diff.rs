@@ -53,7 +53,9 @@ pub fn headline(comparison: &Comparison) -> String {
         Verdict::Identical => format!("Identical{of}, bit for bit"),
         Verdict::Equal => format!("Equal{of}: the configs and the contents of all layers are"),
         Verdict::EqualIgnoring => format!("Equal{of}, but for what was ignored"),
-        Verdict::AttestationsOnly => format!("Different{of}: the manifests are equal, the index differs by attestations only"),
+        Verdict::AttestationsOnly => {
+            format!("Different{of}: the manifests are equal, the index differs by attestations only")
+        }
         Verdict::Different => {
             let level = match comparison.equal {
                 EqualLevel::Image | EqualLevel::Manifest => "the manifests are equal, what refers to them is not",
@@ -128,7 +130,11 @@ pub const fn confidence(confidence: Confidence) -> &'static str {
 fn write_finding(out: &mut impl io::Write, finding: &Finding) -> io::Result<()> {
     let mut counted = plural(finding.differences, "difference");
     if finding.entries > 0 {
-        let _ = write!(counted, " in {}", if finding.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", finding.entries) });
+        let _ = write!(
+            counted,
+            " in {}",
+            if finding.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", finding.entries) }
+        );
     }
     writeln!(out, "{} ({}): {counted}", finding.id, confidence(finding.confidence))?;
     writeln!(out, "  {}", finding.explanation)?;
@@ -174,7 +180,9 @@ pub fn shown(difference: &Difference) -> String {
         (Kind::Missing, None, Some(b)) => format!("only in B: {b}"),
         (_, Some(a), Some(b)) => format!("{a} → {b}"),
         (_, Some(a), None) => format!("{a} → none"),
-        (Kind::Value | Kind::Record | Kind::Atime | Kind::Ctime | Kind::Package, None, Some(b)) => format!("none → {b}"),
+        (Kind::Value | Kind::Record | Kind::Atime | Kind::Ctime | Kind::Package, None, Some(b)) => {
+            format!("none → {b}")
+        }
         (_, None, Some(b)) => b,
         (_, None, None) => "differs".to_owned(),
     };

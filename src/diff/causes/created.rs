@@ -15,7 +15,8 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     Some(Claim {
         confidence: Confidence::High,
         is_whole: true,
-        explanation: "The dates in the config are those of two builds: no epoch was given, or two different ones.".to_owned(),
+        explanation: "The dates in the config are those of two builds: no epoch was given, or two different ones."
+            .to_owned(),
         fix: Some("Build both with the same `--source-date-epoch`.".to_owned()),
     })
 }

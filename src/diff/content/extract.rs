@@ -61,7 +61,8 @@ impl Looker {
         let mut wanted: [BTreeMap<u64, Want>; 2] = Default::default();
         for entry in entries.iter_mut() {
             let is_looked_into = self.takes(entry);
-            let is_content = entry.differences.iter().any(|it| matches!(it.kind, Kind::Content | Kind::Missing | Kind::Type));
+            let is_content =
+                entry.differences.iter().any(|it| matches!(it.kind, Kind::Content | Kind::Missing | Kind::Type));
             for (wanted, facts) in wanted.iter_mut().zip([&entry.a, &entry.b]) {
                 let Some(facts) = facts.as_ref().filter(|facts| facts.has_content()) else { continue };
                 let want = Want { is_looked_into, is_handed_out: files.is_some() && is_content };

@@ -4,8 +4,11 @@
 //! within the ceilings of [`crate::limits`]: nobody's archive is inflated without end. What is not known is told by the first
 //! byte that differs.
 
+mod binary;
 mod extract;
 mod formats;
+mod members;
+mod packages;
 mod text;
 
 use std::io::{self, Read};
@@ -109,8 +112,8 @@ pub(super) fn compare(path: &[u8], a: &mut dyn Read, b: &mut dyn Read, sizes: (u
     let (mut one, mut other) = (Vec::new(), Vec::new());
     a.read_to_end(&mut one)?;
     b.read_to_end(&mut other)?;
-    let mut budget = limits::LOOK_INFLATED_BYTES;
-    Ok(formats::look(path, &one, &other, 0, &mut budget))
+    let mut budget = formats::Budget { bytes: limits::LOOK_INFLATED_BYTES, depth: 0 };
+    Ok(formats::look(path, &one, &other, &mut budget))
 }
 
 /// The first byte in which two readers differ; that of the end, where one of them goes on.

@@ -266,9 +266,8 @@ fn records_differ(a: &EntryFacts, b: &EntryFacts) -> Option<Found> {
 fn untold(flag: u8, data: &[u8]) -> &[u8] {
     match flag {
         b'x' => {
-            let is_plain = parse_records(data).is_ok_and(|records| {
-                records.iter().map(|record| written_length(record)).sum::<usize>() == data.len()
-            });
+            let is_plain = parse_records(data)
+                .is_ok_and(|records| records.iter().map(|record| written_length(record)).sum::<usize>() == data.len());
             if is_plain { b"" } else { data }
         }
         _ => &data[text(data).len()..],
@@ -291,7 +290,8 @@ fn octal(field: &[u8]) -> i64 {
         let low = field.iter().rev().take(7).rev();
         return low.fold(0, |value, byte| value << 8 | i64::from(*byte));
     }
-    let digits = field.iter().skip_while(|byte| matches!(byte, b' ' | 0)).take_while(|byte| (b'0'..=b'7').contains(*byte));
+    let digits =
+        field.iter().skip_while(|byte| matches!(byte, b' ' | 0)).take_while(|byte| (b'0'..=b'7').contains(*byte));
     digits.fold(0_i64, |value, digit| value.wrapping_mul(8).wrapping_add(i64::from(digit - b'0')))
 }
 
