@@ -44,16 +44,7 @@ pub struct Content {
 
 impl Content {
     const fn new(format: Format, first_difference: Option<u64>) -> Self {
-        Self {
-            format,
-            parts: Vec::new(),
-            more: 0,
-            lines: Vec::new(),
-            more_lines: 0,
-            is_only_texts: false,
-            first_difference,
-            note: None,
-        }
+        Self { format, parts: Vec::new(), more: 0, lines: Vec::new(), more_lines: 0, is_only_texts: false, first_difference, note: None }
     }
 
     /// Nothing found yet, for tests of what is said of it.
