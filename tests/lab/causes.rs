@@ -143,8 +143,10 @@ impl Yard {
     /// A copy of the context as a checkout would have it, then what the case does to it.
     fn context(&self, case: &Case, number: usize, is_fixed: bool) -> PathBuf {
         let kind = if is_fixed { "fixed" } else { "planted" };
-        let place = self.bench.directory(&format!("{} {kind} {number}", case.name)).join("context");
-        let script = "set -e; cp -r \"$1\" \"$2\"; cd \"$2\"; [ \"$3\" = planted ] || [ ! -d fixed ] || cp -r fixed/. .; rm -rf fixed case.toml
+        // Cache mounts belong to a project, which is known by its directory.
+        let number_in_name = if case.recipe.cache { 0 } else { number };
+        let place = self.bench.directory(&format!("{} {kind} {number_in_name}", case.name)).join("context");
+        let script = "set -e; rm -rf \"$2\"; cp -r \"$1\" \"$2\"; cd \"$2\"; [ \"$3\" = planted ] || [ ! -d fixed ] || cp -r fixed/. .; rm -rf fixed case.toml
             find . -type d -exec chmod 755 {} +; find . -type f -exec chmod 644 {} +; find . -exec touch -d 2024-06-07T08:09:10Z {} +
             umask 022; eval \"$4\"; eval \"$5\"";
         let moved = if number == 2 { case.recipe.r#move.as_deref().unwrap_or_default() } else { "" };
@@ -236,7 +238,8 @@ impl Yard {
     }
 
     fn diff(&self, case: &Case) -> Result<serde_json::Value, String> {
-        let dockerfile = self.bench.directory(&format!("{} planted 1", case.name)).join("context/Dockerfile");
+        let number = u8::from(!case.recipe.cache);
+        let dockerfile = self.bench.directory(&format!("{} planted {number}", case.name)).join("context/Dockerfile");
         let mut command = self.bench.repro(Way::Buildkitd);
         command.args(["diff", "--format", "json", "--dockerfile"]).arg(dockerfile);
         let result = command.arg(self.archive(case, 1, false)).arg(self.archive(case, 2, false)).output().unwrap();

@@ -7,7 +7,9 @@ use crate::diff::model::Confidence;
 pub const CAUSE: Cause = Cause { id: "annotations", explain };
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
-    let is_annotation = place.pointer().contains("/annotations");
+    let is_annotation = place.pointer().contains("/annotations")
+        && (super::rewrite_annotation::CAUSE.explain)(place).is_none()
+        && (super::media_types::CAUSE.explain)(place).is_none();
     if !is_annotation
         || place.pointer().contains(super::rewrite_annotation::KEY)
         || !matches!(place.level, Level::Index | Level::Manifest | Level::Layer)

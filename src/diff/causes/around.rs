@@ -16,6 +16,8 @@ pub struct Around {
     names: BTreeSet<Vec<u8>>,
     /// Sources of Python that differ.
     sources: BTreeSet<Vec<u8>>,
+    /// How many entries differ in what they hold, or are on one side only.
+    contents: usize,
     /// Package managers whose lists of packages differ, and the packages.
     packages: BTreeMap<Manager, BTreeSet<Vec<u8>>>,
 }
@@ -34,13 +36,26 @@ pub enum Manager {
 }
 
 impl Around {
+    /// For each path that only the first side has, the one on the second side whose name differs by moving words alone.
+    #[must_use]
+    pub fn partners(entries: &[EntryDifference]) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut around = Self::default();
+        around.pair_names(entries);
+        let first: BTreeSet<&[u8]> =
+            entries.iter().filter(|entry| entry.a.is_some()).map(|entry| entry.path.bytes.as_slice()).collect();
+        around.partners.into_iter().filter(|(path, _)| first.contains(path.as_slice())).collect()
+    }
+
     /// Looks at all entries of a layer that differ.
     #[must_use]
     pub fn of(layer: &LayerPair) -> Self {
         let mut around = Self::default();
-        around.pair_names(layer);
+        around.pair_names(&layer.entries);
         for entry in &layer.entries {
             around.note_packages(entry);
+            around.contents += usize::from(
+                entry.differences.iter().any(|difference| matches!(difference.kind, Kind::Content | Kind::Missing)),
+            );
             let is_content = entry.differences.iter().any(|difference| difference.kind == Kind::Content);
             if is_content && entry.path.bytes.ends_with(b".py") {
                 around.sources.insert(entry.path.bytes.clone());
@@ -50,11 +65,11 @@ impl Around {
     }
 
     /// Files of each side that have one name but for moving words, as many on the one side as on the other.
-    fn pair_names(&mut self, layer: &LayerPair) {
+    fn pair_names(&mut self, entries: &[EntryDifference]) {
         type Sides<'a> = (Vec<&'a [u8]>, Vec<&'a [u8]>);
         let mut groups: BTreeMap<Vec<u8>, Sides<'_>> = BTreeMap::new();
-        for entry in layer.entries.iter().filter(|entry| entry.occurrence == 0) {
-            let key = || words::fixed_parts(&entry.path.bytes);
+        for entry in entries.iter().filter(|entry| entry.occurrence == 0) {
+            let key = || skeleton(&entry.path.bytes);
             match (&entry.a, &entry.b) {
                 (Some(_), None) => groups.entry(key()).or_default().0.push(&entry.path.bytes),
                 (None, Some(_)) => groups.entry(key()).or_default().1.push(&entry.path.bytes),
@@ -67,9 +82,9 @@ impl Around {
                     for (a, b) in pairs {
                         self.names.extend([a.bytes.to_vec(), b.bytes.to_vec()]);
                     }
-                    self.partners.insert(one.to_vec(), other.to_vec());
-                    self.partners.insert(other.to_vec(), one.to_vec());
                 }
+                self.partners.insert(one.to_vec(), other.to_vec());
+                self.partners.insert(other.to_vec(), one.to_vec());
             }
         }
     }
@@ -101,6 +116,12 @@ impl Around {
         {
             self.packages.entry(Manager::Python).or_default().insert(name);
         }
+    }
+
+    /// Whether no more than one entry differs in what it holds.
+    #[must_use]
+    pub const fn is_alone(&self) -> bool {
+        self.contents == 1
     }
 
     /// Whether the source of this byte code (PEP 3147) differs.
@@ -139,8 +160,26 @@ impl Around {
     /// The kinds of words by which the names of two partners differ.
     #[must_use]
     pub fn name_words(&self, path: &[u8]) -> BTreeSet<Word> {
-        self.partner(path).map(|partner| words::kinds(path, partner)).unwrap_or_default()
+        let Some(partner) = self.partner(path) else { return BTreeSet::new() };
+        let kinds = words::kinds(path, partner);
+        if kinds.is_empty() { BTreeSet::from([Word::Random]) } else { kinds }
     }
+}
+
+/// What stays of a path when moving words are taken out, and what `mktemp` puts behind a dot or a dash.
+fn skeleton(path: &[u8]) -> Vec<u8> {
+    let fixed = words::fixed_parts(path);
+    let end = fixed.iter().rposition(|byte| b".-_/".contains(byte)).map_or(0, |at| at + 1);
+    let last = &fixed[end..];
+    let has = |is: fn(&u8) -> bool| last.iter().any(is);
+    let kinds = [has(u8::is_ascii_lowercase), has(u8::is_ascii_uppercase), has(u8::is_ascii_digit)];
+    // Six letters in one case are a word as often as not; `v1` and `2024` are versions.
+    let is_made_up = last.len() >= 6
+        && last.iter().all(u8::is_ascii_alphanumeric)
+        && kinds.iter().filter(|kind| **kind).count() >= 2
+        && !last[1..].iter().all(u8::is_ascii_digit)
+        && !(last[0].is_ascii_uppercase() && last[1..].iter().all(u8::is_ascii_lowercase));
+    if is_made_up { [&fixed[..end], b"\0", &[u8::try_from(last.len()).unwrap_or(u8::MAX)]].concat() } else { fixed }
 }
 
 fn split_last(path: &[u8]) -> Option<(&[u8], &[u8])> {

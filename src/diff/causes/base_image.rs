@@ -22,10 +22,12 @@ fn is_base_layer(layer: &LayerPair, all: &[LayerPair]) -> bool {
         _ => {}
     }
     // Where the Dockerfile tells of some layers, those below them are the base's.
-    let number = |layer: &LayerPair| layer.a.as_ref().or(layer.b.as_ref()).map_or(usize::MAX, |layer| layer.number);
     let is_told = |layer: &&LayerPair| layer.instruction.as_ref().is_some_and(|instruction| instruction.file.is_some());
-    if let Some(first) = all.iter().filter(is_told).map(number).min() {
-        return number(layer) < first;
+    let first = |side: fn(&LayerPair) -> Option<usize>| all.iter().filter(is_told).filter_map(side).min();
+    let sides: [fn(&LayerPair) -> Option<usize>; 2] =
+        [|layer| layer.a.as_ref().map(|side| side.number), |layer| layer.b.as_ref().map(|side| side.number)];
+    if let Some((number, first)) = sides.iter().find_map(|side| Some((side(layer)?, first(*side)?))) {
+        return number < first;
     }
     // BuildKit ends the words of each step of a Dockerfile with its name: what has none comes from elsewhere.
     let is_step = |layer: &LayerPair| {
@@ -40,9 +42,12 @@ fn is_base_layer(layer: &LayerPair, all: &[LayerPair]) -> bool {
 /// Whether the bases of the two images differ.
 pub(super) fn differs(place: &Place<'_>) -> bool {
     place.platform.is_some_and(|platform| {
-        let is_other = |layer: &&LayerPair| !matches!(layer.relation, Relation::Same | Relation::CompressionOnly);
-        platform.layers.iter().filter(is_other).any(|layer| is_base_layer(layer, &platform.layers))
+        platform.layers.iter().filter(|layer| is_other(layer)).any(|layer| is_base_layer(layer, &platform.layers))
     })
+}
+
+const fn is_other(layer: &LayerPair) -> bool {
+    !matches!(layer.relation, Relation::Same | Relation::CompressionOnly)
 }
 
 /// Whether a difference of the config is one that another base brings: a step that BuildKit did not write.
@@ -59,7 +64,7 @@ pub(super) fn is_of_base(place: &Place<'_>) -> bool {
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = match place.level {
-        Level::Layer | Level::Entry if is_base(place) => Confidence::High,
+        Level::Layer | Level::Entry if is_base(place) && is_other(place.layer?) => Confidence::High,
         Level::Config if is_of_base(place) => Confidence::Medium,
         _ => return None,
     };

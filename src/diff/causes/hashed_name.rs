@@ -10,6 +10,12 @@ pub const CAUSE: Cause = Cause { id: "hashed-name", explain };
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let explanation =
         "A file is named by a hash of its content: its new name, and what names it, follow from what differs in it.";
+    // The file that takes its place on the other side was looked into: what differs there is the reason.
+    if place.difference.kind == Kind::Missing
+        && place.content().is_some_and(|content| !content.lines.is_empty() || !content.parts.is_empty())
+    {
+        return None;
+    }
     if place.difference.kind == Kind::Missing {
         let words = place.around.name_words(place.path());
         let is_hash = words.iter().any(|word| *word == Word::Checksum) || !words.is_empty() && place.is_named_by_hash();

@@ -16,6 +16,7 @@
 
 use super::model::Confidence;
 
+pub(super) use self::around::Around;
 pub(super) use self::attribute::absolute;
 pub use self::findings::Findings;
 pub use self::place::{Level, Place};
@@ -141,33 +142,130 @@ mod zip_times;
 /// The causes, in the order in which they are asked.
 const TIERS: &[Tier] = &[
     // Another base differs in everything.
-    Tier { takes_one: false, causes: &[base_image::CAUSE,] },
+    Tier { takes_one: false, causes: &[base_image::CAUSE] },
     // What was asked of the two builds.
-    Tier { takes_one: false, causes: &[build_argument::CAUSE, epoch::CAUSE, media_types::CAUSE,] },
+    Tier { takes_one: false, causes: &[build_argument::CAUSE, epoch::CAUSE, media_types::CAUSE] },
     // Documents, and what a tar says of entries.
-    Tier { takes_one: false, causes: &[annotations::CAUSE, attestations::CAUSE, buildah_version::CAUSE, buildkit_version::CAUSE, compression::CAUSE, context_mtime::CAUSE, created::CAUSE, duplicate_entries::CAUSE, empty_layers::CAUSE, entry_order::CAUSE, hard_links::CAUSE, inline_cache::CAUSE, json_encoding::CAUSE, labels::CAUSE, mount_stubs::CAUSE, mtime::CAUSE, owner::CAUSE, owner_names::CAUSE, pax_times::CAUSE, platform_variant::CAUSE, rewrite_annotation::CAUSE, setgid::CAUSE, sys_stub::CAUSE, tar_format::CAUSE, umask::CAUSE, whiteouts::CAUSE, xattrs::CAUSE,] },
+    Tier {
+        takes_one: false,
+        causes: &[
+            annotations::CAUSE,
+            attestations::CAUSE,
+            buildah_version::CAUSE,
+            buildkit_version::CAUSE,
+            compression::CAUSE,
+            context_mtime::CAUSE,
+            created::CAUSE,
+            duplicate_entries::CAUSE,
+            empty_layers::CAUSE,
+            entry_order::CAUSE,
+            hard_links::CAUSE,
+            inline_cache::CAUSE,
+            json_encoding::CAUSE,
+            labels::CAUSE,
+            mount_stubs::CAUSE,
+            mtime::CAUSE,
+            owner::CAUSE,
+            owner_names::CAUSE,
+            pax_times::CAUSE,
+            platform_variant::CAUSE,
+            rewrite_annotation::CAUSE,
+            setgid::CAUSE,
+            sys_stub::CAUSE,
+            tar_format::CAUSE,
+            umask::CAUSE,
+            whiteouts::CAUSE,
+            xattrs::CAUSE,
+        ],
+    },
     // What is carried into the image.
-    Tier { takes_one: false, causes: &[git_directory::CAUSE,] },
+    Tier { takes_one: false, causes: &[git_directory::CAUSE] },
     // The same.
-    Tier { takes_one: false, causes: &[add_url::CAUSE, context_file::CAUSE,] },
+    Tier { takes_one: false, causes: &[add_url::CAUSE, context_file::CAUSE] },
     // Files that are known by their path, and whose content says more.
-    Tier { takes_one: true, causes: &[shadow_day::CAUSE, password_salt::CAUSE, host_files::CAUSE,] },
+    Tier { takes_one: true, causes: &[shadow_day::CAUSE, password_salt::CAUSE, host_files::CAUSE] },
     // Packages that moved.
-    Tier { takes_one: true, causes: &[apt_packages::CAUSE, apk_packages::CAUSE, python_packages::CAUSE, npm_packages::CAUSE,] },
+    Tier {
+        takes_one: true,
+        causes: &[apt_packages::CAUSE, apk_packages::CAUSE, python_packages::CAUSE, npm_packages::CAUSE],
+    },
     // Files that are known by their path.
-    Tier { takes_one: true, causes: &[machine_id::CAUSE, random_seed::CAUSE, ssh_host_keys::CAUSE, apt_cache::CAUSE, apt_lists::CAUSE, apt_logs::CAUSE, apk_database::CAUSE, rpm_database::CAUSE, dnf_history::CAUSE, pacman_database::CAUSE, account_backups::CAUSE, ldconfig_cache::CAUSE, ld_so_cache::CAUSE, font_cache::CAUSE, locale_archive::CAUSE, desktop_cache::CAUSE, man_db::CAUSE, gpg_home::CAUSE, python_record::CAUSE, installer_metadata::CAUSE, js_bundle::CAUSE, package_manager_cache::CAUSE, database_cluster::CAUSE, java_class_archive::CAUSE, java_keystore::CAUSE, cron_stamps::CAUSE, user_state::CAUSE, generated_key::CAUSE, process_files::CAUSE, temporary_files::CAUSE, signature::CAUSE,] },
+    Tier {
+        takes_one: true,
+        causes: &[
+            machine_id::CAUSE,
+            random_seed::CAUSE,
+            ssh_host_keys::CAUSE,
+            apt_cache::CAUSE,
+            apt_lists::CAUSE,
+            apt_logs::CAUSE,
+            apk_database::CAUSE,
+            rpm_database::CAUSE,
+            dnf_history::CAUSE,
+            pacman_database::CAUSE,
+            account_backups::CAUSE,
+            ldconfig_cache::CAUSE,
+            ld_so_cache::CAUSE,
+            font_cache::CAUSE,
+            locale_archive::CAUSE,
+            desktop_cache::CAUSE,
+            man_db::CAUSE,
+            gpg_home::CAUSE,
+            python_record::CAUSE,
+            installer_metadata::CAUSE,
+            js_bundle::CAUSE,
+            package_manager_cache::CAUSE,
+            database_cluster::CAUSE,
+            java_class_archive::CAUSE,
+            java_keystore::CAUSE,
+            cron_stamps::CAUSE,
+            user_state::CAUSE,
+            generated_key::CAUSE,
+            process_files::CAUSE,
+            temporary_files::CAUSE,
+            signature::CAUSE,
+        ],
+    },
     // Logs.
-    Tier { takes_one: true, causes: &[log_file::CAUSE,] },
+    Tier { takes_one: true, causes: &[log_file::CAUSE] },
     // Names.
-    Tier { takes_one: false, causes: &[time_in_name::CAUSE, hashed_name::CAUSE, random_name::CAUSE,] },
+    Tier { takes_one: false, causes: &[time_in_name::CAUSE, hashed_name::CAUSE, random_name::CAUSE] },
     // Byte code.
-    Tier { takes_one: true, causes: &[pycache::CAUSE,] },
+    Tier { takes_one: true, causes: &[pycache::CAUSE] },
     // One moment, in two zones.
-    Tier { takes_one: true, causes: &[time_zone::CAUSE, unordered_output::CAUSE,] },
+    Tier { takes_one: true, causes: &[time_zone::CAUSE, unordered_output::CAUSE] },
     // What is seen in the content.
-    Tier { takes_one: false, causes: &[zip_times::CAUSE, tar_times::CAUSE, ar_times::CAUSE, archive_order::CAUSE, archive_owners::CAUSE, gzip_header::CAUSE, pyc_mtime::CAUSE, pyc_source::CAUSE, sqlite::CAUSE, compiler_date::CAUSE, build_path::CAUSE, elf_build_id::CAUSE, go_build_info::CAUSE, environment_dump::CAUSE, proxy_environment::CAUSE, host_name::CAUSE, embedded_time::CAUSE, uuid::CAUSE, temporary_path::CAUSE, memory_address::CAUSE, container_id::CAUSE, duration::CAUSE, checksum_list::CAUSE, random_token::CAUSE,] },
+    Tier {
+        takes_one: false,
+        causes: &[
+            zip_times::CAUSE,
+            tar_times::CAUSE,
+            ar_times::CAUSE,
+            archive_order::CAUSE,
+            archive_owners::CAUSE,
+            gzip_header::CAUSE,
+            pyc_mtime::CAUSE,
+            pyc_source::CAUSE,
+            sqlite::CAUSE,
+            compiler_date::CAUSE,
+            build_path::CAUSE,
+            elf_build_id::CAUSE,
+            go_build_info::CAUSE,
+            environment_dump::CAUSE,
+            proxy_environment::CAUSE,
+            host_name::CAUSE,
+            embedded_time::CAUSE,
+            uuid::CAUSE,
+            temporary_path::CAUSE,
+            memory_address::CAUSE,
+            container_id::CAUSE,
+            duration::CAUSE,
+            checksum_list::CAUSE,
+            random_token::CAUSE,
+        ],
+    },
     // What is left: other commands, or what they fetched.
-    Tier { takes_one: true, causes: &[instructions::CAUSE, cache_mount::CAUSE, download::CAUSE,] },
+    Tier { takes_one: true, causes: &[instructions::CAUSE, cache_mount::CAUSE, download::CAUSE] },
 ];
 
 /// Causes that are asked together.

@@ -19,8 +19,11 @@ pub fn fits(path: &[u8], patterns: &[&str]) -> Option<Confidence> {
         return Some(Confidence::High);
     }
     // `run` and `tmp` stand in the middle of many a path; two names one after the other say more.
-    let patterns: Vec<&str> =
-        patterns.iter().copied().filter(|pattern| pattern.split('/').filter(|name| *name != "**").count() > 1).collect();
+    let patterns: Vec<&str> = patterns
+        .iter()
+        .copied()
+        .filter(|pattern| pattern.split('/').filter(|name| *name != "**").count() > 1)
+        .collect();
     let fits_from = |start: usize| {
         patterns.iter().any(|pattern| {
             let pattern: Vec<&[u8]> = pattern.as_bytes().split(|byte| *byte == b'/').collect();

@@ -125,7 +125,9 @@ impl<'a> Place<'a> {
                 return Some(Lines::of_line(&a.bytes, &b.bytes));
             }
             let content = self.content().filter(|content| !content.lines.is_empty())?;
-            Some(Lines::parse(&content.lines, content.more_lines))
+            let mut lines = Lines::parse(&content.lines, content.more_lines);
+            lines.is_reordered |= content.is_reordered;
+            Some(lines)
         };
         self.lines.get_or_init(read).as_ref()
     }

@@ -19,6 +19,9 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
         return None;
     }
     let entry = place.entry?;
+    if entry.content.is_some() && place.is_named_by_hash() {
+        return None;
+    }
     let is_hash = place.is_named_by_hash();
     if is_hash && entry.a.as_ref().or(entry.b.as_ref()).is_some_and(|facts| facts.size > 0) {
         return None;

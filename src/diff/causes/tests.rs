@@ -7,7 +7,8 @@ use super::{Place, all, ask};
 use crate::diff::content::{Content, Format};
 use crate::diff::entry::{EntryFacts, EntryType};
 use crate::diff::model::{
-    Confidence, Difference, EntryDifference, ImageRef, Instruction, Kind, LayerPair, LayerRef, PlatformPair, Relation, Text,
+    Confidence, Difference, EntryDifference, ImageRef, Instruction, Kind, LayerPair, LayerRef, PlatformPair, Relation,
+    Text,
 };
 use crate::digest::Digest;
 use crate::image::Platform;
@@ -168,6 +169,7 @@ impl Pair {
             differences: Vec::new(),
             differing_entries: 1,
             ignored_entries: 0,
+            ignored: std::collections::BTreeMap::new(),
             kinds: std::collections::BTreeMap::new(),
             entries,
         };
@@ -197,7 +199,10 @@ impl Pair {
     fn of_layer(&self) -> Vec<&'static str> {
         let (platform, layer) = self.images();
         let around = Around::default();
-        ask(&Place::in_layer(&self.difference, &platform, &layer, None, &around)).into_iter().map(|(id, _)| id).collect()
+        ask(&Place::in_layer(&self.difference, &platform, &layer, None, &around))
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect()
     }
 
     /// The same of a document.
@@ -219,13 +224,22 @@ fn entries() -> Vec<(&'static str, Pair)> {
     let mut cases = vec![
         ("embedded-time", Pair::text("srv/built", &DATES)),
         ("embedded-time", Pair::text("srv/x.json", &["-  \"t\": 1795308754,", "+  \"t\": 1795308757,"])),
-        ("uuid", Pair::text("srv/id", &["-6ba7b810-9dad-11d1-80b4-00c04fd430c8", "+7ba7b810-9dad-11d1-80b4-00c04fd430c8"])),
+        (
+            "uuid",
+            Pair::text("srv/id", &["-6ba7b810-9dad-11d1-80b4-00c04fd430c8", "+7ba7b810-9dad-11d1-80b4-00c04fd430c8"]),
+        ),
         ("random-token", Pair::text("srv/env", &["-K=pJ5uYJ8q0cWkx2Tn6Zb1eQ==", "+K=aB3+YJ9q1cWkx2Tn7Zb8eR=="])),
         ("temporary-path", Pair::text("srv/app.pc", &["-prefix=/tmp/tmp.aBcDeF", "+prefix=/tmp/tmp.gHiJkL"])),
         ("memory-address", Pair::text("srv/r", &["-<object at 0x7f3a2b1c4d50>", "+<object at 0x7f9a2b1c4d50>"])),
         ("container-id", Pair::text("srv/r", &["-id 3f9a2b1c4d50", "+id 4f9a2b1c4d51"])),
         ("duration", Pair::text("srv/r", &["-3 passed in 0.12s", "+3 passed in 0.15s"])),
-        ("checksum-list", Pair::text("srv/SUMS", &["-d41d8cd98f00b204e9800998ecf8427e  built", "+e41d8cd98f00b204e9800998ecf8427e  built"])),
+        (
+            "checksum-list",
+            Pair::text(
+                "srv/SUMS",
+                &["-d41d8cd98f00b204e9800998ecf8427e  built", "+e41d8cd98f00b204e9800998ecf8427e  built"],
+            ),
+        ),
         ("environment-dump", Pair::text("srv/e", &["-HOSTNAME=a", "+HOSTNAME=b"])),
         ("proxy-environment", Pair::text("srv/e", &["-http_proxy=http://a:1", "+http_proxy=http://b:1"])),
         ("host-name", Pair::text("srv/e", &["-built on buildkitsandbox", "+built on somewhere"])),
@@ -237,8 +251,20 @@ fn entries() -> Vec<(&'static str, Pair)> {
         ("shadow-day", Pair::text("etc/shadow", &["-app:!:19727:0:99999:7:::", "+app:!:19728:0:99999:7:::"])),
         ("password-salt", Pair::text("etc/shadow", &["-app:$y$a:19727:0:99999:7:::", "+app:$y$b:19727:0:99999:7:::"])),
         ("host-files", Pair::text("srv/hosts", &["-10.0.0.1\tdb", "+10.0.0.2\tdb"])),
-        ("machine-id", Pair::text("etc/machine-id", &["-6ba7b8109dad11d180b400c04fd430c8", "+7ba7b8109dad11d180b400c04fd430c8"])),
-        ("python-record", Pair::text("a/x-1.dist-info/RECORD", &["-x.py,sha256=3vYQ0vLNjZMWhE9nFoY1s4kYgaI9RLAfT9l4sM3a0XQ,30", "+x.py,sha256=4vYQ0vLNjZMWhE9nFoY1s4kYgaI9RLAfT9l4sM3a0XQ,30"])),
+        (
+            "machine-id",
+            Pair::text("etc/machine-id", &["-6ba7b8109dad11d180b400c04fd430c8", "+7ba7b8109dad11d180b400c04fd430c8"]),
+        ),
+        (
+            "python-record",
+            Pair::text(
+                "a/x-1.dist-info/RECORD",
+                &[
+                    "-x.py,sha256=3vYQ0vLNjZMWhE9nFoY1s4kYgaI9RLAfT9l4sM3a0XQ,30",
+                    "+x.py,sha256=4vYQ0vLNjZMWhE9nFoY1s4kYgaI9RLAfT9l4sM3a0XQ,30",
+                ],
+            ),
+        ),
         ("zip-times", Pair::parts("srv/a.jar", Format::Zip, &[(Kind::Mtime, "a")])),
         ("tar-times", Pair::parts("srv/a.tar", Format::Tar, &[(Kind::Mtime, "a")])),
         ("ar-times", Pair::parts("srv/a.a", Format::Ar, &[(Kind::Mtime, "a")])),
@@ -248,7 +274,14 @@ fn entries() -> Vec<(&'static str, Pair)> {
         ("pyc-mtime", Pair::parts("srv/a.pyc", Format::Pyc, &[(Kind::Value, "source mtime")])),
         ("pyc-source", Pair::parts("srv/a.pyc", Format::Pyc, &[(Kind::Value, "source hash"), (Kind::Content, "code")])),
         ("sqlite", Pair::parts("srv/a.db", Format::Sqlite, &[(Kind::Content, "pages")])),
-        ("elf-build-id", Pair::parts("srv/a", Format::Elf, &[(Kind::Value, "build id"), (Kind::Content, "section .note.gnu.build-id")])),
+        (
+            "elf-build-id",
+            Pair::parts(
+                "srv/a",
+                Format::Elf,
+                &[(Kind::Value, "build id"), (Kind::Content, "section .note.gnu.build-id")],
+            ),
+        ),
         ("pycache", Pair::missing("srv/__pycache__/a.cpython-311.pyc")),
         ("sys-stub", Pair::missing("sys").kinds(EntryType::Directory, EntryType::Directory)),
         ("mount-stubs", Pair::missing("etc/resolv.conf")),
@@ -258,7 +291,10 @@ fn entries() -> Vec<(&'static str, Pair)> {
         ("whiteouts", Pair::missing("srv/.wh.a").kinds(EntryType::Whiteout, EntryType::Whiteout)),
         ("duplicate-entries", Pair { occurrence: 1, ..Pair::missing("srv/a") }),
         ("umask", Pair::metadata(Kind::Mode, "0644", "0600").modes(0o644, 0o600, EntryType::File).by("COPY a /a")),
-        ("setgid", Pair::metadata(Kind::Mode, "0755", "2755").modes(0o755, 0o2755, EntryType::Directory).by("COPY a /a")),
+        (
+            "setgid",
+            Pair::metadata(Kind::Mode, "0755", "2755").modes(0o755, 0o2755, EntryType::Directory).by("COPY a /a"),
+        ),
         ("owner", Pair::metadata(Kind::Uid, "0", "1000")),
         ("owner-names", Pair::metadata(Kind::Uname, "", "root")),
         ("pax-times", Pair::metadata(Kind::Atime, "a", "b")),
@@ -268,16 +304,32 @@ fn entries() -> Vec<(&'static str, Pair)> {
         ("mtime", Pair::metadata(Kind::Mtime, "a", "b").times(EPOCH, NOW)),
         ("mtime", Pair::metadata(Kind::Mtime, "a", "b").times(NOW, NOW + 3)),
         ("context-mtime", Pair::metadata(Kind::Mtime, "a", "b").times(OLD, OLD + 5).by("COPY a /a")),
-        ("epoch", Pair { created: ["2023-11-14T22:13:20Z", "2023-11-14T22:15:00Z"], ..Pair::metadata(Kind::Mtime, "a", "b").times(EPOCH, EPOCH + 100) }),
+        (
+            "epoch",
+            Pair {
+                created: ["2023-11-14T22:13:20Z", "2023-11-14T22:15:00Z"],
+                ..Pair::metadata(Kind::Mtime, "a", "b").times(EPOCH, EPOCH + 100)
+            },
+        ),
         ("context-file", Pair::text("srv/f", &["-a", "+b"]).by("COPY f /srv/f")),
         ("add-url", Pair::text("srv/f", &["-a", "+b"]).by("ADD https://example.org/f /srv/f")),
         ("git-directory", Pair::binary("srv/.git/index").by("COPY . /srv")),
         ("download", Pair::text("srv/tool", &["-a", "+b"]).by("RUN curl -o /srv/tool https://example.org/tool")),
-        ("cache-mount", Pair::text("srv/runs", &["-a", "+b"]).by("RUN --mount=type=cache,target=/var/cache/app cp /var/cache/app/runs /srv/runs")),
+        (
+            "cache-mount",
+            Pair::text("srv/runs", &["-a", "+b"])
+                .by("RUN --mount=type=cache,target=/var/cache/app cp /var/cache/app/runs /srv/runs"),
+        ),
         ("apt-packages", Pair::parts("var/lib/dpkg/status", Format::DpkgStatus, &[(Kind::Package, "app")])),
         ("apk-packages", Pair::parts("lib/apk/db/installed", Format::ApkInstalled, &[(Kind::Package, "app")])),
         ("python-packages", Pair::missing("usr/lib/site-packages/x-1.0.dist-info/METADATA")),
-        ("npm-packages", Pair::text("srv/node_modules/x/package.json", &["-  \"version\": \"1.0.1\",", "+  \"version\": \"1.0.2\","])),
+        (
+            "npm-packages",
+            Pair::text(
+                "srv/node_modules/x/package.json",
+                &["-  \"version\": \"1.0.1\",", "+  \"version\": \"1.0.2\","],
+            ),
+        ),
         ("base-image", Pair::text("etc/x", &["-a", "+b"]).by("FROM debian")),
     ];
     let paths = [
@@ -312,7 +364,8 @@ fn entries() -> Vec<(&'static str, Pair)> {
     ];
     cases.extend(paths.map(|(id, path)| (id, Pair::binary(path))));
     let program = |lines: &[&str]| {
-        let mut pair = Pair::parts("srv/app", Format::Elf, &[(Kind::Value, "build id"), (Kind::Content, "section .rodata")]);
+        let mut pair =
+            Pair::parts("srv/app", Format::Elf, &[(Kind::Value, "build id"), (Kind::Content, "section .rodata")]);
         if let Some(content) = &mut pair.content {
             content.lines = lines.iter().map(|line| Text::from(*line)).collect();
         }
@@ -322,7 +375,11 @@ fn entries() -> Vec<(&'static str, Pair)> {
     cases.push(("build-path", program(&["-/tmp/tmp.aBcDeF/app.c", "+/tmp/tmp.gHiJkL/app.c"])));
     cases.push(("go-build-info", program(&["-build\tvcs.modified=true", "+build\tvcs.modified=false"])));
     let argument = Pair {
-        config: vec![Pair::config("/history/3/created_by", Some("RUN |1 V=1.0 /bin/sh -c x"), Some("RUN |1 V=1.1 /bin/sh -c x"))],
+        config: vec![Pair::config(
+            "/history/3/created_by",
+            Some("RUN |1 V=1.0 /bin/sh -c x"),
+            Some("RUN |1 V=1.1 /bin/sh -c x"),
+        )],
         ..Pair::text("srv/version", &["-version 1.0", "+version 1.1"])
     };
     cases.push(("build-argument", argument));
@@ -347,10 +404,22 @@ impl Pair {
 fn documents() -> Vec<(&'static str, super::Level, Pair)> {
     use super::Level::{Attestation, Config, Manifest};
     let value = |place: &str, a: Option<&str>, b: Option<&str>| Pair::of("", Pair::config(place, a, b));
-    let fraction = Pair { created: ["2026-11-22T00:52:34.5Z", "2026-11-22T00:52:37.9Z"], ..value("/created", Some("a"), Some("b")) };
-    let epochs = Pair { created: ["2023-11-14T22:13:20Z", "2023-11-14T22:15:00Z"], ..value("/created", Some("a"), Some("b")) };
+    let fraction = Pair {
+        created: ["2026-11-22T00:52:34.5Z", "2026-11-22T00:52:37.9Z"],
+        ..value("/created", Some("a"), Some("b"))
+    };
+    let epochs =
+        Pair { created: ["2023-11-14T22:13:20Z", "2023-11-14T22:15:00Z"], ..value("/created", Some("a"), Some("b")) };
     vec![
-        ("media-types", Manifest, value("/mediaType", Some("application/vnd.docker.distribution.manifest.v2+json"), Some("application/vnd.oci.image.manifest.v1+json"))),
+        (
+            "media-types",
+            Manifest,
+            value(
+                "/mediaType",
+                Some("application/vnd.docker.distribution.manifest.v2+json"),
+                Some("application/vnd.oci.image.manifest.v1+json"),
+            ),
+        ),
         ("annotations", Manifest, value("/annotations/a", Some("1"), Some("2"))),
         ("rewrite-annotation", Manifest, value("/annotations/buildkit~1rewritten-timestamp", Some("1"), None)),
         ("platform-variant", Config, value("/variant", None, Some("v8"))),
@@ -362,10 +431,30 @@ fn documents() -> Vec<(&'static str, super::Level, Pair)> {
         ("empty-layers", Config, value("/history/2/empty_layer", None, Some("true"))),
         ("created", Config, fraction),
         ("epoch", Config, epochs),
-        ("buildkit-version", Config, value("/history/2/created_by", Some("EXPOSE map[80/tcp:{}]"), Some("EXPOSE [80/tcp]"))),
-        ("build-argument", Config, value("/history/2/created_by", Some("RUN |1 V=1 /bin/sh -c x"), Some("RUN |1 V=2 /bin/sh -c x"))),
-        ("epoch", Config, value("/history/2/created_by", Some("RUN |1 SOURCE_DATE_EPOCH=1 /bin/sh -c x"), Some("RUN |1 SOURCE_DATE_EPOCH=2 /bin/sh -c x"))),
-        ("instructions", Config, value("/history/2/created_by", Some("ENV A=b # buildkit"), Some("ENV A=c # buildkit"))),
+        (
+            "buildkit-version",
+            Config,
+            value("/history/2/created_by", Some("EXPOSE map[80/tcp:{}]"), Some("EXPOSE [80/tcp]")),
+        ),
+        (
+            "build-argument",
+            Config,
+            value("/history/2/created_by", Some("RUN |1 V=1 /bin/sh -c x"), Some("RUN |1 V=2 /bin/sh -c x")),
+        ),
+        (
+            "epoch",
+            Config,
+            value(
+                "/history/2/created_by",
+                Some("RUN |1 SOURCE_DATE_EPOCH=1 /bin/sh -c x"),
+                Some("RUN |1 SOURCE_DATE_EPOCH=2 /bin/sh -c x"),
+            ),
+        ),
+        (
+            "instructions",
+            Config,
+            value("/history/2/created_by", Some("ENV A=b # buildkit"), Some("ENV A=c # buildkit")),
+        ),
         ("instructions", Config, value("/config/Env/0", Some("A=b"), Some("A=c"))),
     ]
 }
@@ -375,7 +464,10 @@ fn each_cause_is_named_where_it_is_one() {
     for (id, pair) in entries() {
         let (heard, is_whole) = pair.heard();
         let path = String::from_utf8_lossy(&pair.path).into_owned();
-        assert!(heard.first().is_some_and(|(first, confidence)| *first == id && *confidence < Confidence::Low), "{id} of {path}: {heard:?}");
+        assert!(
+            heard.first().is_some_and(|(first, confidence)| *first == id && *confidence < Confidence::Low),
+            "{id} of {path}: {heard:?}"
+        );
         assert!(is_whole, "{id} of {path} explains all of it");
     }
     for (id, level, pair) in documents() {
@@ -440,7 +532,11 @@ fn false_friends_are_not_named() {
 
 #[test]
 fn a_context_is_blamed_for_what_is_in_it_and_nothing_else() {
-    for pair in [Pair::text("srv/built", &DATES), Pair::parts("srv/a.jar", Format::Zip, &[(Kind::Mtime, "a")]), Pair::binary("var/cache/apt/pkgcache.bin")] {
+    for pair in [
+        Pair::text("srv/built", &DATES),
+        Pair::parts("srv/a.jar", Format::Zip, &[(Kind::Mtime, "a")]),
+        Pair::binary("var/cache/apt/pkgcache.bin"),
+    ] {
         let (heard, _) = pair.by("COPY . /").heard();
         assert_eq!(heard, [("context-file", Confidence::High)]);
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use regex::bytes::Regex;
+use regex::bytes::{Captures, Regex};
 
 /// What kind of word it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,37 +96,52 @@ const CHECKSUMS: [usize; 6] = [32, 40, 56, 64, 96, 128];
 
 /// The moving words of a line, and what stays.
 fn split(line: &[u8]) -> (Vec<Found<'_>>, Vec<u8>) {
-    let (mut words, mut fixed, mut at) = (Vec::new(), Vec::new(), 0);
-    for captures in MOVING.captures_iter(line) {
-        let Some(whole) = captures.get(0) else { continue };
-        let is = |name| captures.name(name).is_some();
+    let (mut words, mut fixed, mut at, mut from) = (Vec::new(), Vec::new(), 0, 0);
+    while let Some(captures) = MOVING.captures_at(line, from) {
+        let Some(whole) = captures.get(0) else { break };
         let bytes = whole.as_bytes();
-        let word = match () {
-            () if is("trace") => Word::Trace,
-            () if is("uuid") => Word::Uuid,
-            () if is("time") => Word::Time,
-            () if is("address") => Word::Address,
-            () if is("temporary") => Word::Temporary,
-            () if is("duration") => Word::Duration,
-            () if is("epoch") => Word::Epoch,
-            () if is("named") => Word::Checksum,
-            () if is("hex") && !bytes.iter().any(u8::is_ascii_alphabetic) && bytes.len() < CHECKSUMS[0] => continue,
-            () if is("hex") && CHECKSUMS.contains(&bytes.len()) => Word::Checksum,
-            () if is("hex") && bytes.len() == 12 => Word::Container,
-            () if is("hex") && bytes.len() >= 12 => Word::Random,
-            // Eight hexadecimal digits are a hash in a file's name; they only count beside other ones.
-            () if is("hex") => Word::Random,
-            () if looks_random(bytes) => Word::Random,
-            () => continue,
+        let Some(word) = word_of(&captures, bytes) else {
+            // There may be another one within: `run-20261122` is no random token, and holds a date. Lines are cut before they come
+            // here, so that beginning again costs little.
+            let part = bytes.iter().position(|byte| !byte.is_ascii_alphanumeric()).map_or(bytes.len(), |end| end + 1);
+            from = whole.start() + part;
+            continue;
         };
         fixed.extend_from_slice(&line[at..whole.start()]);
         // What stays has a mark where a word was, so that words do not wander.
         fixed.push(0);
-        at = whole.end();
+        (at, from) = (whole.end(), whole.end());
         words.push(Found { word, bytes });
     }
     fixed.extend_from_slice(&line[at..]);
     (words, fixed)
+}
+
+/// What kind of word was found, if it is one.
+fn word_of(captures: &Captures<'_>, bytes: &[u8]) -> Option<Word> {
+    let names = [
+        ("trace", Word::Trace),
+        ("uuid", Word::Uuid),
+        ("time", Word::Time),
+        ("address", Word::Address),
+        ("temporary", Word::Temporary),
+        ("duration", Word::Duration),
+        ("epoch", Word::Epoch),
+        ("named", Word::Checksum),
+    ];
+    if let Some((_, word)) = names.into_iter().find(|(name, _)| captures.name(name).is_some()) {
+        return Some(word);
+    }
+    if captures.name("hex").is_none() {
+        return looks_random(bytes).then_some(Word::Random);
+    }
+    match bytes.len() {
+        length if !bytes.iter().any(u8::is_ascii_alphabetic) && length < CHECKSUMS[0] => None,
+        length if CHECKSUMS.contains(&length) => Some(Word::Checksum),
+        12 => Some(Word::Container),
+        // Words such as `deadbeef` and `facade`: a hash has digits.
+        _ => bytes.iter().any(u8::is_ascii_digit).then_some(Word::Random),
+    }
 }
 
 /// Whether letters and digits look like nobody chose them: at least two kinds of characters that change often.
@@ -234,6 +249,7 @@ mod tests {
             ("[22/Nov/2026:00:52:34 +0000] GET", "[22/Nov/2026:00:53:34 +0000] GET"),
             ("at November 22, 2026", "at November 23, 2026"),
             ("on 2026-11-22", "on 2026-11-23"),
+            ("srv/run-20261122005234", "srv/run-20261122005239"),
             ("00:52:34", "00:52:35"),
             ("22 Nov 2026 00:52:34", "22 Nov 2026 00:52:35"),
             ("v20261122005234", "v20261122005236"),

@@ -34,6 +34,8 @@ pub struct Content {
     pub lines: Vec<Text>,
     /// How many lines are not told.
     pub more_lines: u64,
+    /// Whether the same lines stand in another order in a text.
+    pub is_reordered: bool,
     /// Whether nothing but these lines differs in a binary file, of which they are the texts.
     pub is_only_texts: bool,
     /// The first byte that differs, counted from 0. None where the files were not read again.
@@ -44,7 +46,17 @@ pub struct Content {
 
 impl Content {
     const fn new(format: Format, first_difference: Option<u64>) -> Self {
-        Self { format, parts: Vec::new(), more: 0, lines: Vec::new(), more_lines: 0, is_only_texts: false, first_difference, note: None }
+        Self {
+            format,
+            parts: Vec::new(),
+            more: 0,
+            lines: Vec::new(),
+            more_lines: 0,
+            is_reordered: false,
+            is_only_texts: false,
+            first_difference,
+            note: None,
+        }
     }
 
     /// Nothing found yet, for tests of what is said of it.
