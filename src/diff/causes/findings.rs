@@ -49,6 +49,10 @@ impl Findings {
         let is_explained = claims.iter().any(|(_, claim)| claim.is_whole);
         self.summary.differences += 1;
         self.summary.explained += u64::from(is_explained);
+        if place.entry.is_none() {
+            self.summary.others += 1;
+            self.summary.explained_others += u64::from(is_explained);
+        }
         let mut ids = Vec::new();
         for (id, claim) in claims {
             let key = Key {

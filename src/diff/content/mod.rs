@@ -35,8 +35,10 @@ pub struct Content {
     /// How many lines are not told.
     pub more_lines: u64,
     /// Whether the same lines stand in another order in a text.
+    #[serde(skip)]
     pub is_reordered: bool,
     /// Whether nothing but these lines differs in a binary file, of which they are the texts.
+    #[serde(skip)]
     pub is_only_texts: bool,
     /// The first byte that differs, counted from 0. None where the files were not read again.
     pub first_difference: Option<u64>,
