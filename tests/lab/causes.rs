@@ -302,42 +302,71 @@ fn shown(id: &str, line: Option<u64>) -> String {
     line.map_or_else(|| id.to_owned(), |line| format!("{id}:{line}"))
 }
 
-/// Builds these cases in one yard: all first builds, then all second ones, so that time passes between the two.
+/// Builds these cases in one yard, a few at a time: archives of real bases fill the store of the laboratory.
 fn run(yard: &mut Yard, cases: &[&Case], with_fix: bool) -> BTreeMap<String, Score> {
-    let mut scores: BTreeMap<String, Score> = BTreeMap::new();
-    let mut ended: BTreeMap<String, Instant> = BTreeMap::new();
-    for is_fixed in if with_fix { vec![false, true] } else { vec![false] } {
-        let mut digests: BTreeMap<(String, usize), String> = BTreeMap::new();
-        for number in [1, 2] {
-            for case in cases {
-                if number == 2 {
-                    let past = ended.get(&case.name).map_or(APART, Instant::elapsed);
-                    std::thread::sleep(APART.saturating_sub(past));
-                }
-                match yard.build(case, number, is_fixed) {
-                    Ok(digest) => _ = digests.insert((case.name.clone(), number), digest),
-                    Err(error) => scores.entry(case.name.clone()).or_default().error = Some(error),
-                }
-                ended.insert(case.name.clone(), Instant::now());
+    const AT_A_TIME: usize = 6;
+    let mut scores = BTreeMap::new();
+    for cases in cases.chunks(AT_A_TIME) {
+        let mut found = planted(yard, cases);
+        if with_fix {
+            for (case, fix) in fixed(yard, cases) {
+                found.entry(case).or_default().fix = Some(fix);
             }
         }
-        for case in cases {
-            let digest = |number| digests.get(&(case.name.clone(), number));
-            let (Some(one), Some(other)) = (digest(1), digest(2)) else { continue };
-            if is_fixed {
-                let fix = if one == other { Ok(()) } else { Err("two digests".to_owned()) };
-                scores.entry(case.name.clone()).or_default().fix = Some(fix);
-                continue;
-            }
-            let score = match yard.diff(case) {
-                _ if one == other => Score { error: Some("both builds are equal".into()), ..Score::default() },
-                Ok(report) => Score::of(case, &report),
-                Err(error) => Score { error: Some(error), ..Score::default() },
-            };
-            scores.insert(case.name.clone(), score);
-        }
+        scores.extend(found);
     }
     scores
+}
+
+/// Builds each case twice: all first builds, then all second ones, so that time passes between the two.
+fn both(yard: &mut Yard, cases: &[&Case], is_fixed: bool) -> BTreeMap<String, Result<[String; 2], String>> {
+    let mut digests: BTreeMap<String, Result<Vec<String>, String>> = BTreeMap::new();
+    let mut ended: BTreeMap<String, Instant> = BTreeMap::new();
+    for number in [1, 2] {
+        for case in cases {
+            let past = ended.get(&case.name).map_or(APART, Instant::elapsed);
+            std::thread::sleep(APART.saturating_sub(past));
+            let built = yard.build(case, number, is_fixed);
+            ended.insert(case.name.clone(), Instant::now());
+            if is_fixed {
+                let _ = fs::remove_file(yard.archive(case, number, true));
+            }
+            let entry = digests.entry(case.name.clone()).or_insert_with(|| Ok(Vec::new()));
+            match (&mut *entry, built) {
+                (Ok(list), Ok(digest)) => list.push(digest),
+                (_, Err(error)) => *entry = Err(error),
+                (Err(_), _) => {}
+            }
+        }
+    }
+    let pair = |list: Vec<String>| <[String; 2]>::try_from(list).map_err(|_| "not built twice".to_owned());
+    digests.into_iter().map(|(case, list)| (case, list.and_then(pair))).collect()
+}
+
+fn planted(yard: &mut Yard, cases: &[&Case]) -> BTreeMap<String, Score> {
+    let digests = both(yard, cases, false);
+    let scores = cases.iter().map(|case| {
+        let judged = match &digests[&case.name] {
+            Ok([one, other]) if one == other => Err("both builds are equal".to_owned()),
+            Ok(_) => yard.diff(case).map(|report| Score::of(case, &report)),
+            Err(error) => Err(error.clone()),
+        };
+        for number in [1, 2] {
+            let _ = fs::remove_file(yard.archive(case, number, false));
+        }
+        let failed = |error| Score { error: Some(error), ..Score::default() };
+        (case.name.clone(), judged.unwrap_or_else(failed))
+    });
+    scores.collect()
+}
+
+fn fixed(yard: &mut Yard, cases: &[&Case]) -> BTreeMap<String, Result<(), String>> {
+    let judge = |digests: Result<[String; 2], String>| match digests {
+        Ok([one, other]) if one == other => Ok(()),
+        Ok([one, other]) => Err(format!("two digests, {one} and {other}")),
+        Err(error) => Err(error),
+    };
+    both(yard, cases, true).into_iter().map(|(case, digests)| (case, judge(digests))).collect()
 }
 
 /// The table, and what is wrong in it.

@@ -55,7 +55,9 @@ pub(super) fn is_of_base(place: &Place<'_>) -> bool {
     let is_step =
         |text: &Option<Text>| text.as_ref().and_then(Text::as_str).is_some_and(|words| words.contains("buildkit"));
     let pointer = place.pointer();
-    let is_own = is_step(&place.difference.a) || is_step(&place.difference.b);
+    // A step more on one side may be one of a base that BuildKit made, too.
+    let is_one_sided = place.difference.a.is_none() != place.difference.b.is_none();
+    let is_own = !is_one_sided && (is_step(&place.difference.a) || is_step(&place.difference.b));
     place.level == Level::Config
         && (pointer.starts_with("/history") || pointer.starts_with("/config"))
         && !is_own

@@ -100,8 +100,8 @@ mod tests {
             ("EXPOSE [0xc000123456]", "EXPOSE [0xc000654321]", true),
             (
                 "HEALTHCHECK &{[\"CMD-SHELL\" \"true\"] \"30s\" \"0s\" \"0s\" \"0s\" '\\x00'}",
-                "HEALTHCHECK --interval=30s CMD true",
-                false,
+                "HEALTHCHECK {Test:[CMD-SHELL true] Interval:30s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}",
+                true,
             ),
             ("COPY f /srv # buildkit", "COPY --chmod=755 f /srv # buildkit", true),
             ("COPY f /srv # buildkit", "COPY g /srv # buildkit", false),
