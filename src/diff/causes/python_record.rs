@@ -13,7 +13,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     place.content_at(PATHS)?;
     let lines = place.lines()?;
     // `path,sha256=…,size`: the lines of files that differ, came or went.
-    let is_entry = |line: &[u8]| line.iter().filter(|byte| **byte == b',').count() >= 2;
+    let is_entry = |line: &[u8]| line.split(|byte| *byte == b',').count() >= 3;
     let is_record = lines.pairs.iter().all(|pair| is_entry(&pair.a) && is_entry(&pair.b));
     if !is_record || lines.pairs.is_empty() && lines.single == 0 {
         return None;
