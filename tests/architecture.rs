@@ -23,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 29] = [
             "failure",
             "image",
             "kept",
+            "limits",
             "network",
             "pin",
             "reference",

@@ -2,12 +2,16 @@
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind::NotFound};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
+
+use rustix::pipe::fcntl_setpipe_size;
 
 use super::with_tokio;
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure, chain};
 use crate::image::{Image, ImageError, Platform, ReadOptions, load_image, read_archive};
+use crate::limits;
 use crate::reference::{ImageReference, ReferenceError};
 use crate::registry::{self, RegistryError, Repository};
 use crate::runtime::interrupt::Interrupt;
@@ -76,7 +80,7 @@ pub fn load(
     options: ReadOptions,
 ) -> Result<Result<Image, ImageError>, Failure> {
     match Subject::parse(word)? {
-        Subject::Stdin => Ok(read_archive(io::stdin().lock(), &options)),
+        Subject::Stdin => Ok(read_archive(wide(io::stdin().lock()), &options)),
         Subject::Path(path) if path.symlink_metadata().is_err_and(|error| error.kind() == NotFound) => {
             Err(missing(word))
         }
@@ -112,6 +116,13 @@ async fn pull(
         Err(registry::ImageError::Image(error)) => Ok(Err(error)),
         Err(registry::ImageError::Registry(error)) => Err(failed(error)),
     }
+}
+
+/// Makes a pipe take more at once: with the usual 64 KiB, writer and reader wait for each other most of the time.
+fn wide<P: AsFd>(pipe: P) -> P {
+    // What is no pipe has no such size, and needs none.
+    let _ = fcntl_setpipe_size(&pipe, limits::PIPE_BYTES);
+    pipe
 }
 
 /// For a path that is not there, what else could have been meant.
