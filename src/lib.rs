@@ -15,6 +15,7 @@
 //! | [`runtime`] | where BuildKit runs: plan to steps, a pure function; steps to processes or to a script |
 //! | [`registry`] | images from registries, by digest |
 //! | [`image`] | images, from archives, directories or whatever brings them, read in one pass, every byte checked |
+//! | [`diff`] | two images become a tree of differences, with their causes |
 //! | [`doctor`] | what works on a machine, and what to do about the rest |
 //! | [`analyze`](mod@analyze) | an image becomes a report |
 //! | [`report`] | reports become text and JSON |
@@ -29,6 +30,7 @@
 pub mod analyze;
 pub mod build;
 pub mod cli;
+pub mod diff;
 pub mod digest;
 pub mod dockerfile;
 pub mod doctor;

@@ -73,3 +73,60 @@ pub const KNOWN_LAYER_BYTES: u64 = 1 << 20;
 
 /// The file of remembered layers, in bytes; far more than it needs, paths being long at times.
 pub const KNOWN_LAYERS_FILE_BYTES: u64 = 16 << 20;
+
+/// Blobs of one image that are copied to be read a second time, in bytes of temporary files: 64 GiB.
+pub const COPIED_BYTES: u64 = 64 << 30;
+
+/// A value in a comparison, in bytes. What is longer is cut, and said to be: two thousand of them differ at a glance.
+pub const DIFF_TEXT_BYTES: usize = 2_000;
+
+/// Differences that are told of one JSON document. Real ones differ in tens.
+pub const DIFF_VALUES: usize = 1_000;
+
+/// Places that are told of one cause, to go and look there. All of them are in the tree.
+pub const DIFF_PLACES: usize = 5;
+
+/// Entries that are told one by one, in all layers together: with what is known of them, 40 MB. The rest is counted.
+pub const DIFF_ENTRIES: usize = 32_768;
+
+/// Entries of one layer that are sorted in memory, in bytes. Both sides are sorted at the same time.
+pub const DIFF_SORT_MEMORY: usize = 12 << 20;
+
+/// The same while their order is compared.
+pub const DIFF_ORDER_MEMORY: usize = 4 << 20;
+
+/// Sorted entries of one layer in a temporary file, in bytes: 8 GiB, some twenty million. They make 700 runs.
+pub const DIFF_SORT_BYTES: u64 = 8 << 30;
+
+/// What is read ahead of each run, in bytes: 700 runs on two sides take 11 MB.
+pub const DIFF_RUN_BUFFER: usize = 8 << 10;
+
+/// Two lists are held against each other, each element with each, up to this many times: 4 MB of memory.
+pub const DIFF_ALIGN: usize = 1 << 20;
+
+/// Files that are looked into. A finding needs a handful; the rest is told by size and digest.
+pub const LOOK_FILES: usize = 1_000;
+
+/// One file that is looked into, in bytes. Of larger ones only the first byte that differs is told.
+pub const LOOK_BYTES: u64 = 8 << 20;
+
+/// All contents that are read again, of one side, in bytes of temporary files: 4 GiB.
+pub const LOOK_TOTAL_BYTES: u64 = 4 << 30;
+
+/// How deep archives in archives are looked into. A jar in a tar in a gzip is three.
+pub const LOOK_DEPTH: usize = 3;
+
+/// Members of one archive that are compared. The largest real jars have some 30,000.
+pub const LOOK_MEMBERS: usize = 65_536;
+
+/// What compressed contents may inflate to, in bytes, in all members of a file together: stops a bomb.
+pub const LOOK_INFLATED_BYTES: u64 = 16 << 20;
+
+/// Differences that are told of the inside of one file.
+pub const LOOK_PARTS: usize = 50;
+
+/// Lines of a unified diff that are told of one file.
+pub const LOOK_LINES: usize = 60;
+
+/// Lines of text that differ and are held against each other: what takes longer to compare takes longer to read, too.
+pub const LOOK_TEXT_LINES: usize = 2_000;

@@ -10,14 +10,16 @@ use std::path::{Path, PathBuf};
 
 /// Each module and the modules that it may use. A module stands above all that it uses, so that there is no way round:
 /// first the program, then the workflows, then what they work with, then the leaves.
-const ARROWS: [(&str, &[&str]); 29] = [
+const ARROWS: [(&str, &[&str]); 30] = [
     ("main", &["cli", "failure", "logging"]),
     (
         "cli",
         &[
             "analyze",
             "build",
+            "diff",
             "digest",
+            "dockerfile",
             "doctor",
             "environment",
             "failure",
@@ -56,8 +58,10 @@ const ARROWS: [(&str, &[&str]); 29] = [
             "settings",
         ],
     ),
-    ("report", &["analyze", "doctor", "image", "kept"]),
+    ("report", &["analyze", "diff", "doctor", "image", "kept"]),
     ("analyze", &["digest", "image"]),
+    // Comparing knows no more of who asks than reading does.
+    ("diff", &["digest", "dockerfile", "image", "limits"]),
     ("doctor", &["environment", "failure", "pin", "runtime"]),
     ("kept", &["environment", "lock", "pin", "runtime", "settings"]),
     // `settings` for the name of a runtime alone.

@@ -4,7 +4,9 @@ mod analyze;
 mod build;
 mod builder;
 mod completions;
+mod diff;
 mod doctor;
+mod files;
 mod format;
 mod man;
 mod subject;
@@ -39,6 +41,8 @@ pub enum Command {
     Build(Box<build::BuildCommand>),
     /// Check every byte of an image in an archive, a directory or a registry, and print its digests
     Analyze(Box<analyze::AnalyzeCommand>),
+    /// Compare two images: what differs on every level, why, and what to do about it
+    Diff(Box<diff::DiffCommand>),
     /// Tell what works on this machine, and what to do about the rest
     Doctor(doctor::DoctorCommand),
     /// What repro keeps on this machine: builders, caches, binaries; list it, remove it
@@ -54,6 +58,7 @@ pub enum Command {
 pub fn run(cli: &Cli) -> ExitStatus {
     let result = match &cli.command {
         Command::Analyze(command) => command.run(),
+        Command::Diff(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
         Command::Build(command) => with_tokio(async |environment, interrupt| command.run(environment, interrupt).await),

@@ -1,16 +1,22 @@
 //! What a word on the command line means where an image is wanted: a pipe, a file, a directory, or a reference.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::{self, ErrorKind::NotFound};
+use std::fs::File;
+use std::io::{self, ErrorKind::NotFound, Seek as _};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use rustix::pipe::fcntl_setpipe_size;
 
 use super::with_tokio;
+use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure, chain};
-use crate::image::{Image, ImageError, Platform, ReadOptions, load_image, read_archive};
+use crate::image::source::TarSource;
+use crate::image::{
+    Copies, CopyError, Image, ImageError, Platform, ReadOptions, copy_blobs, load_blobs, load_image, read_archive,
+};
 use crate::limits;
 use crate::reference::{ImageReference, ReferenceError};
 use crate::registry::{self, RegistryError, Repository};
@@ -81,41 +87,134 @@ pub fn load(
 ) -> Result<Result<Image, ImageError>, Failure> {
     match Subject::parse(word)? {
         Subject::Stdin => Ok(read_archive(wide(io::stdin().lock()), &options)),
-        Subject::Path(path) if path.symlink_metadata().is_err_and(|error| error.kind() == NotFound) => {
-            Err(missing(word))
-        }
-        Subject::Path(path) => Ok(load_image(&path, &options)),
-        Subject::Registry(reference) => with_tokio(async |environment, interrupt| {
-            pull(&reference, route, platform, options, (environment, interrupt)).await
-        }),
+        subject => Opened { place: Place::from(subject, word)?, route, platform }.load(options),
     }
 }
 
-async fn pull(
-    reference: &ImageReference,
-    route: &RouteWords,
-    platform: Option<&Platform>,
-    options: ReadOptions,
-    (environment, interrupt): (&Environment, &Interrupt),
-) -> Result<Result<Image, ImageError>, Failure> {
-    let route = route.resolve(environment)?;
-    let failed = |error: RegistryError| Failure {
+/// An image that can be read more than once.
+pub struct Opened<'a> {
+    place: Place,
+    route: &'a RouteWords,
+    platform: Option<&'a Platform>,
+}
+
+enum Place {
+    Path(PathBuf),
+    Registry(ImageReference),
+    /// What came through a pipe, in a temporary file without a name.
+    Spooled(File),
+}
+
+impl Place {
+    fn from(subject: Subject, word: &OsStr) -> Result<Self, Failure> {
+        match subject {
+            Subject::Stdin => spool(wide(io::stdin().lock())).map(Self::Spooled).map_err(|error| Failure {
+                status: ExitStatus::Unknown,
+                message: format!("cannot keep what comes from standard input: {error}"),
+                hint: Some(
+                    "it is kept in a temporary file: look at the free space there (`TMPDIR` says where)".to_owned(),
+                ),
+            }),
+            Subject::Path(path) if path.symlink_metadata().is_err_and(|error| error.kind() == NotFound) => {
+                Err(missing(word))
+            }
+            Subject::Path(path) => Ok(Self::Path(path)),
+            Subject::Registry(reference) => Ok(Self::Registry(reference)),
+        }
+    }
+}
+
+fn spool(mut reader: impl io::Read) -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    io::copy(&mut reader, &mut file)?;
+    Ok(file)
+}
+
+impl<'a> Opened<'a> {
+    /// What `word` means.
+    pub fn open(word: &OsStr, route: &'a RouteWords, platform: Option<&'a Platform>) -> Result<Self, Failure> {
+        Ok(Self { place: Place::from(Subject::parse(word)?, word)?, route, platform })
+    }
+
+    /// Reads it to its end and checks all of it.
+    pub fn load(&self, options: ReadOptions) -> Result<Result<Image, ImageError>, Failure> {
+        match &self.place {
+            Place::Path(path) => Ok(load_image(path, &options)),
+            Place::Spooled(file) => Ok(rewound(file).and_then(|file| read_archive(file, &options))),
+            Place::Registry(reference) => with_tokio(async |environment, interrupt| {
+                let repository = self.repository(reference, environment)?;
+                let loading = registry::load_image(&repository, reference, self.platform, options);
+                match until_interrupted(loading, interrupt).await? {
+                    Ok(image) => Ok(Ok(image)),
+                    Err(registry::ImageError::Image(error)) => Ok(Err(error)),
+                    Err(registry::ImageError::Registry(error)) => Err(failed(reference, &error)),
+                }
+            }),
+        }
+    }
+
+    /// Reads blobs of it again. They are what they were, or it is an error.
+    pub fn copy_blobs(&self, wanted: &BTreeMap<Digest, u64>) -> Result<Copies, Failure> {
+        if wanted.is_empty() {
+            return Ok(Copies::default());
+        }
+        let copied = match &self.place {
+            Place::Path(path) => load_blobs(path, wanted),
+            Place::Spooled(file) => rewound(file)
+                .and_then(TarSource::new)
+                .map_err(CopyError::from)
+                .and_then(|mut source| copy_blobs(&mut source, wanted)),
+            Place::Registry(reference) => {
+                return with_tokio(async |environment, interrupt| {
+                    let repository = self.repository(reference, environment)?;
+                    match until_interrupted(registry::copy_blobs(&repository, wanted), interrupt).await? {
+                        Ok(copies) => Ok(copies),
+                        Err(registry::CopyError::Copy(error)) => Err(not_copied(&error)),
+                        Err(registry::CopyError::Registry(error)) => Err(failed(reference, &error)),
+                    }
+                });
+            }
+        };
+        copied.map_err(|error| not_copied(&error))
+    }
+
+    fn repository(&self, reference: &ImageReference, environment: &Environment) -> Result<Repository, Failure> {
+        let route = self.route.resolve(environment)?;
+        Repository::open(reference, registry_options(environment, &route)).map_err(|error| failed(reference, &error))
+    }
+}
+
+fn rewound(file: &File) -> Result<File, ImageError> {
+    let mut file = file.try_clone().map_err(ImageError::Open)?;
+    file.rewind().map_err(ImageError::Open)?;
+    Ok(file)
+}
+
+async fn until_interrupted<T>(work: impl Future<Output = T>, interrupt: &Interrupt) -> Result<T, Failure> {
+    tokio::select! {
+        done = work => Ok(done),
+        interruption = interrupt.wait() => {
+            Err(Failure { status: interruption.status(), message: "stopped".to_owned(), hint: None })
+        }
+    }
+}
+
+fn failed(reference: &ImageReference, error: &RegistryError) -> Failure {
+    Failure {
         status: ExitStatus::Unknown,
         hint: Some(error.hint().to_owned()),
-        message: format!("`{reference}`: {}", chain(&error)),
-    };
-    let repository = Repository::open(reference, registry_options(environment, &route)).map_err(failed)?;
-    let loaded = tokio::select! {
-        loaded = registry::load_image(&repository, reference, platform, options) => loaded,
-        interruption = interrupt.wait() => {
-            return Err(Failure { status: interruption.status(), message: "stopped".to_owned(), hint: None });
+        message: format!("`{reference}`: {}", chain(error)),
+    }
+}
+
+fn not_copied(error: &CopyError) -> Failure {
+    let hint = match error {
+        CopyError::Changed(_) | CopyError::Image(_) => "compare again when nobody writes to it",
+        CopyError::TooLarge { .. } | CopyError::File(_) => {
+            "layers that differ wait in temporary files: look at the free space there (`TMPDIR` says where)"
         }
     };
-    match loaded {
-        Ok(image) => Ok(Ok(image)),
-        Err(registry::ImageError::Image(error)) => Ok(Err(error)),
-        Err(registry::ImageError::Registry(error)) => Err(failed(error)),
-    }
+    Failure { status: ExitStatus::Unknown, message: chain(error), hint: Some(hint.to_owned()) }
 }
 
 /// Makes a pipe take more at once: with the usual 64 KiB, writer and reader wait for each other most of the time.

@@ -81,6 +81,7 @@
 //! | `chunk.rs`, `layer.rs` | one layer, on threads of its own |
 //! | `listing.rs` | entries, for those who want to see them |
 //! | `tar/` | blocks, PAX records, entries |
+//! | `again.rs` | blobs, read a second time |
 //! | `known.rs` | layers that were read before |
 //! | `json.rs` | strict parsing |
 //! | `paths.rs` | where the entries of a layer lie |
@@ -95,6 +96,7 @@
 //! | `links.rs` | what is to be fetched |
 //! | `media_type.rs`, `escape.rs` | words |
 
+mod again;
 mod archive;
 mod chunk;
 mod docker_archive;
@@ -122,7 +124,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+pub use again::{CopiedBlob, Copies, CopyError, copy_blobs, load_blobs};
 pub use fault::{Fault, FaultKind, Faults, ImageError};
+pub use inflate::{compression_of, decoder};
 pub use known::KnownLayers;
 pub use layer::{EpochFacts, LayerError, LayerFacts};
 pub use links::{Links, links_of};

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::{Blob, Manifest, RegistryError, Repository};
+use crate::digest::Digest;
 use crate::image::media_type::{Kind, kind_of};
 use crate::image::source::{Container, Member, Origin, Source};
-use crate::image::{self, Descriptor, FaultKind, Image, Platform, ReadOptions, links_of, read_source};
+use crate::image::{self, Copies, Descriptor, FaultKind, Image, Platform, ReadOptions, links_of, read_source};
 use crate::limits;
 use crate::reference::ImageReference;
 
@@ -54,12 +55,37 @@ pub async fn load_image(
     let (sender, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
     let name = reference.to_string();
     let pass = tokio::task::spawn_blocking(move || {
-        read_source(&mut RegistrySource::new(documents, receiver, (root, name)), &options)
+        read_source(&mut RegistrySource::new(documents, receiver, Some((root, name))), &options)
     });
     let fed = feed(repository, &blobs, sender).await;
     let image = pass.await.map_err(|error| image::ImageError::Open(std::io::Error::other(error)))?;
     fed?;
     Ok(image?)
+}
+
+/// Why blobs of a registry were not copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The registry did not give them.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// They are not what they were, or cannot be kept.
+    #[error(transparent)]
+    Copy(#[from] image::CopyError),
+}
+
+/// Fetches blobs of an image that was read before, to be read again.
+pub async fn copy_blobs(repository: &Repository, wanted: &BTreeMap<Digest, u64>) -> Result<Copies, CopyError> {
+    let blobs: Vec<Blob> = wanted.iter().map(|(digest, size)| Blob { digest: digest.clone(), size: *size }).collect();
+    let (sender, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
+    let wanted = wanted.clone();
+    let pass = tokio::task::spawn_blocking(move || {
+        image::copy_blobs(&mut RegistrySource::new(Vec::new(), receiver, None), &wanted)
+    });
+    let fed = feed(repository, &blobs, sender).await;
+    let copies = pass.await.map_err(|error| image::CopyError::File(std::io::Error::other(error)))?;
+    fed?;
+    Ok(copies?)
 }
 
 /// Of a document, only its digest is known beforehand: another one is a fault of the image.
@@ -187,11 +213,11 @@ struct RegistrySource {
 }
 
 impl RegistrySource {
-    fn new(documents: Vec<Manifest>, receiver: Receiver<Piece>, root: (Descriptor, String)) -> Self {
+    fn new(documents: Vec<Manifest>, receiver: Receiver<Piece>, root: Option<(Descriptor, String)>) -> Self {
         Self {
             documents: documents.into(),
             receiver,
-            root: Some(root),
+            root,
             current: (Vec::new(), 0),
             is_blob: false,
             fault: None,

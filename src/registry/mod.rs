@@ -26,7 +26,7 @@ use crate::reference::ImageReference;
 
 pub use credentials::{Credential, CredentialError, CredentialSources, Lookup};
 pub use error::RegistryError;
-pub use image::{ImageError, load_image};
+pub use image::{CopyError, ImageError, copy_blobs, load_image};
 
 use http::{Answer, Http};
 

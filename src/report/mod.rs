@@ -1,5 +1,7 @@
 //! Reports as bytes: pure functions, one file a form.
 
+pub mod diff;
+pub mod diff_html;
 pub mod doctor;
 pub mod json;
 pub mod kept;

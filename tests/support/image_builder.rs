@@ -22,6 +22,11 @@ pub struct Entry {
     kind: u8,
     mtime: u64,
     records: Vec<(Vec<u8>, Vec<u8>)>,
+    mode: u32,
+    owner: (u64, u64),
+    names: (String, String),
+    device: Option<(u32, u32)>,
+    is_ustar: bool,
 }
 
 /// A regular file.
@@ -33,6 +38,11 @@ pub fn file(path: impl AsRef<[u8]>, data: impl AsRef<[u8]>) -> Entry {
         kind: b'0',
         mtime: 0,
         records: Vec::new(),
+        mode: 0o644,
+        owner: (0, 0),
+        names: (String::new(), String::new()),
+        device: None,
+        is_ustar: false,
     }
 }
 
@@ -74,6 +84,36 @@ impl Entry {
         self
     }
 
+    /// With this mode.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Of this owner and group.
+    pub fn owner(mut self, uid: u64, gid: u64) -> Self {
+        self.owner = (uid, gid);
+        self
+    }
+
+    /// Of an owner and a group of these names.
+    pub fn names(mut self, uname: &str, gname: &str) -> Self {
+        self.names = (uname.to_owned(), gname.to_owned());
+        self
+    }
+
+    /// A device of these numbers.
+    pub fn device(mut self, major: u32, minor: u32) -> Self {
+        self.device = Some((major, minor));
+        self
+    }
+
+    /// In a header of POSIX's form, not of GNU's.
+    pub fn ustar(mut self) -> Self {
+        self.is_ustar = true;
+        self
+    }
+
     /// The data.
     pub fn data(&self) -> &[u8] {
         &self.data
@@ -87,7 +127,21 @@ impl Entry {
         if self.path.len() > 100 {
             write_block(out, b"././@LongLink", b"", b'L', 0, &[self.path.as_slice(), b"\0"].concat());
         }
-        write_block(out, &self.path[..self.path.len().min(100)], &self.link, self.kind, self.mtime, &self.data);
+        let mut header =
+            header_of(&self.path[..self.path.len().min(100)], &self.link, self.kind, self.mtime, &self.data);
+        if self.is_ustar {
+            header.as_mut_bytes()[257..265].copy_from_slice(b"ustar\x0000");
+        }
+        header.set_mode(self.mode);
+        header.set_uid(self.owner.0);
+        header.set_gid(self.owner.1);
+        header.set_username(&self.names.0).unwrap();
+        header.set_groupname(&self.names.1).unwrap();
+        if let Some((major, minor)) = self.device {
+            header.set_device_major(major).unwrap();
+            header.set_device_minor(minor).unwrap();
+        }
+        append(out, header, &self.data);
     }
 }
 
@@ -99,6 +153,10 @@ pub fn pax_record(key: &[u8], value: &[u8]) -> Vec<u8> {
 }
 
 fn write_block(out: &mut Vec<u8>, path: &[u8], link: &[u8], kind: u8, mtime: u64, data: &[u8]) {
+    append(out, header_of(path, link, kind, mtime, data), data);
+}
+
+fn header_of(path: &[u8], link: &[u8], kind: u8, mtime: u64, data: &[u8]) -> Header {
     let mut header = Header::new_gnu();
     header.as_old_mut().name[..path.len()].copy_from_slice(path);
     header.as_old_mut().linkname[..link.len()].copy_from_slice(link);
@@ -108,6 +166,10 @@ fn write_block(out: &mut Vec<u8>, path: &[u8], link: &[u8], kind: u8, mtime: u64
     header.set_gid(0);
     header.set_mtime(mtime);
     header.set_size(data.len() as u64);
+    header
+}
+
+fn append(out: &mut Vec<u8>, mut header: Header, data: &[u8]) {
     header.set_cksum();
     out.extend_from_slice(header.as_bytes());
     out.extend_from_slice(data);
@@ -238,9 +300,14 @@ impl ImageBuilder {
     }
 
     /// The same, with the date of its step.
-    pub fn layer_created(mut self, layer: Layer, created: &str) -> Self {
+    pub fn layer_created(self, layer: Layer, created: &str) -> Self {
+        self.layer_of(layer, created, "COPY")
+    }
+
+    /// The same, with the words of its step.
+    pub fn layer_of(mut self, layer: Layer, created: &str, created_by: &str) -> Self {
         self.layers.push(layer);
-        self.history.push(json!({"created": created, "created_by": "COPY", "comment": "buildkit.dockerfile.v0"}));
+        self.history.push(json!({"created": created, "created_by": created_by, "comment": "buildkit.dockerfile.v0"}));
         self
     }
 

@@ -24,10 +24,12 @@
 //! ```
 
 mod header;
+mod kept;
 mod pax;
 mod reader;
 
 pub use header::Time;
+pub use kept::Headers;
 pub use pax::{PaxError, Record, parse_records};
 pub use reader::{Entry, TarReader};
 

@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 use tar::Header;
 
 use super::header::{Extra, Fields, fields, has_checksum, is_extended, number, pax_time, text};
-use super::{BLOCK, Malformed, PaxError, Record, TarError, Time, parse_records};
+use super::{BLOCK, Headers, Malformed, PaxError, Record, TarError, Time, parse_records};
 use crate::limits;
 
 /// An entry: its header block merged with the extensions before it. Its data is read from the [`TarReader`].
@@ -83,17 +83,30 @@ pub struct TarReader<R> {
     may_lack_end: bool,
     /// Whether a global header came by that says a name or a size for all that follows.
     has_global_names: bool,
+    /// What was read beside data, where that is to be kept.
+    headers: Option<Headers>,
 }
 
 impl<R: BufRead> TarReader<R> {
     /// Reads a tar that must end with its two zero blocks, as POSIX demands: without them nobody knows that it is whole.
     pub const fn new(inner: R) -> Self {
-        Self { inner, offset: 0, left: 0, padding: 0, may_lack_end: false, has_global_names: false }
+        Self { inner, offset: 0, left: 0, padding: 0, may_lack_end: false, has_global_names: false, headers: None }
     }
 
     /// Reads the tar of a layer, whose length its digest proves: engines take one without an end, so do we.
-    pub const fn of_layer(inner: R) -> Self {
-        Self { inner, offset: 0, left: 0, padding: 0, may_lack_end: true, has_global_names: false }
+    pub fn of_layer(inner: R) -> Self {
+        Self { may_lack_end: true, ..Self::new(inner) }
+    }
+
+    /// Keeps the bytes beside data from now on, for [`Self::take_headers`].
+    #[must_use]
+    pub fn keeping_headers(self) -> Self {
+        Self { headers: Some(Headers::default()), ..self }
+    }
+
+    /// The bytes beside data since the last call: of an entry when it was just read, of the end of the tar behind the last one.
+    pub fn take_headers(&mut self) -> Headers {
+        self.headers.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Bytes read so far.
@@ -107,6 +120,7 @@ impl<R: BufRead> TarReader<R> {
         let mut pending = Pending::default();
         loop {
             let start = self.offset;
+            let kept = self.kept_bytes();
             let Some(block) = self.header_block(pending.offset.is_some())? else { return Ok(None) };
             let header = Header::from_byte_slice(&block);
             let at = |reason| TarError::Malformed { offset: start, reason };
@@ -120,6 +134,7 @@ impl<R: BufRead> TarReader<R> {
                     let data = self.extension(start, size)?;
                     let records = parse_records(&data).map_err(|error| at(error.into()))?;
                     self.has_global_names |= records.iter().any(|record| is_name_or_data(&record.key));
+                    self.fold(kept);
                     continue;
                 }
                 b'x' => {
@@ -167,6 +182,11 @@ impl<R: BufRead> TarReader<R> {
 
     /// Reads on to the end of the bytes, after the last entry. Says where the first byte that is not zero stands, if any.
     pub fn drain(&mut self) -> Result<Option<u64>, TarError> {
+        self.drain_to(|_| {})
+    }
+
+    /// The same, showing all that is read on.
+    pub fn drain_to(&mut self, mut show: impl FnMut(&[u8])) -> Result<Option<u64>, TarError> {
         let mut foreign = None;
         loop {
             let offset = self.offset;
@@ -174,6 +194,7 @@ impl<R: BufRead> TarReader<R> {
             if buffer.is_empty() {
                 return Ok(foreign);
             }
+            show(buffer);
             if foreign.is_none() {
                 foreign = buffer.iter().position(|byte| *byte != 0).map(|at| offset + at as u64);
             }
@@ -224,6 +245,9 @@ impl<R: BufRead> TarReader<R> {
                 }
                 return Err(self.truncated("the data of an entry goes on"));
             }
+            if left < BLOCK as u64 {
+                self.keep_padding(count);
+            }
             self.consume(count);
             left -= count as u64;
         }
@@ -244,7 +268,27 @@ impl<R: BufRead> TarReader<R> {
             self.consume(count);
             filled += count;
         }
+        if let Some(headers) = &mut self.headers {
+            headers.blocks.extend_from_slice(block);
+        }
         Ok(true)
+    }
+
+    /// Keeps the next bytes, of which `fill` has just shown that they are there.
+    fn keep_padding(&mut self, count: usize) {
+        if let (Some(headers), Ok(buffer)) = (&mut self.headers, self.inner.fill_buf()) {
+            headers.padding.extend_from_slice(&buffer[..count]);
+        }
+    }
+
+    fn kept_bytes(&self) -> usize {
+        self.headers.as_ref().map_or(0, |headers| headers.blocks.len())
+    }
+
+    fn fold(&mut self, start: usize) {
+        if let Some(headers) = &mut self.headers {
+            headers.fold(start);
+        }
     }
 
     /// The next header block, with a right checksum; none at the end of the tar.
@@ -293,6 +337,9 @@ impl<R: BufRead> TarReader<R> {
             }
         }
         self.skip_data()?;
+        if let Some(headers) = &mut self.headers {
+            headers.blocks.extend_from_slice(&data);
+        }
         Ok(data)
     }
 
@@ -301,9 +348,11 @@ impl<R: BufRead> TarReader<R> {
         let mut goes_on = entry.flag == b'S' && is_extended(header, 482);
         let mut block = [0; BLOCK];
         while goes_on {
+            let kept = self.kept_bytes();
             if !self.read_block(&mut block)? {
                 return Err(self.truncated("the map of a sparse file goes on"));
             }
+            self.fold(kept);
             goes_on = is_extended(&block, 504);
         }
         Ok(())

@@ -1,0 +1,247 @@
+//! `repro diff`: what differs between two images, on every level, and why.
+
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the comments are the help, where brackets mean that a part may be left out"
+)]
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::files::ReportDirectory;
+use super::format::Format;
+use super::print_with;
+use super::subject::Opened;
+use crate::diff::{Comparison, Files, Ignore, Options, Plan, Source};
+use crate::failure::{ExitStatus, Failure, chain};
+use crate::image::{Image, ImageError, KnownLayers, Platform, ReadOptions};
+use crate::limits;
+use crate::report::diff::write_diff;
+use crate::report::diff_html::write_diff_html;
+use crate::report::json::write_json;
+use crate::settings::RouteWords;
+
+/// Arguments of `repro diff`.
+#[derive(Debug, Clone, Args)]
+pub struct DiffCommand {
+    /// The first image: an archive, a directory, `-` for standard input, or REGISTRY/NAME[:TAG][@DIGEST]
+    ///
+    /// Whatever `repro analyze` reads. Every byte of both images is checked before they are compared.
+    #[arg(value_name = "A")]
+    pub a: OsString,
+
+    /// The second image, in the same words
+    #[arg(value_name = "B")]
+    pub b: OsString,
+
+    /// Compare only the images for this platform
+    #[arg(long, value_name = "OS/ARCHITECTURE[/VARIANT]")]
+    pub platform: Option<Platform>,
+
+    /// The Dockerfile that both were built from: each layer is told with its instruction and line
+    #[arg(long, value_name = "FILE")]
+    pub dockerfile: Option<PathBuf>,
+
+    /// The stage of the Dockerfile that was built, where it is not the last
+    #[arg(long, value_name = "STAGE", requires = "dockerfile")]
+    pub target: Option<String>,
+
+    #[command(flatten)]
+    ignore: IgnoreWords,
+
+    /// What to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+
+    /// Write the files that differ to DIR/a and DIR/b, for diffoscope and its like; DIR has to be new or empty
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+
+    /// Write the comparison as a page that can be sent to somebody
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) route: RouteWords,
+}
+
+/// What does not count, in diffoci's words.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "What does not count")]
+struct IgnoreWords {
+    /// All of the following
+    #[arg(long)]
+    semantic: bool,
+
+    /// The times of files and the dates of the image
+    #[arg(long)]
+    ignore_timestamps: bool,
+
+    /// The history in the config
+    #[arg(long)]
+    ignore_history: bool,
+
+    /// The order of the entries of a layer
+    #[arg(long)]
+    ignore_file_order: bool,
+
+    /// Bits of a file's mode that say its type once more
+    #[arg(long)]
+    ignore_file_mode_redundant_bits: bool,
+
+    /// The times of files
+    #[arg(long)]
+    ignore_file_timestamps: bool,
+
+    /// Dates in the config, its history and annotations
+    #[arg(long)]
+    ignore_image_timestamps: bool,
+
+    /// Annotations that name the image
+    #[arg(long)]
+    ignore_image_name: bool,
+
+    /// In which form of tar the entries are stored
+    #[arg(long)]
+    ignore_tar_format: bool,
+
+    /// `./` and `/` in front of paths
+    #[arg(long)]
+    treat_canonical_paths_equal: bool,
+}
+
+impl IgnoreWords {
+    const fn resolve(self) -> Ignore {
+        if self.semantic {
+            return Ignore::SEMANTIC;
+        }
+        Ignore {
+            history: self.ignore_history,
+            file_order: self.ignore_file_order,
+            file_mode_redundant_bits: self.ignore_file_mode_redundant_bits,
+            file_timestamps: self.ignore_file_timestamps || self.ignore_timestamps,
+            image_timestamps: self.ignore_image_timestamps || self.ignore_timestamps,
+            image_name: self.ignore_image_name,
+            tar_format: self.ignore_tar_format,
+            canonical_paths: self.treat_canonical_paths_equal,
+        }
+    }
+}
+
+impl DiffCommand {
+    /// Compares the images and prints what differs.
+    pub fn run(&self) -> Result<ExitStatus, Failure> {
+        if self.a == "-" && self.b == "-" {
+            return Err(Failure::usage(
+                "only one of the two images can come from standard input",
+                "give a file for the other",
+            ));
+        }
+        let options = Options {
+            platform: self.platform.clone(),
+            ignore: self.ignore.resolve(),
+            source: self.dockerfile.as_deref().map(|path| self.source(path)).transpose()?,
+        };
+        // Before hours are spent: a directory that cannot be written to is a slip of whoever asks.
+        let mut directory = self.report.as_deref().map(ReportDirectory::create).transpose()?;
+        let open = |word| Opened::open(word, &self.route, self.platform.as_ref());
+        let (a, b) = (open(&self.a)?, open(&self.b)?);
+        let mut known = KnownLayers::default();
+        let image_a = load(&a, &self.a, &known)?;
+        known.learn(&image_a);
+        let image_b = load(&b, &self.b, &known)?;
+        let (name_a, name_b) = (self.a.as_bytes(), self.b.as_bytes());
+        let plan = Plan::new((name_a, &image_a), (name_b, &image_b), options);
+        if plan.platforms() == 0 {
+            return Err(self.nothing());
+        }
+        let (wanted_a, wanted_b) = plan.wanted();
+        let copies = (a.copy_blobs(wanted_a)?, b.copy_blobs(wanted_b)?);
+        let files = directory.as_mut().map(|directory| directory as &mut dyn Files);
+        let comparison = plan.walk((&copies.0, &copies.1), files).map_err(|error| Failure {
+            status: ExitStatus::Unknown,
+            message: chain(&error),
+            hint: Some("it waits in temporary files: look at the free space there (`TMPDIR` says where)".to_owned()),
+        })?;
+        if let Some(path) = &self.html {
+            write_page(path, &comparison)?;
+        }
+        print_with(|out| match self.format {
+            Format::Text => write_diff(out, &comparison),
+            Format::Json => write_json(&comparison, out).map_err(io::Error::from),
+        })?;
+        Ok(if comparison.verdict.is_equal() { ExitStatus::Success } else { ExitStatus::Different })
+    }
+
+    fn nothing(&self) -> Failure {
+        let message = match &self.platform {
+            Some(platform) => format!("neither has an image for `{platform}`"),
+            None => "there is nothing to compare: neither holds an image".to_owned(),
+        };
+        let hint = "`repro analyze` shows which platforms there are".to_owned();
+        Failure { status: ExitStatus::Unknown, message, hint: Some(hint) }
+    }
+
+    fn source(&self, path: &std::path::Path) -> Result<Source, Failure> {
+        let shown = path.display().to_string();
+        let unreadable = |error: io::Error| {
+            Failure::usage(
+                format!("cannot read the Dockerfile `{shown}`: {error}"),
+                "look whether the path is spelt right",
+            )
+        };
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(file, limits::DOCKERFILE_BYTES + 1), &mut bytes)
+            .map_err(unreadable)?;
+        let source = Source::parse(&shown, &bytes, self.target.as_deref()).map_err(|error| {
+            Failure::usage(
+                format!("`{shown}` is not a Dockerfile: {error}"),
+                "give the file that both images were built from",
+            )
+        })?;
+        if !source.has_target() {
+            let message = match &self.target {
+                Some(target) => format!("`{shown}` has no stage `{target}`"),
+                None => format!("`{shown}` has no stage at all"),
+            };
+            return Err(Failure::usage(message, "`--target` takes the name of a stage, or its number, counted from 0"));
+        }
+        Ok(source)
+    }
+}
+
+/// Reads an image and checks all of it. What is broken is never compared.
+fn load(opened: &Opened<'_>, word: &OsStr, known: &KnownLayers) -> Result<Image, Failure> {
+    let options = ReadOptions { known: known.clone(), partial: true, ..ReadOptions::default() };
+    let shown = word.to_string_lossy();
+    opened.load(options)?.map_err(|error| match &error {
+        ImageError::Open(_) | ImageError::Read { .. } | ImageError::Member { .. } => Failure {
+            status: ExitStatus::Unknown,
+            message: format!("`{shown}`: {}", chain(&error)),
+            hint: Some("look whether the path is spelt right and may be read".to_owned()),
+        },
+        _ => Failure {
+            status: ExitStatus::Corrupt,
+            message: format!("`{shown}`: not a sound image: {}", chain(&error)),
+            hint: Some("`repro analyze` tells all that is wrong with it; a broken image is not compared".to_owned()),
+        },
+    })
+}
+
+fn write_page(path: &std::path::Path, comparison: &Comparison) -> Result<(), Failure> {
+    let write = || -> io::Result<()> {
+        let mut out = io::BufWriter::new(std::fs::File::create(path)?);
+        write_diff_html(&mut out, comparison)?;
+        io::Write::flush(&mut out)
+    };
+    write().map_err(|error| Failure {
+        status: ExitStatus::Unknown,
+        message: format!("cannot write `{}`: {error}", path.display()),
+        hint: Some("look at the directory and at the free space there".to_owned()),
+    })
+}

@@ -1,0 +1,115 @@
+//! Blobs of an image that was read before, read again.
+//!
+//! Whoever wants to see more of a blob than the one pass tells gets a copy of it in a temporary file without a name. What is
+//! copied is hashed: a file that was changed since it was checked is an error, and afterwards nobody can change the copy.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::os::unix::fs::FileExt as _;
+
+use super::fault::ImageError;
+use super::source::{MemberKind, Source};
+use crate::digest::{Algorithm, Digest, Hasher};
+use crate::limits;
+
+/// Why blobs could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The source failed.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A blob that was there is not any more.
+    #[error("blob `{0}` is not there any more: it was changed since it was read first")]
+    Changed(Digest),
+    /// The blobs are too large to be copied.
+    #[error("{bytes} bytes of blobs would have to be kept, of at most {}", limits::COPIED_BYTES)]
+    TooLarge {
+        /// Their size.
+        bytes: u64,
+    },
+    /// The temporary files.
+    #[error("cannot keep a copy in a temporary file")]
+    File(#[source] io::Error),
+}
+
+/// Copies of blobs.
+#[derive(Debug, Default)]
+pub struct Copies(BTreeMap<Digest, File>);
+
+impl Copies {
+    /// Reads the copy of a blob from its start.
+    pub fn open(&self, digest: &Digest) -> io::Result<CopiedBlob<'_>> {
+        let file = self.0.get(digest).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, digest.to_string()))?;
+        Ok(CopiedBlob { file, at: 0 })
+    }
+}
+
+/// Reads a copy; as many as one likes at the same time.
+#[derive(Debug)]
+pub struct CopiedBlob<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for CopiedBlob<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+/// Copies the blobs that are `wanted`, by their digests with their sizes, out of `source`.
+pub fn copy_blobs(source: &mut impl Source, wanted: &BTreeMap<Digest, u64>) -> Result<Copies, CopyError> {
+    let bytes = wanted.values().fold(0, |sum: u64, size| sum.saturating_add(*size));
+    if bytes > limits::COPIED_BYTES {
+        return Err(CopyError::TooLarge { bytes });
+    }
+    let mut copies = Copies::default();
+    while copies.0.len() < wanted.len() {
+        let Some(member) = source.next_member()? else { break };
+        if member.kind != MemberKind::File {
+            continue;
+        }
+        // Not every form has blobs under their digests; their sizes are known in each.
+        let missing = wanted.iter().filter(|(digest, size)| **size == member.size && !copies.0.contains_key(*digest));
+        let algorithms: BTreeSet<Algorithm> = missing.map(|(digest, _)| digest.algorithm()).collect();
+        if algorithms.is_empty() {
+            continue;
+        }
+        let (file, digests) = copy(source, &algorithms)?;
+        if source.fault().is_none()
+            && let Some(digest) = digests.into_iter().find(|digest| wanted.contains_key(digest))
+        {
+            copies.0.insert(digest, file);
+        }
+    }
+    match wanted.keys().find(|digest| !copies.0.contains_key(*digest)) {
+        Some(missing) => Err(CopyError::Changed(missing.clone())),
+        None => Ok(copies),
+    }
+}
+
+fn copy(source: &mut impl Source, algorithms: &BTreeSet<Algorithm>) -> Result<(File, Vec<Digest>), CopyError> {
+    let mut hashers: Vec<Hasher> = algorithms.iter().map(|algorithm| Hasher::new(*algorithm)).collect();
+    let mut file = tempfile::tempfile().map_err(CopyError::File)?;
+    let mut buffer = vec![0; limits::CHUNK_BYTES];
+    loop {
+        let count = source.read_data(&mut buffer)?;
+        if count == 0 {
+            return Ok((file, hashers.into_iter().map(Hasher::finish).collect()));
+        }
+        hashers.iter_mut().for_each(|hasher| hasher.update(&buffer[..count]));
+        file.write_all(&buffer[..count]).map_err(CopyError::File)?;
+    }
+}
+
+/// Copies blobs out of the archive or the directory at `path`.
+pub fn load_blobs(path: &std::path::Path, wanted: &BTreeMap<Digest, u64>) -> Result<Copies, CopyError> {
+    if path.is_dir() {
+        return copy_blobs(&mut super::source::DirectorySource::open(path)?, wanted);
+    }
+    let file = File::open(path).map_err(ImageError::Open)?;
+    copy_blobs(&mut super::source::TarSource::new(file)?, wanted)
+}
