@@ -11,6 +11,7 @@
 //! | [`frontend`] | what reads the Dockerfile, and whether it may |
 //! | [`dockerfile`] | Dockerfiles, line by line |
 //! | [`build`] | one build: a runtime runs the plan, the archive is checked while it streams, then it gets its name |
+//! | [`check`](mod@check) | the same build several times under other conditions |
 //! | [`kept`] | what `repro` keeps on a machine: builders, caches, and what a killed run left behind |
 //! | [`runtime`] | where BuildKit runs: plan to steps, a pure function; steps to processes or to a script |
 //! | [`registry`] | images from registries, by digest |
@@ -29,6 +30,7 @@
 
 pub mod analyze;
 pub mod build;
+pub mod check;
 pub mod cli;
 pub mod diff;
 pub mod digest;

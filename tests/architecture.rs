@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 
 /// Each module and the modules that it may use. A module stands above all that it uses, so that there is no way round:
 /// first the program, then the workflows, then what they work with, then the leaves.
-const ARROWS: [(&str, &[&str]); 30] = [
+const ARROWS: [(&str, &[&str]); 31] = [
     ("main", &["cli", "failure", "logging"]),
     (
         "cli",
         &[
             "analyze",
             "build",
+            "check",
             "diff",
             "digest",
             "dockerfile",
@@ -35,6 +36,7 @@ const ARROWS: [(&str, &[&str]); 30] = [
             "settings",
         ],
     ),
+    ("check", &["build", "digest", "environment", "failure", "kept", "plan", "runtime", "settings"]),
     (
         "build",
         &[
@@ -58,7 +60,7 @@ const ARROWS: [(&str, &[&str]); 30] = [
             "settings",
         ],
     ),
-    ("report", &["analyze", "diff", "doctor", "image", "kept"]),
+    ("report", &["analyze", "check", "diff", "doctor", "image", "kept"]),
     ("analyze", &["digest", "image"]),
     // Comparing knows no more of who asks than reading does.
     ("diff", &["digest", "dockerfile", "image", "limits"]),

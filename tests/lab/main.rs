@@ -8,6 +8,7 @@
 mod broken;
 mod builder;
 mod caches;
+mod check;
 mod checked;
 mod context;
 mod corpus;
