@@ -13,6 +13,7 @@ mod context;
 mod corpus;
 mod daemons;
 mod defects;
+mod diff;
 mod doctor;
 mod dry;
 mod examples;
