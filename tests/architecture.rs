@@ -19,7 +19,6 @@ const ARROWS: [(&str, &[&str]); 30] = [
             "build",
             "diff",
             "digest",
-            "dockerfile",
             "doctor",
             "environment",
             "failure",
