@@ -20,7 +20,6 @@ const ARROWS: [(&str, &[&str]); 31] = [
             "check",
             "diff",
             "digest",
-            "dockerfile",
             "doctor",
             "environment",
             "failure",

@@ -17,7 +17,7 @@ use registry::{Auth, FakeRegistry, Fault};
 use repro::digest::Digest;
 use repro::image::{Container, Form, Image, ImageError as Broken, Platform, ReadOptions};
 use repro::reference::ImageReference;
-use repro::registry::{ImageError, Options, RegistryError, Repository, load_image};
+use repro::registry::{ImageError, Options, RegistryError, Repository, copy_blobs, load_image};
 use serde_json::Value;
 
 const NAME: &str = "team/app";
@@ -198,6 +198,47 @@ fn analyze(registry: &FakeRegistry, tail: &str, words: &[&str]) -> (Option<i32>,
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&registry.host(), "REGISTRY");
     (status.code(), text(stdout), text(stderr))
+}
+
+/// Layers that differ are fetched a second time, by digest, and are still what they were.
+#[test]
+fn images_of_a_registry_are_compared() {
+    let (one, other) = (both(), platforms([ImageBuilder::oci().layer(gzip(tar([file("a", "other")])))]));
+    let (registry, second) = (stocked(&one), stocked(&other));
+    let diff = |a: &str, b: &str, words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_repro"));
+        command.args(["diff", a, b]).args(words).env_clear().env("HOME", "/nowhere");
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (status.code(), text(stdout), text(stderr))
+    };
+    let (a, b) = (format!("{}/{NAME}:1", registry.host()), format!("{}/{NAME}:1", second.host()));
+    assert_eq!(diff(&a, &a, &[]).0, Some(0));
+    let (code, stdout, stderr) = diff(&a, &b, &["--platform", "linux/amd64"]);
+    assert_eq!((code, stderr.as_str()), (Some(1), ""));
+    assert!(stdout.contains("1 of 1 entries differ: content 1"), "{stdout}");
+    let archive = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(archive.path(), one.tar()).unwrap();
+    let (code, stdout, stderr) = diff(&a, archive.path().to_str().unwrap(), &[]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+}
+
+/// A registry that gives something else when it is asked again: what was checked is not what would be compared.
+#[test]
+fn a_blob_that_is_another_one_the_second_time_is_an_error() {
+    let layout = both();
+    let registry = stocked(&layout);
+    let image = load(&registry, ":1", None).unwrap();
+    let blob = &image.manifests[0].layers[0].descriptor;
+    let wanted = std::collections::BTreeMap::from([(blob.digest.clone(), blob.size)]);
+    let reference: ImageReference = format!("{}/{NAME}:1", registry.host()).parse().unwrap();
+    let options = Options { retry_delay: Duration::from_millis(5), ..Options::default() };
+    let repository = Repository::open(&reference, options).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert!(runtime.block_on(copy_blobs(&repository, &wanted)).unwrap().open(&blob.digest).is_ok());
+    registry.fail(&layer(&layout), Fault::Body(vec![0; usize::try_from(blob.size).unwrap()]), 1);
+    let error = runtime.block_on(copy_blobs(&repository, &wanted)).unwrap_err().to_string();
+    assert!(error.contains("is not there any more"), "{error}");
 }
 
 #[test]

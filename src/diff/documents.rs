@@ -163,6 +163,21 @@ fn name_of(descriptor: &Members<'_>) -> (bool, String) {
     (is_attestation, if is_attestation { String::new() } else { format!("{}/{}", platform.os, platform.architecture) })
 }
 
+/// The descriptors of an index, each with its name and which one of that name it is.
+type Named = Vec<(((bool, String), usize), BTreeMap<String, Box<RawValue>>)>;
+
+fn named(list: &[&RawValue]) -> Named {
+    let mut counts: BTreeMap<(bool, String), usize> = BTreeMap::new();
+    let numbered = list.iter().map(|raw| {
+        let members = members_of(raw);
+        let name = name_of(&borrowed(&members));
+        let number = counts.entry(name.clone()).or_default();
+        *number += 1;
+        ((name, *number), members)
+    });
+    numbered.collect()
+}
+
 fn index(found: &mut IndexDiff, (image_a, a): (&Image, &Index), (image_b, b): (&Image, &Index), ignore: Ignore) {
     if a.document.digest == b.document.digest {
         return;
@@ -174,52 +189,42 @@ fn index(found: &mut IndexDiff, (image_a, a): (&Image, &Index), (image_b, b): (&
     let (text_a, text_b) = (list(&one), list(&other));
     let (list_a, list_b) = (elements(&text_a), elements(&text_b));
     let follows = list_a.iter().map(|raw| raw.get()).ne(list_b.iter().map(|raw| raw.get()));
-    let parse = |list: &[&RawValue]| list.iter().map(|raw| members_of(raw)).collect::<Vec<_>>();
-    let (parsed_a, parsed_b) = (parse(&list_a), parse(&list_b));
-    let names = |parsed: &[BTreeMap<String, Box<RawValue>>]| {
-        let mut counts: BTreeMap<(bool, String), usize> = BTreeMap::new();
-        let numbered = parsed.iter().map(|members| {
-            let name = name_of(&borrowed(members));
-            let number = counts.entry(name.clone()).or_default();
-            *number += 1;
-            (name, *number)
-        });
-        numbered.collect::<Vec<_>>()
+    let (named_a, named_b) = (named(&list_a), named(&list_b));
+    let common = |one: &Named, other: &Named| -> Vec<((bool, String), usize)> {
+        let names = one.iter().map(|(name, _)| name);
+        names.filter(|name| other.iter().any(|(known, _)| known == *name)).cloned().collect()
     };
-    let (names_a, names_b) = (names(&parsed_a), names(&parsed_b));
-    let known = |name: &((bool, String), usize), others: &[((bool, String), usize)]| others.contains(name);
-    let common = |names: &[((bool, String), usize)], others: &[((bool, String), usize)]| {
-        names.iter().filter(|name| known(name, others)).cloned().collect::<Vec<_>>()
-    };
-    if common(&names_a, &names_b) != common(&names_b, &names_a) {
-        diff.found.push(Difference::of(Kind::Order, None, Some("the same in another order".into())).at("/manifests"));
+    if common(&named_a, &named_b) != common(&named_b, &named_a) {
+        let difference = Difference::of(Kind::Order, None, Some("the same in another order".into()));
+        diff.found.push(difference.at("/manifests"));
     }
     let mut statements = JsonDiff::new(ignore, false);
-    for (at, name) in names_a.iter().enumerate() {
-        let Some(there) = names_b.iter().position(|other| other == name) else {
-            lone(&mut diff, &mut statements, image_a, &parsed_a[at], (at, true));
+    for (at, (name, descriptor)) in named_a.iter().enumerate() {
+        let Some((_, there)) = named_b.iter().find(|(other, _)| other == name) else {
+            lone(&mut diff, &mut statements, image_a, descriptor, (at, true));
             continue;
         };
-        let place = format!("/manifests/{at}");
         let into = if name.0.0 { &mut statements } else { &mut diff };
-        descriptors(into, &place, &borrowed(&parsed_a[at]), &borrowed(&parsed_b[there]));
+        descriptors(into, &format!("/manifests/{at}"), &borrowed(descriptor), &borrowed(there));
     }
-    for (at, _) in names_b.iter().enumerate().filter(|(_, name)| !names_a.contains(name)) {
-        lone(&mut diff, &mut statements, image_b, &parsed_b[at], (at, false));
+    for (at, (name, descriptor)) in named_b.iter().enumerate() {
+        if !named_a.iter().any(|(known, _)| known == name) {
+            lone(&mut diff, &mut statements, image_b, descriptor, (at, false));
+        }
     }
-    // Which image a statement is about: another one, where the images differ, and that is told there.
-    let pointer = format!("/annotations/{REFERENCE_DIGEST}");
-    let follows_image = |difference: &Difference| {
-        let place = difference.place.as_ref().and_then(Text::as_str).unwrap_or_default();
-        let names = |text: &Option<Text>, image: &Image| {
-            let digest = text.as_ref().and_then(Text::as_str);
-            digest.is_some_and(|digest| image.manifests.iter().any(|known| known.document.digest.to_string() == digest))
-        };
-        place.ends_with(&pointer) && names(&difference.a, image_a) && names(&difference.b, image_b)
-    };
-    statements.found.retain(|difference| !follows_image(difference));
+    statements.found.retain(|difference| !follows_image(difference, image_a, image_b));
     found.index.extend(diff.finish(false, follows));
     found.attestations.extend(statements.found);
+}
+
+/// Whether all that differs is which image a statement is about: another one, where the images differ, and that is told there.
+fn follows_image(difference: &Difference, a: &Image, b: &Image) -> bool {
+    let place = difference.place.as_ref().and_then(Text::as_str).unwrap_or_default();
+    let names = |text: &Option<Text>, image: &Image| {
+        let digest = text.as_ref().and_then(Text::as_str);
+        digest.is_some_and(|digest| image.manifests.iter().any(|known| known.document.digest.to_string() == digest))
+    };
+    place.ends_with(&format!("/annotations/{REFERENCE_DIGEST}")) && names(&difference.a, a) && names(&difference.b, b)
 }
 
 fn members_of(raw: &RawValue) -> BTreeMap<String, Box<RawValue>> {

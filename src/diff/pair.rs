@@ -77,10 +77,10 @@ fn close<K: PartialEq>(
     filled: &mut Vec<Pair>,
     gap_a: &mut Vec<usize>,
     gap_b: &mut Vec<usize>,
-    (key_a, key_b): (&impl Fn(usize) -> K, &impl Fn(usize) -> K),
+    (name_a, name_b): (&impl Fn(usize) -> K, &impl Fn(usize) -> K),
 ) {
-    let keys_a: Vec<K> = gap_a.iter().map(|at| key_a(*at)).collect();
-    let keys_b: Vec<K> = gap_b.iter().map(|at| key_b(*at)).collect();
+    let keys_a: Vec<K> = gap_a.iter().map(|at| name_a(*at)).collect();
+    let keys_b: Vec<K> = gap_b.iter().map(|at| name_b(*at)).collect();
     let inner = align(&keys_a, &keys_b);
     let alone = |pair: &&Pair| pair.0.is_none() || pair.1.is_none();
     let (lone_a, lone_b) = (

@@ -14,6 +14,7 @@ mod context;
 mod corpus;
 mod daemons;
 mod defects;
+mod diff;
 mod doctor;
 mod dry;
 mod examples;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tar::{EntryType, Header};
 
 /// An entry of a layer.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Entry {
     path: Vec<u8>,
     data: Vec<u8>,

@@ -125,10 +125,10 @@ fn spool(
                     Some(file) => file,
                     none => none.insert(tempfile::tempfile()?),
                 };
-                let size = io::copy(&mut data, file)?;
+                let length = io::copy(&mut data, file)?;
                 file.flush()?;
-                spool.parts.insert(number, (end, size));
-                end += size;
+                spool.parts.insert(number, (end, length));
+                end += length;
             }
             if want.is_handed_out
                 && let Some(files) = files
