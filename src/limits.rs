@@ -69,3 +69,12 @@ pub const KNOWN_LAYER_BYTES: u64 = 1 << 20;
 
 /// The file of remembered layers, in bytes; far more than it needs, paths being long at times.
 pub const KNOWN_LAYERS_FILE_BYTES: u64 = 16 << 20;
+
+/// A file of the context that is looked into for versions, in bytes: 4 MiB. Lock files of large projects have 2.
+pub const MOVING_FILE_BYTES: usize = 4 << 20;
+
+/// All files of the context that are looked into for versions, in bytes. A Dockerfile may name one of them ten thousand times.
+pub const MOVING_FILES_BYTES: usize = 64 << 20;
+
+/// Findings of one Dockerfile about inputs that move. Who has a thousand knows it by then.
+pub const MOVING_FINDINGS: usize = 1_000;
