@@ -8,20 +8,83 @@ use super::shell::Command;
 use super::{Moving, Severity};
 
 const CURL: [&str; 38] = [
-    "-o", "-H", "-d", "-u", "-A", "-e", "-x", "-X", "-b", "-c", "-m", "-T", "-F", "-w", "-K", "-E", "-r", "-z", "-C", "-U", "-D",
-    "--output", "--header", "--data", "--user", "--user-agent", "--request", "--retry", "--retry-delay", "--retry-max-time",
-    "--connect-timeout", "--max-time", "--cacert", "--proto", "--proto-redir", "--output-dir", "--resolve", "--cookie",
+    "-o",
+    "-H",
+    "-d",
+    "-u",
+    "-A",
+    "-e",
+    "-x",
+    "-X",
+    "-b",
+    "-c",
+    "-m",
+    "-T",
+    "-F",
+    "-w",
+    "-K",
+    "-E",
+    "-r",
+    "-z",
+    "-C",
+    "-U",
+    "-D",
+    "--output",
+    "--header",
+    "--data",
+    "--user",
+    "--user-agent",
+    "--request",
+    "--retry",
+    "--retry-delay",
+    "--retry-max-time",
+    "--connect-timeout",
+    "--max-time",
+    "--cacert",
+    "--proto",
+    "--proto-redir",
+    "--output-dir",
+    "--resolve",
+    "--cookie",
 ];
 const WGET: [&str; 16] = [
-    "-O", "-o", "-P", "-t", "-T", "-U", "-e", "-a", "-i", "--output-document", "--header", "--timeout", "--tries",
-    "--directory-prefix", "--user-agent", "--password",
+    "-O",
+    "-o",
+    "-P",
+    "-t",
+    "-T",
+    "-U",
+    "-e",
+    "-a",
+    "-i",
+    "--output-document",
+    "--header",
+    "--timeout",
+    "--tries",
+    "--directory-prefix",
+    "--user-agent",
+    "--password",
 ];
 const INTERPRETERS: [&str; 7] = ["python", "perl", "ruby", "node", "php", "pwsh", "deno"];
 const GIT: [&str; 15] = [
-    "-C", "-c", "-b", "-o", "-u", "-j", "--branch", "--depth", "--config", "--origin", "--reference", "--jobs", "--filter",
-    "--revision", "--template",
+    "-C",
+    "-c",
+    "-b",
+    "-o",
+    "-u",
+    "-j",
+    "--branch",
+    "--depth",
+    "--config",
+    "--origin",
+    "--reference",
+    "--jobs",
+    "--filter",
+    "--revision",
+    "--template",
 ];
-const CHECK_FIX: &str = "check it: `echo \"SHA256  FILE\" | sha256sum -c -`, or `ADD --checksum=sha256:DIGEST URL FILE`";
+const CHECK_FIX: &str =
+    "check it: `echo \"SHA256  FILE\" | sha256sum -c -`, or `ADD --checksum=sha256:DIGEST URL FILE`";
 
 /// What a stage downloaded and did not check so far.
 #[derive(Debug, Default)]
@@ -44,7 +107,11 @@ impl Downloads {
             } else if let Some(address) = fetched(command) {
                 downloads = true;
                 if !piped[at] {
-                    let hit = Hit::may_move(Rule::UncheckedDownload, format!("`{}` of `{}`", command.name, shown(address)), CHECK_FIX);
+                    let hit = Hit::may_move(
+                        Rule::UncheckedDownload,
+                        format!("`{}` of `{}`", command.name, shown(address)),
+                        CHECK_FIX,
+                    );
                     let severity = if names_the_newest(address) { Severity::Moves } else { Severity::MayMove };
                     own.push(Hit { severity, ..hit }.on(command.first, command.last));
                 }
@@ -70,13 +137,29 @@ fn fetched(command: &Command) -> Option<&str> {
     let arguments = Arguments::new(&command.words, valued);
     let is_curl = command.name == "curl";
     let sends: &[&str] = if is_curl {
-        &["-I", "--head", "-d", "--data", "--data-raw", "--data-binary", "-T", "--upload-file", "-F", "--form", "-V", "--version", "-h", "--help"]
+        &[
+            "-I",
+            "--head",
+            "-d",
+            "--data",
+            "--data-raw",
+            "--data-binary",
+            "-T",
+            "--upload-file",
+            "-F",
+            "--form",
+            "-V",
+            "--version",
+            "-h",
+            "--help",
+        ]
     } else {
         &["--spider", "--post-data", "--post-file", "-V", "--version", "-h", "--help", "--checksum"]
     };
     let method = arguments.values(&["-X", "--request"]).any(|method| method != "GET");
     let outputs: &[&str] = if is_curl { &["-o", "--output"] } else { &["-O", "--output-document"] };
-    let is_thrown_away = arguments.values(outputs).chain(command.outputs.iter().map(String::as_str)).any(|path| path == "/dev/null");
+    let is_thrown_away =
+        arguments.values(outputs).chain(command.outputs.iter().map(String::as_str)).any(|path| path == "/dev/null");
     if arguments.has(sends) || method || is_thrown_away {
         return None;
     }
@@ -89,7 +172,10 @@ fn is_local(address: &str) -> bool {
     let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
     let host = rest.split(['/', '?']).next().unwrap_or_default().rsplit('@').next().unwrap_or_default();
     let host = if host.starts_with('[') { host } else { host.split(':').next().unwrap_or_default() };
-    scheme == "file" || matches!(host, "localhost" | "0.0.0.0" | "host.docker.internal") || host.starts_with("127.") || host.starts_with("[::1]")
+    scheme == "file"
+        || matches!(host, "localhost" | "0.0.0.0" | "host.docker.internal")
+        || host.starts_with("127.")
+        || host.starts_with("[::1]")
 }
 
 /// A commit or a digest is part of the address.
@@ -101,7 +187,9 @@ fn names_the_newest(address: &str) -> bool {
     let parts = || address.split(|c: char| !c.is_ascii_alphanumeric());
     let is_branch = |part: &str| matches!(part, "master" | "main" | "HEAD" | "refs/heads");
     let of_git = address.contains("github") || address.contains("gitlab");
-    parts().any(|part| matches!(part, "latest" | "nightly")) || of_git && address.split('/').any(is_branch) || address.contains("/refs/heads/")
+    parts().any(|part| matches!(part, "latest" | "nightly"))
+        || of_git && address.split('/').any(is_branch)
+        || address.contains("/refs/heads/")
 }
 
 /// Scripts that are run as they come. Tells which commands belong to them.
@@ -132,11 +220,13 @@ fn piped_scripts(commands: &[Command], done: &mut Vec<Moving>) -> Vec<bool> {
             sources.extend(from_words("<("));
         }
         let passes_on = command.input.iter().any(is_brought)
-            || matches!(command.name.as_str(), "echo" | "printf") && command.words.iter().flat_map(|word| &word.inner).any(is_brought);
+            || matches!(command.name.as_str(), "echo" | "printf")
+                && command.words.iter().flat_map(|word| &word.inner).any(is_brought);
         if let Some(first) = sources.first().copied() {
             let address = mark(commands, &mut piped, &sources);
             let what = format!("`{}` runs what comes from `{}`", command.name, shown(address.unwrap_or_default()));
-            let fix = "download it, compare its checksum, then run it; or install the same from a package with a version";
+            let fix =
+                "download it, compare its checksum, then run it; or install the same from a package with a version";
             let start = commands[first].first.min(command.first);
             done.push(Hit::moves(Rule::PipedScript, what, fix).on(start, command.last.max(commands[first].last)));
         }
@@ -166,8 +256,19 @@ fn mark<'c>(commands: &'c [Command], piped: &mut [bool], sources: &[usize]) -> O
 /// Whether a command compares bytes with a checksum or a signature, as far as its name tells.
 fn is_check(command: &Command) -> bool {
     const SUMS: [&str; 13] = [
-        "shasum", "sha1sum", "sha224sum", "sha256sum", "sha384sum", "sha512sum", "md5sum", "b2sum", "b3sum", "rhash", "gpgv",
-        "gpgv2", "signify",
+        "shasum",
+        "sha1sum",
+        "sha224sum",
+        "sha256sum",
+        "sha384sum",
+        "sha512sum",
+        "md5sum",
+        "b2sum",
+        "b3sum",
+        "rhash",
+        "gpgv",
+        "gpgv2",
+        "signify",
     ];
     let has = |wanted: &str| command.words.iter().any(|word| word.text.starts_with(wanted));
     let name = command.name.as_str();
@@ -175,7 +276,9 @@ fn is_check(command: &Command) -> bool {
         "gpg" | "gpg2" => has("--verify") || has("--decrypt"),
         "openssl" => has("dgst") || has("sha"),
         "minisign" => has("-V"),
-        "cosign" | "gh" | "sq" | "notation" | "ssh-keygen" | "jarsigner" => has("verify") || has("-verify") || has("verify-blob"),
+        "cosign" | "gh" | "sq" | "notation" | "ssh-keygen" | "jarsigner" => {
+            has("verify") || has("-verify") || has("verify-blob")
+        }
         "git" => has("verify-"),
         _ => SUMS.contains(&name) || ["verif", "checksum", "sha256", "sha512"].iter().any(|part| name.contains(part)),
     }
@@ -183,8 +286,11 @@ fn is_check(command: &Command) -> bool {
 
 /// Clones that stay where the branch or tag is.
 fn clones(commands: &[Command], done: &mut Vec<Moving>) {
-    let git: Vec<(&Command, Arguments)> =
-        commands.iter().filter(|command| command.name == "git").map(|command| (command, Arguments::new(&command.words, &GIT))).collect();
+    let git: Vec<(&Command, Arguments)> = commands
+        .iter()
+        .filter(|command| command.name == "git")
+        .map(|command| (command, Arguments::new(&command.words, &GIT)))
+        .collect();
     // From the last one backwards: how many commits are named behind a clone, and how many clones are there.
     let (mut checkouts, mut cloned, mut since) = (0_usize, 0_usize, 0_usize);
     for (command, arguments) in git.iter().rev() {
@@ -204,7 +310,8 @@ fn clones(commands: &[Command], done: &mut Vec<Moving>) {
 
 /// Whether `git` is told to take a commit. What is not known may be one.
 fn names_a_commit(arguments: &Arguments) -> bool {
-    let is_one = |text: &str| text.contains('$') || text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_one =
+        |text: &str| text.contains('$') || text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match arguments.verb() {
         "checkout" | "reset" | "switch" | "fetch" | "cherry-pick" | "merge" | "worktree" => {
             arguments.rest().iter().any(|word| !word.is_known || is_one(&word.text))
@@ -217,7 +324,10 @@ fn names_a_commit(arguments: &Arguments) -> bool {
 fn clone(arguments: &Arguments) -> Option<Hit> {
     let address = arguments.rest().first()?.text.as_str();
     let is_remote = address.contains("://") || address.contains('@') || address.starts_with('$');
-    if !is_remote || is_local(address) || arguments.values(&["--revision"]).any(|revision| is_commit(revision) || revision.contains('$')) {
+    if !is_remote
+        || is_local(address)
+        || arguments.values(&["--revision"]).any(|revision| is_commit(revision) || revision.contains('$'))
+    {
         return None;
     }
     let branch = arguments.values(&["-b", "--branch"]).next();
@@ -234,7 +344,10 @@ fn clone(arguments: &Arguments) -> Option<Hit> {
 pub(super) fn add(source: &str, has_checksum: bool, line: impl Fn(&str) -> String) -> Option<Hit> {
     let is_http = source.starts_with("http://") || source.starts_with("https://");
     let path = source.split(['#', '?']).next().unwrap_or_default();
-    let is_git = source.starts_with("git://") || source.starts_with("git@") || source.starts_with("ssh://") || is_http && path.ends_with(".git");
+    let is_git = source.starts_with("git://")
+        || source.starts_with("git@")
+        || source.starts_with("ssh://")
+        || is_http && path.ends_with(".git");
     if has_checksum || !(is_http || is_git) || is_local(source) {
         return None;
     }
@@ -243,9 +356,13 @@ pub(super) fn add(source: &str, has_checksum: bool, line: impl Fn(&str) -> Strin
         return Some(Hit::moves(Rule::AddUrl, format!("`{}`", shown(source)), fix));
     }
     let query = source.split_once('?').map_or("", |(_, query)| query.split('#').next().unwrap_or_default());
-    let commit = query.split('&').find_map(|pair| pair.strip_prefix("commit=").or_else(|| pair.strip_prefix("checksum=")));
+    let commit =
+        query.split('&').find_map(|pair| pair.strip_prefix("commit=").or_else(|| pair.strip_prefix("checksum=")));
     let fragment = source.split_once('#').map_or("", |(_, fragment)| fragment.split(':').next().unwrap_or_default());
-    let reference = query.split('&').find_map(|pair| pair.strip_prefix("ref=").or_else(|| pair.strip_prefix("tag="))).unwrap_or(fragment);
+    let reference = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("ref=").or_else(|| pair.strip_prefix("tag=")))
+        .unwrap_or(fragment);
     if commit.is_some() || is_commit(reference) || reference.contains('$') {
         return None;
     }

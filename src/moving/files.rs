@@ -84,7 +84,9 @@ impl<'a> Files<'a> {
             }
         }
         // A directory was copied that could have brought it, and has not.
-        if is_known || copied.iter().any(|copy| copy.target.as_deref().is_some_and(|target| below(path, target).is_some())) {
+        if is_known
+            || copied.iter().any(|copy| copy.target.as_deref().is_some_and(|target| below(path, target).is_some()))
+        {
             return Found::Absent;
         }
         Found::Unknown
@@ -218,9 +220,14 @@ mod tests {
         assert_eq!(absolute("/app", "./a/../b"), "/app/b");
         assert_eq!(absolute("/app", "/x//y/."), "/x/y");
         assert_eq!(absolute("/", "../.."), "/");
-        for (pattern, name, expected) in
-            [("*", "", true), ("a*c", "abbc", true), ("a*c", "abb", false), ("package*.json", "package-lock.json", true), ("?[ab]", "xb", true), ("a", "ab", false)]
-        {
+        for (pattern, name, expected) in [
+            ("*", "", true),
+            ("a*c", "abbc", true),
+            ("a*c", "abb", false),
+            ("package*.json", "package-lock.json", true),
+            ("?[ab]", "xb", true),
+            ("a", "ab", false),
+        ] {
             assert_eq!(fits(pattern, name), expected, "{pattern} {name}");
         }
     }

@@ -37,7 +37,11 @@ impl Hit {
 
 /// A stranger's text in one line of a message: no control characters, and not too long.
 pub(super) fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).flat_map(|c| if is_harmless(c) { vec![c] } else { c.escape_unicode().collect() }).collect();
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN)
+        .flat_map(|c| if is_harmless(c) { vec![c] } else { c.escape_unicode().collect() })
+        .collect();
     if text.chars().nth(SHOWN).is_some() {
         shown.push('…');
     }

@@ -49,7 +49,9 @@ impl Names<'_> {
     /// Whether a context was given under this name.
     fn is_given(&self, text: &str) -> bool {
         let name = text.to_lowercase();
-        let full = |text: &str| text.parse::<ImageReference>().ok().map(|image| (image.name(), image.tag().unwrap_or("latest").to_owned()));
+        let full = |text: &str| {
+            text.parse::<ImageReference>().ok().map(|image| (image.name(), image.tag().unwrap_or("latest").to_owned()))
+        };
         self.contexts.contains(&name) || {
             let wanted = full(&name);
             wanted.is_some() && self.contexts.iter().any(|context| full(context) == wanted)
@@ -57,15 +59,27 @@ impl Names<'_> {
     }
 
     /// What moves about an image. `as_it_should_be` makes the line from the pinned image.
-    pub(super) fn judge(&self, rule: Rule, written: &str, expansion: &Expansion, as_it_should_be: impl Fn(&str) -> String) -> Option<Hit> {
+    pub(super) fn judge(
+        &self,
+        rule: Rule,
+        written: &str,
+        expansion: &Expansion,
+        as_it_should_be: impl Fn(&str) -> String,
+    ) -> Option<Hit> {
         let text = expansion.text.as_str();
-        let has_digest = text.rsplit_once('@').is_some_and(|(_, digest)| digest.starts_with("sha256:") || digest.starts_with("sha512:") || digest.contains('$'));
+        let has_digest = text.rsplit_once('@').is_some_and(|(_, digest)| {
+            digest.starts_with("sha256:") || digest.starts_with("sha512:") || digest.contains('$')
+        });
         if text == "scratch" || text.is_empty() || has_digest || self.is_given(text) {
             return None;
         }
         if let Some(missing) = &expansion.missing {
             let fix = format!("give `{}` a default that holds a digest", shown(missing));
-            return Some(Hit::may_move(Rule::UnresolvedImage, format!("`{}` depends on `{}`, which has no value", shown(written), shown(missing)), fix));
+            return Some(Hit::may_move(
+                Rule::UnresolvedImage,
+                format!("`{}` depends on `{}`, which has no value", shown(written), shown(missing)),
+                fix,
+            ));
         }
         // What is no reference is refused by every builder.
         let image: ImageReference = text.parse().ok()?;
@@ -89,7 +103,14 @@ fn has_date(tag: &str) -> bool {
 /// The values in front of the first FROM.
 pub(super) fn globals(inputs: &Inputs) -> Variables {
     const OF_THE_PLATFORM: [&str; 8] = [
-        "TARGETPLATFORM", "TARGETOS", "TARGETARCH", "TARGETVARIANT", "BUILDPLATFORM", "BUILDOS", "BUILDARCH", "BUILDVARIANT",
+        "TARGETPLATFORM",
+        "TARGETOS",
+        "TARGETARCH",
+        "TARGETVARIANT",
+        "BUILDPLATFORM",
+        "BUILDOS",
+        "BUILDARCH",
+        "BUILDVARIANT",
     ];
     let mut variables = Variables::global();
     for name in OF_THE_PLATFORM {
@@ -103,7 +124,12 @@ pub(super) fn globals(inputs: &Inputs) -> Variables {
 }
 
 /// ARG: the value that was given, else the default, else that of the same name in front of the first FROM.
-pub(super) fn set_arguments(instruction: &Instruction, variables: &mut Variables, globals: Option<&Variables>, inputs: &Inputs) {
+pub(super) fn set_arguments(
+    instruction: &Instruction,
+    variables: &mut Variables,
+    globals: Option<&Variables>,
+    inputs: &Inputs,
+) {
     for word in shlex::split(&instruction.arguments).unwrap_or_default() {
         let (name, default) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
         if let Some(given) = inputs.arguments.get(name) {

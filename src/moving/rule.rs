@@ -161,11 +161,15 @@ impl Rule {
                 "whoever publishes the image can move its tag at any time; a digest names its bytes"
             }
             Self::FrontendImage => "the frontend reads the Dockerfile, and another one may make another image of it",
-            Self::UnresolvedImage => "the Dockerfile does not tell which image it is, so it cannot tell that it stays the same",
+            Self::UnresolvedImage => {
+                "the Dockerfile does not tell which image it is, so it cannot tell that it stays the same"
+            }
             Self::AddUrl => "the address may serve other bytes tomorrow, and nothing would notice",
             Self::AddGit => "a branch moves with each commit, and a tag can be moved; a commit cannot",
             Self::PipedScript => "whatever the address serves that day is run, and it mostly fetches more",
-            Self::UncheckedDownload => "the address may serve other bytes tomorrow, and nothing after it compares them with a checksum or signature",
+            Self::UncheckedDownload => {
+                "the address may serve other bytes tomorrow, and nothing after it compares them with a checksum or signature"
+            }
             Self::GitClone => "a clone brings what the branch or tag is at the time of the build",
             Self::AptPackages | Self::ApkPackages | Self::RpmPackages | Self::ZypperPackages => {
                 "the package manager takes the newest version that the repository has at the time of the build"
@@ -173,12 +177,18 @@ impl Rule {
             Self::PacmanPackages => "Arch Linux has only the newest version of each package",
             Self::SystemUpgrade => "it takes the newest version of every package at the time of the build",
             Self::PipPackages => "the newest version that fits is taken, at the time of the build",
-            Self::PipHashes => "a version can get further files, and what the listed packages need may move; a hash fixes both",
+            Self::PipHashes => {
+                "a version can get further files, and what the listed packages need may move; a hash fixes both"
+            }
             Self::PythonLock => "without a lock file the versions are chosen anew in each build",
             Self::CondaPackages => "the solver takes the newest packages that fit, at the time of the build",
             Self::NpmPackages => "a name, a tag and a range mean the newest version at the time of the build",
-            Self::NodeLock => "the versions may be chosen anew in each build, where the lock file is missing or does not fit",
-            Self::CargoPackages => "without a version the newest is taken, and without `--locked` its dependencies are chosen anew",
+            Self::NodeLock => {
+                "the versions may be chosen anew in each build, where the lock file is missing or does not fit"
+            }
+            Self::CargoPackages => {
+                "without a version the newest is taken, and without `--locked` its dependencies are chosen anew"
+            }
             Self::CargoLock => "without `Cargo.lock` the versions of all dependencies are chosen anew in each build",
             Self::RustToolchain => "the name of a channel means its newest release",
             Self::GoPackages => "a branch and `latest` mean the newest version at the time of the build",

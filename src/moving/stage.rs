@@ -17,8 +17,13 @@ use crate::dockerfile::{Instruction, Source, Stage};
 const PATH_BYTES: usize = 4096;
 
 /// What makes `apt` take its packages from the archive as it was at one time.
-const SNAPSHOTS: [&str; 5] =
-    ["snapshot.debian.org", "snapshot.ubuntu.com", "snapshot-cloudflare.debian.org", "repro-sources-list", "APT::Snapshot"];
+const SNAPSHOTS: [&str; 5] = [
+    "snapshot.debian.org",
+    "snapshot.ubuntu.com",
+    "snapshot-cloudflare.debian.org",
+    "repro-sources-list",
+    "APT::Snapshot",
+];
 /// The same for Arch Linux.
 const ARCHIVES: [&str; 2] = ["archive.archlinux.org", "repro-sources-list"];
 
@@ -158,7 +163,9 @@ impl Reader<'_> {
 
     /// What is put off to a build of another image is found here, and is at most what may move.
     fn deferred(&mut self, instruction: &Instruction, at: usize, state: &State) {
-        let Some(deferred) = instruction.deferred(self.inputs.dockerfile.escape).filter(|deferred| !deferred.is("onbuild")) else {
+        let Some(deferred) =
+            instruction.deferred(self.inputs.dockerfile.escape).filter(|deferred| !deferred.is("onbuild"))
+        else {
             return;
         };
         let before = self.found.len();
@@ -190,7 +197,9 @@ impl Reader<'_> {
         let has_checksum = instruction.flag("checksum").is_some();
         for source in words.split_last().map_or(&[][..], |(_, sources)| sources) {
             let address = state.variables.expand(source);
-            let line = |flag: &str| images::with_image(instruction, &instruction.arguments, &format!("{flag}{}", instruction.arguments));
+            let line = |flag: &str| {
+                images::with_image(instruction, &instruction.arguments, &format!("{flag}{}", instruction.arguments))
+            };
             let hit = download::add(&address.text, has_checksum, line);
             self.found.extend(hit.map(|hit| hit.on(instruction.lines.first, instruction.lines.last)));
         }
@@ -202,13 +211,17 @@ impl Reader<'_> {
         let target = state.variables.expand(target);
         let directory = state.directory.as_deref();
         let is_known = target.missing.is_none() && (directory.is_some() || target.text.starts_with('/'));
-        let path = is_known.then(|| absolute(directory.unwrap_or("/"), &target.text)).filter(|path| path.len() <= PATH_BYTES);
+        let path =
+            is_known.then(|| absolute(directory.unwrap_or("/"), &target.text)).filter(|path| path.len() <= PATH_BYTES);
         let is_into = sources.len() > 1 || target.text.ends_with(['/', '.']) || path.as_deref() == directory;
         let copied = Rc::make_mut(&mut state.copied);
         let before = copied.len();
         for source in sources {
             let source = state.variables.expand(source);
-            let is_foreign = instruction.flag("from").is_some() || source.missing.is_some() || source.text.contains("://") || source.text.contains("<<");
+            let is_foreign = instruction.flag("from").is_some()
+                || source.missing.is_some()
+                || source.text.contains("://")
+                || source.text.contains("<<");
             let source = (!is_foreign && source.text.len() <= PATH_BYTES).then(|| source.text.as_str().into());
             files::remember(copied, Copied { source, target: path.as_deref().map(Into::into), is_into });
         }
@@ -245,7 +258,9 @@ impl Reader<'_> {
         let line = instruction.lines.first;
         let commands = match serde_json::from_str::<Vec<String>>(&instruction.arguments) {
             Ok(words) => shell::exec(words, line, &mut variables),
-            Err(_) if state.has_shell && self.inputs.dockerfile.escape == '\\' => shell::commands(&text, &mut variables),
+            Err(_) if state.has_shell && self.inputs.dockerfile.escape == '\\' => {
+                shell::commands(&text, &mut variables)
+            }
             Err(_) => return,
         };
         let mut copied = Rc::clone(&state.copied);
@@ -256,7 +271,10 @@ impl Reader<'_> {
             if mount.is_bind {
                 let source = mount.from.is_none().then(|| mount.source.as_str().into());
                 let target = absolute(state.directory.as_deref().unwrap_or("/"), &mount.target);
-                files::remember(Rc::make_mut(&mut copied), Copied { source, target: Some(target.into()), is_into: false });
+                files::remember(
+                    Rc::make_mut(&mut copied),
+                    Copied { source, target: Some(target.into()), is_into: false },
+                );
             }
         }
         let mut place = Place {
@@ -281,7 +299,11 @@ fn change_directory(command: &Command, place: &mut Place) {
     if !matches!(command.name.as_str(), "cd" | "pushd" | "popd") {
         return;
     }
-    let to = command.words.iter().find(|word| !word.text.starts_with('-')).filter(|word| word.is_known && !word.text.starts_with('~'));
+    let to = command
+        .words
+        .iter()
+        .find(|word| !word.text.starts_with('-'))
+        .filter(|word| word.is_known && !word.text.starts_with('~'));
     let joined = to.and_then(|word| match &place.directory {
         Some(directory) => Some(absolute(directory, &word.text)),
         None => word.text.starts_with('/').then(|| absolute("/", &word.text)),
@@ -333,7 +355,9 @@ fn mounts(instruction: &Instruction) -> impl Iterator<Item = Mount> {
     flags.filter_map(|flag| flag.strip_prefix("--mount=")).map(|mount| {
         let value = |names: &[&str]| {
             let mut fields = mount.split(',').filter_map(|field| field.split_once('='));
-            fields.find(|(name, _)| names.contains(&name.to_ascii_lowercase().as_str())).map(|(_, value)| value.to_owned())
+            fields
+                .find(|(name, _)| names.contains(&name.to_ascii_lowercase().as_str()))
+                .map(|(_, value)| value.to_owned())
         };
         Mount {
             is_bind: value(&["type"]).is_none_or(|kind| kind == "bind"),

@@ -8,7 +8,8 @@ use crate::moving::shell::Command;
 
 /// `mvn`.
 pub(super) fn maven(command: &Command, place: &Place) -> Vec<Hit> {
-    let arguments = Arguments::new(&command.words, &["-f", "--file", "-s", "--settings", "-P", "-pl", "-T", "-rf", "-gs", "-D"]);
+    let arguments =
+        Arguments::new(&command.words, &["-f", "--file", "-s", "--settings", "-P", "-pl", "-T", "-rf", "-gs", "-D"]);
     if arguments.has(&["-o", "--offline"]) {
         return Vec::new();
     }
@@ -77,7 +78,11 @@ pub(super) fn gradle(command: &Command, place: &Place) -> Vec<Hit> {
         let Found::Text(name, text) = place.find(path) else { continue };
         if let Some((line, version)) = dynamic_in_gradle(&text) {
             let what = format!("version `{}` ({}:{line})", shown(version), shown(&name));
-            return vec![Hit::moves(Rule::GradleVersions, what, "one version, or lock them all: `gradle dependencies --write-locks`")];
+            return vec![Hit::moves(
+                Rule::GradleVersions,
+                what,
+                "one version, or lock them all: `gradle dependencies --write-locks`",
+            )];
         }
     }
     Vec::new()
@@ -110,7 +115,9 @@ mod tests {
     #[test]
     fn a_pom_moves_where_a_dependency_does() {
         let pom = |version: &str| {
-            format!("<project><version>1-SNAPSHOT</version>\n<dependencies>\n<dependency><artifactId>a</artifactId><version>{version}</version></dependency></dependencies></project>")
+            format!(
+                "<project><version>1-SNAPSHOT</version>\n<dependencies>\n<dependency><artifactId>a</artifactId><version>{version}</version></dependency></dependencies></project>"
+            )
         };
         for version in ["2-SNAPSHOT", "[1,2)", "(,1]", "LATEST", "RELEASE"] {
             assert_eq!(moving_in_pom(&pom(version)), Some((3, version)));
@@ -127,7 +134,8 @@ mod tests {
             let text = format!("dependencies {{\n  implementation 'a:b:{version}'\n}}");
             assert_eq!(dynamic_in_gradle(&text), Some((2, version)));
         }
-        for text in ["implementation 'a:b:1.2'", "// 'a:b:+'", "x = 'a' + 'b'", "implementation 'a:b:1.2@jar'", "'a:b'"] {
+        for text in ["implementation 'a:b:1.2'", "// 'a:b:+'", "x = 'a' + 'b'", "implementation 'a:b:1.2@jar'", "'a:b'"]
+        {
             assert_eq!(dynamic_in_gradle(text), None, "{text}");
         }
     }

@@ -7,13 +7,36 @@ use crate::moving::rule::Rule;
 use crate::moving::shell::{Command, Word};
 
 const VALUED: [&str; 26] = [
-    "-C", "-w", "-F", "--prefix", "--cwd", "--dir", "--registry", "--cache", "--loglevel", "--omit", "--include",
-    "--workspace", "--userconfig", "--fetch-retries", "--fetch-timeout", "--tag", "--only", "--network-timeout",
-    "--cache-folder", "--modules-folder", "--mutex", "--filter", "--store-dir", "--reporter", "--global-folder",
+    "-C",
+    "-w",
+    "-F",
+    "--prefix",
+    "--cwd",
+    "--dir",
+    "--registry",
+    "--cache",
+    "--loglevel",
+    "--omit",
+    "--include",
+    "--workspace",
+    "--userconfig",
+    "--fetch-retries",
+    "--fetch-timeout",
+    "--tag",
+    "--only",
+    "--network-timeout",
+    "--cache-folder",
+    "--modules-folder",
+    "--mutex",
+    "--filter",
+    "--store-dir",
+    "--reporter",
+    "--global-folder",
     "--network-concurrency",
 ];
 
-const PACKAGE_FIX: &str = "write `NAME@VERSION` with the whole version; a project's own lock file fixes what they need as well";
+const PACKAGE_FIX: &str =
+    "write `NAME@VERSION` with the whole version; a project's own lock file fixes what they need as well";
 
 fn packages(words: &[&Word]) -> Vec<Hit> {
     let found: Vec<&Word> = words.iter().filter(|word| !is_pinned(word)).copied().collect();
@@ -65,7 +88,9 @@ pub(super) fn npm(command: &Command, place: &Place) -> Vec<Hit> {
             let lock = if shrinkwrap == Some(true) { shrinkwrap } else { place.has("package-lock.json") };
             let ignores = arguments.has(&["--no-package-lock", "--no-shrinkwrap"]);
             match (lock, place.has("package.json")) {
-                (_, Some(true)) if ignores => vec![without(&format!("`npm {}` passes over the lock file", arguments.verb()), "npm ci")],
+                (_, Some(true)) if ignores => {
+                    vec![without(&format!("`npm {}` passes over the lock file", arguments.verb()), "npm ci")]
+                }
                 (Some(true), _) => vec![loose("npm", arguments.verb(), "package-lock.json", "npm ci")],
                 (Some(false), Some(true)) => {
                     vec![without(&format!("`npm {}` without `package-lock.json`", arguments.verb()), "npm ci")]
@@ -104,9 +129,13 @@ pub(super) fn others(command: &Command, place: &Place) -> Vec<Hit> {
         "add" => packages(rest),
         "install" | "i" if !rest.is_empty() && tool != "yarn" => packages(rest),
         "install" | "i" if !is_global => install(command, &arguments, place),
-        "" if tool == "yarn" && !arguments.has(&["-v", "--version", "-h", "--help"]) => install(command, &arguments, place),
+        "" if tool == "yarn" && !arguments.has(&["-v", "--version", "-h", "--help"]) => {
+            install(command, &arguments, place)
+        }
         "set" if tool == "yarn" && rest.first().is_some_and(|word| word.text == "version") => {
-            let moves = |word: &&&Word| word.is_known && !is_exact(&word.text) && !word.text.ends_with(".js") && !word.text.ends_with(".cjs");
+            let moves = |word: &&&Word| {
+                word.is_known && !is_exact(&word.text) && !word.text.ends_with(".js") && !word.text.ends_with(".cjs")
+            };
             rest.get(1).filter(moves).map(|word| packages(&[*word])).unwrap_or_default()
         }
         _ => Vec::new(),
@@ -118,7 +147,9 @@ fn install(command: &Command, arguments: &Arguments, place: &Place) -> Vec<Hit> 
         ["--frozen-lockfile", "--immutable", "--immutable-cache", "--pure-lockfile", "--offline", "--dry-run"];
     let (tool, verb) = (command.name.as_str(), arguments.verb());
     let is_frozen = arguments.has(&FROZEN)
-        || ["CI", "YARN_ENABLE_IMMUTABLE_INSTALLS", "YARN_FROZEN_LOCKFILE"].iter().any(|name| place.is_set(command, name))
+        || ["CI", "YARN_ENABLE_IMMUTABLE_INSTALLS", "YARN_FROZEN_LOCKFILE"]
+            .iter()
+            .any(|name| place.is_set(command, name))
             && tool != "bun";
     let is_loosened = arguments.has(&["--no-frozen-lockfile", "--no-immutable", "--no-lockfile"]);
     let place = place.within(arguments.values(&["-C", "--cwd", "--dir"]).next());

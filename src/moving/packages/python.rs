@@ -8,11 +8,31 @@ use crate::moving::rule::Rule;
 use crate::moving::shell::{Command, Word};
 
 const PIP_VALUED: [&str; 22] = [
-    "-r", "-c", "-e", "-i", "-f", "-t", "-C", "-p", "--requirement", "--constraint", "--editable", "--index-url",
-    "--extra-index-url", "--find-links", "--target", "--prefix", "--root", "--python", "--platform", "--trusted-host",
-    "--cache-dir", "--no-binary",
+    "-r",
+    "-c",
+    "-e",
+    "-i",
+    "-f",
+    "-t",
+    "-C",
+    "-p",
+    "--requirement",
+    "--constraint",
+    "--editable",
+    "--index-url",
+    "--extra-index-url",
+    "--find-links",
+    "--target",
+    "--prefix",
+    "--root",
+    "--python",
+    "--platform",
+    "--trusted-host",
+    "--cache-dir",
+    "--no-binary",
 ];
-const VERSION_FIX: &str = "write `NAME==VERSION`, or a file with hashes: `pip-compile --generate-hashes`, then `--require-hashes -r`";
+const VERSION_FIX: &str =
+    "write `NAME==VERSION`, or a file with hashes: `pip-compile --generate-hashes`, then `--require-hashes -r`";
 const HASH_FIX: &str = "write the hashes too (`pip-compile --generate-hashes`, `uv pip compile --generate-hashes`) and give `--require-hashes`";
 
 /// `pip`, `uv`, `pipx`.
@@ -27,8 +47,14 @@ pub(super) fn look(command: &Command, place: &Place) -> Vec<Hit> {
         ("pipx", "install" | "run", _) => tool(from(skip + 1)),
         ("uv", "tool", "install" | "run") => tool(from(skip + 2)),
         ("uv", "sync", _) => uv_sync(command, from(skip + 1), place),
-        ("uv", "lock", _) if !command.words.iter().any(|word| word.text.starts_with("--check") || word.text == "--locked") => {
-            vec![Hit::moves(Rule::PythonLock, "`uv lock` during the build", "commit `uv.lock` and run `uv sync --locked`")]
+        ("uv", "lock", _)
+            if !command.words.iter().any(|word| word.text.starts_with("--check") || word.text == "--locked") =>
+        {
+            vec![Hit::moves(
+                Rule::PythonLock,
+                "`uv lock` during the build",
+                "commit `uv.lock` and run `uv sync --locked`",
+            )]
         }
         ("uv", "add", _) => {
             let found = loose(&Arguments::new(from(skip + 1), &PIP_VALUED).operands);
@@ -59,7 +85,8 @@ fn pip(command: &Command, words: &[Word], place: &Place) -> Vec<Hit> {
     let operands: Vec<&Word> =
         arguments.operands.iter().filter(|word| !matches!(word.text.as_str(), "install" | "sync")).copied().collect();
     let is_sync = arguments.verb() == "sync";
-    let has_variable = ["PIP_REQUIRE_HASHES", "PIP_NO_INDEX", "UV_REQUIRE_HASHES"].iter().any(|name| place.is_set(command, name));
+    let has_variable =
+        ["PIP_REQUIRE_HASHES", "PIP_NO_INDEX", "UV_REQUIRE_HASHES"].iter().any(|name| place.is_set(command, name));
     if has_variable || arguments.has(&["--require-hashes", "--no-index", "--dry-run"]) {
         return Vec::new();
     }
@@ -80,13 +107,16 @@ fn pip(command: &Command, words: &[Word], place: &Place) -> Vec<Hit> {
         let what = format!("no hash of `{}` ({})", shown(&worst.text), shown(&worst.place));
         hits.push(Hit::may_move(Rule::PipHashes, what, HASH_FIX));
     }
-    let versions: Vec<&str> = operands.iter().map(|word| word.text.as_str()).filter(|text| judge(text) == Firmness::Version).collect();
+    let versions: Vec<&str> =
+        operands.iter().map(|word| word.text.as_str()).filter(|text| judge(text) == Firmness::Version).collect();
     if hits.is_empty() && !versions.is_empty() && !is_sync {
         hits.push(Hit::may_move(Rule::PipHashes, format!("no hash of {}", list(versions.into_iter())), HASH_FIX));
     }
     if hits.is_empty() && files.is_empty() && !has_constraints && !arguments.has(&["--no-deps"]) {
         let editable = arguments.values(&["-e", "--editable"]);
-        hits.extend(operands.iter().map(|word| word.text.as_str()).chain(editable).find_map(|path| dependencies(path, place)));
+        hits.extend(
+            operands.iter().map(|word| word.text.as_str()).chain(editable).find_map(|path| dependencies(path, place)),
+        );
     }
     hits
 }
@@ -112,16 +142,28 @@ fn dependencies(path: &str, place: &Place) -> Option<Hit> {
 
 /// `pipx install`, `uv tool install`: a program with dependencies of its own.
 fn tool(words: &[Word]) -> Vec<Hit> {
-    let arguments = Arguments::new(words, &["--python", "--pip-args", "--index-url", "-i", "-p", "--with", "--from", "--spec", "--suffix"]);
-    let operands: Vec<&Word> =
-        arguments.operands.iter().filter(|word| !matches!(word.text.as_str(), "install" | "run")).take(1).copied().collect();
+    let arguments = Arguments::new(
+        words,
+        &["--python", "--pip-args", "--index-url", "-i", "-p", "--with", "--from", "--spec", "--suffix"],
+    );
+    let operands: Vec<&Word> = arguments
+        .operands
+        .iter()
+        .filter(|word| !matches!(word.text.as_str(), "install" | "run"))
+        .take(1)
+        .copied()
+        .collect();
     let has_other = arguments.values(&["--from", "--spec"]).next().is_some();
-    let found: Vec<&Word> = loose(&operands).into_iter().filter(|word| !has_other && !word.text.contains('@')).collect();
+    let found: Vec<&Word> =
+        loose(&operands).into_iter().filter(|word| !has_other && !word.text.contains('@')).collect();
     packages(&found)
 }
 
 fn uv_sync(command: &Command, words: &[Word], place: &Place) -> Vec<Hit> {
-    let arguments = Arguments::new(words, &["--directory", "--project", "--extra", "--group", "-p", "--python", "--package", "--no-group"]);
+    let arguments = Arguments::new(
+        words,
+        &["--directory", "--project", "--extra", "--group", "-p", "--python", "--package", "--no-group"],
+    );
     let is_locked = arguments.has(&["--frozen", "--locked", "--offline", "--dry-run"])
         || ["UV_FROZEN", "UV_LOCKED"].iter().any(|name| place.is_set(command, name));
     if is_locked {
@@ -131,7 +173,11 @@ fn uv_sync(command: &Command, words: &[Word], place: &Place) -> Vec<Hit> {
     let fix = "commit `uv.lock`, copy it into the image and run `uv sync --locked`";
     match (place.has("uv.lock"), place.has("pyproject.toml")) {
         (Some(true), _) => {
-            vec![Hit::may_move(Rule::PythonLock, "`uv sync` changes `uv.lock` where it does not fit", "`uv sync --locked`")]
+            vec![Hit::may_move(
+                Rule::PythonLock,
+                "`uv sync` changes `uv.lock` where it does not fit",
+                "`uv sync --locked`",
+            )]
         }
         (Some(false), Some(true)) => vec![Hit::moves(Rule::PythonLock, "`uv sync` without `uv.lock`", fix)],
         _ => Vec::new(),
@@ -140,7 +186,10 @@ fn uv_sync(command: &Command, words: &[Word], place: &Place) -> Vec<Hit> {
 
 /// `poetry`, `pdm`, `pipenv`.
 pub(super) fn project(command: &Command, place: &Place) -> Vec<Hit> {
-    let arguments = Arguments::new(&command.words, &["-C", "--directory", "-P", "--project", "-p", "-G", "--with", "--without", "--only", "-E"]);
+    let arguments = Arguments::new(
+        &command.words,
+        &["-C", "--directory", "-P", "--project", "-p", "-G", "--with", "--without", "--only", "-E"],
+    );
     let place = place.within(arguments.values(&["-C", "--directory", "-P", "--project", "-p"]).next());
     let (lock, manifest) = match command.name.as_str() {
         "poetry" => ("poetry.lock", "pyproject.toml"),
@@ -159,11 +208,17 @@ pub(super) fn project(command: &Command, place: &Place) -> Vec<Hit> {
                     return Vec::new();
                 }
                 let fix = "`pipenv install --deploy`, or `pipenv sync`";
-                vec![Hit::may_move(Rule::PythonLock, "`pipenv install` changes `Pipfile.lock` where it does not fit", fix)]
+                vec![Hit::may_move(
+                    Rule::PythonLock,
+                    "`pipenv install` changes `Pipfile.lock` where it does not fit",
+                    fix,
+                )]
             }
             _ => Vec::new(),
         },
-        "update" | "add" if !arguments.has(&["--dry-run"]) && loose(arguments.rest()).len() == arguments.rest().len() => {
+        "update" | "add"
+            if !arguments.has(&["--dry-run"]) && loose(arguments.rest()).len() == arguments.rest().len() =>
+        {
             let fix = format!("do it before the build, and commit `{lock}`");
             vec![Hit::moves(Rule::PythonLock, format!("`{name} {}` during the build", arguments.verb()), fix)]
         }
@@ -174,7 +229,18 @@ pub(super) fn project(command: &Command, place: &Place) -> Vec<Hit> {
 /// `conda`, `mamba`, `micromamba`.
 pub(super) fn conda(command: &Command, place: &Place) -> Vec<Hit> {
     const VALUED: [&str; 12] = [
-        "-c", "-n", "-p", "-f", "-r", "--channel", "--name", "--prefix", "--file", "--root-prefix", "--platform", "--solver",
+        "-c",
+        "-n",
+        "-p",
+        "-f",
+        "-r",
+        "--channel",
+        "--name",
+        "--prefix",
+        "--file",
+        "--root-prefix",
+        "--platform",
+        "--solver",
     ];
     let arguments = Arguments::new(&command.words, &VALUED);
     let operands: Vec<&Word> = match (arguments.verb(), arguments.rest().first().map(|word| word.text.as_str())) {
@@ -182,7 +248,11 @@ pub(super) fn conda(command: &Command, place: &Place) -> Vec<Hit> {
         ("env", Some("create" | "update")) => arguments.rest()[1..].to_vec(),
         ("update" | "upgrade", _) => {
             let what = format!("`{} {}`", command.name, arguments.verb());
-            return vec![Hit::moves(Rule::CondaPackages, what, "install `NAME=VERSION=BUILD`, or from a lock file (`conda-lock`)")];
+            return vec![Hit::moves(
+                Rule::CondaPackages,
+                what,
+                "install `NAME=VERSION=BUILD`, or from a lock file (`conda-lock`)",
+            )];
         }
         _ => return Vec::new(),
     };
@@ -192,7 +262,8 @@ pub(super) fn conda(command: &Command, place: &Place) -> Vec<Hit> {
         files.push("environment.yml");
     }
     let mut hits = Vec::new();
-    let found = unpinned(&operands, |name| name.contains('=') && !name.contains(['<', '>', '*']) || name.contains("://"));
+    let found =
+        unpinned(&operands, |name| name.contains('=') && !name.contains(['<', '>', '*']) || name.contains("://"));
     if !found.is_empty() {
         hits.push(Hit::moves(Rule::CondaPackages, format!("no version of {}", names(&found)), fix));
     }
@@ -223,7 +294,10 @@ fn loose_in_environment<'t>(name: &str, text: &'t str) -> Option<(usize, &'t str
         let item = line.trim_start();
         let item = if is_yaml { item.strip_prefix("- ").unwrap_or_default() } else { item };
         let item = item.trim().trim_matches(['"', '\'']);
-        let is_loose = !item.is_empty() && !item.ends_with(':') && !item.starts_with(['-', '.', '/', '@']) && !item.contains("://");
+        let is_loose = !item.is_empty()
+            && !item.ends_with(':')
+            && !item.starts_with(['-', '.', '/', '@'])
+            && !item.contains("://");
         if is_within && is_loose && (!item.contains('=') || item.contains(['<', '>', '*'])) {
             return Some((number, item));
         }

@@ -28,7 +28,8 @@ pub(super) fn judge(text: &str) -> Firmness {
     }
     let text = text.trim();
     if let Some(at) = text.find("git+") {
-        let reference = text[at..].split('#').next().unwrap_or_default().rsplit_once('@').map_or("", |(_, reference)| reference);
+        let reference =
+            text[at..].split('#').next().unwrap_or_default().rsplit_once('@').map_or("", |(_, reference)| reference);
         return match reference {
             _ if is_commit(reference) => Firmness::Hash,
             _ if reference.contains('$') => Firmness::NotOurs,
@@ -46,7 +47,8 @@ pub(super) fn judge(text: &str) -> Firmness {
     if let Some((_, version)) = text.split_once("==") {
         return if version.contains('*') { Firmness::Loose } else { Firmness::Version };
     }
-    let is_file = text.starts_with(['.', '/', '~', '$']) || [".whl", ".tar.gz", ".zip"].iter().any(|end| text.ends_with(end));
+    let is_file =
+        text.starts_with(['.', '/', '~', '$']) || [".whl", ".tar.gz", ".zip"].iter().any(|end| text.ends_with(end));
     if is_file || text.is_empty() || text.contains('$') || text.starts_with('-') {
         return Firmness::NotOurs;
     }
@@ -86,8 +88,14 @@ fn judge_within(path: &str, place: &Place, depth: usize) -> Option<Judged> {
         });
         if let Some(other) = other {
             let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-            let other = if directory.is_empty() || other.starts_with('/') { other.to_owned() } else { format!("{directory}/{other}") };
-            if depth > 0 && let Some(judged) = judge_within(&other, place, depth - 1) {
+            let other = if directory.is_empty() || other.starts_with('/') {
+                other.to_owned()
+            } else {
+                format!("{directory}/{other}")
+            };
+            if depth > 0
+                && let Some(judged) = judge_within(&other, place, depth - 1)
+            {
                 note(judged);
             }
         } else if ["-c", "--constraint"].iter().any(|option| requirement.starts_with(option)) {
@@ -100,7 +108,11 @@ fn judge_within(path: &str, place: &Place, depth: usize) -> Option<Judged> {
                 continue;
             }
             let firmness = if requires_hashes { Firmness::Hash } else { judge(text) };
-            note(Judged { firmness, place: format!("{name}:{line}"), text: text.split(" --").next().unwrap_or(text).to_owned() });
+            note(Judged {
+                firmness,
+                place: format!("{name}:{line}"),
+                text: text.split(" --").next().unwrap_or(text).to_owned(),
+            });
         }
     }
     worst

@@ -9,8 +9,7 @@ const APT_FIX: &str = "take the packages from snapshot.debian.org or snapshot.ub
 
 /// `apt-get`, `apt`, `aptitude`.
 pub(super) fn apt(command: &Command, place: &Place) -> Vec<Hit> {
-    const VALUED: [&str; 7] =
-        ["-o", "-t", "-c", "--option", "--target-release", "--default-release", "--config-file"];
+    const VALUED: [&str; 7] = ["-o", "-t", "-c", "--option", "--target-release", "--default-release", "--config-file"];
     // Nothing is installed by these.
     const DRY: [&str; 8] =
         ["-d", "-s", "--download-only", "--simulate", "--dry-run", "--just-print", "--no-act", "--print-uris"];
@@ -46,16 +45,32 @@ fn upgrade(name: &str, verb: &str) -> Hit {
 /// `apk add`.
 pub(super) fn apk(command: &Command) -> Vec<Hit> {
     const VALUED: [&str; 12] = [
-        "-t", "-X", "-p", "--virtual", "--repository", "--root", "--repositories-file", "--keys-dir", "--arch",
-        "--cache-dir", "--wait", "--cache-max-age",
+        "-t",
+        "-X",
+        "-p",
+        "--virtual",
+        "--repository",
+        "--root",
+        "--repositories-file",
+        "--keys-dir",
+        "--arch",
+        "--cache-dir",
+        "--wait",
+        "--cache-max-age",
     ];
     let arguments = Arguments::new(&command.words, &VALUED);
     match arguments.verb() {
         "add" if !arguments.has(&["-s", "--simulate"]) => {
             let found = unpinned(arguments.rest(), |name| {
-                name.contains(['=', '~']) && !name.contains(['>', '<']) || name.ends_with(".apk") || name.starts_with('!')
+                name.contains(['=', '~']) && !name.contains(['>', '<'])
+                    || name.ends_with(".apk")
+                    || name.starts_with('!')
             });
-            packages(&found, Rule::ApkPackages, "write `PACKAGE=VERSION` for each, from a branch of Alpine that still has it")
+            packages(
+                &found,
+                Rule::ApkPackages,
+                "write `PACKAGE=VERSION` for each, from a branch of Alpine that still has it",
+            )
         }
         "upgrade" => vec![upgrade("apk", "upgrade")],
         _ => Vec::new(),
@@ -65,8 +80,19 @@ pub(super) fn apk(command: &Command) -> Vec<Hit> {
 /// `dnf`, `yum`, `microdnf`.
 pub(super) fn rpm(command: &Command) -> Vec<Hit> {
     const VALUED: [&str; 13] = [
-        "-c", "-x", "--config", "--exclude", "--enablerepo", "--disablerepo", "--repo", "--repoid", "--releasever",
-        "--installroot", "--setopt", "--forcearch", "--destdir",
+        "-c",
+        "-x",
+        "--config",
+        "--exclude",
+        "--enablerepo",
+        "--disablerepo",
+        "--repo",
+        "--repoid",
+        "--releasever",
+        "--installroot",
+        "--setopt",
+        "--forcearch",
+        "--destdir",
     ];
     let arguments = Arguments::new(&command.words, &VALUED);
     // Amazon Linux has a repository for each release of that form.
@@ -90,13 +116,13 @@ pub(super) fn rpm(command: &Command) -> Vec<Hit> {
 /// `name-1.2-3.el9`: a part between dashes that begins with a digit and holds a dot. `java-17-openjdk` is a name.
 fn has_rpm_version(name: &str) -> bool {
     let version = |part: &str| part.starts_with(|c: char| c.is_ascii_digit()) && part.contains('.');
-    name.split('-').skip(1).any(|part| version(part.split_once(':').map_or(part, |(_, part)| part))) || name.contains('=')
+    name.split('-').skip(1).any(|part| version(part.split_once(':').map_or(part, |(_, part)| part)))
+        || name.contains('=')
 }
 
 /// `zypper install`.
 pub(super) fn zypper(command: &Command) -> Vec<Hit> {
-    const VALUED: [&str; 9] =
-        ["-R", "-t", "-r", "--root", "--type", "--repo", "--from", "--name", "--installroot"];
+    const VALUED: [&str; 9] = ["-R", "-t", "-r", "--root", "--type", "--repo", "--from", "--name", "--installroot"];
     let arguments = Arguments::new(&command.words, &VALUED);
     if arguments.has(&["-D", "-d", "--dry-run", "--download-only"]) {
         return Vec::new();
@@ -115,7 +141,8 @@ pub(super) fn zypper(command: &Command) -> Vec<Hit> {
 
 /// `pacman -S`.
 pub(super) fn pacman(command: &Command, place: &Place) -> Vec<Hit> {
-    let options: Vec<&str> = command.words.iter().map(|word| word.text.as_str()).filter(|text| text.starts_with('-')).collect();
+    let options: Vec<&str> =
+        command.words.iter().map(|word| word.text.as_str()).filter(|text| text.starts_with('-')).collect();
     let short = options.iter().filter(|option| !option.starts_with("--")).flat_map(|option| option.chars());
     let letters: String = short.collect();
     let syncs = letters.contains('S') || options.contains(&"--sync");

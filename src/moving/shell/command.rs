@@ -2,8 +2,8 @@
 
 use crate::dockerfile::Text;
 
-use super::lexer::{self, Simple, is_assignment};
 use super::Word;
+use super::lexer::{self, Simple, is_assignment};
 use crate::moving::variables::Variables;
 
 /// A command and what it is given.
@@ -103,12 +103,7 @@ pub(super) fn read(text: &Text, variables: &mut Variables, depth: usize, command
 }
 
 /// Appends the commands that one is for, and at the end the one itself.
-pub(super) fn resolve(
-    mut simple: Simple,
-    variables: &mut Variables,
-    depth: usize,
-    commands: &mut Vec<Command>,
-) {
+pub(super) fn resolve(mut simple: Simple, variables: &mut Variables, depth: usize, commands: &mut Vec<Command>) {
     let first = simple.words.first().map_or(0, |word| word.line);
     let last = simple.words.iter().map(|word| word.line).max().unwrap_or(first);
     let (start, assignments) = unwrap(&simple.words);

@@ -249,7 +249,10 @@ impl<'a> Lexer<'a> {
         let length = self.rest.bytes().take_while(|byte| matches!(byte, b'<' | b'>' | b'&' | b'|')).count();
         self.skip(length);
         self.blanks();
-        if self.peek().is_some_and(|next| !is_operator(next) || self.rest.starts_with("<(") || self.rest.starts_with(">(")) {
+        if self
+            .peek()
+            .is_some_and(|next| !is_operator(next) || self.rest.starts_with("<(") || self.rest.starts_with(">("))
+        {
             let words = self.words();
             if is_output {
                 list.current.outputs.extend(words.into_iter().map(|word| word.text));
@@ -456,7 +459,12 @@ impl<'a> Lexer<'a> {
             word.inner.push(commands + at);
             simple.input = simple.input.map(|input| input + commands);
             simple.heredocs.iter_mut().for_each(|number| *number += bodies);
-            simple.words.iter_mut().chain(&mut simple.here).flat_map(|word| &mut word.inner).for_each(|at| *at += commands);
+            simple
+                .words
+                .iter_mut()
+                .chain(&mut simple.here)
+                .flat_map(|word| &mut word.inner)
+                .for_each(|at| *at += commands);
             self.script.commands.push(simple);
         }
     }
@@ -480,5 +488,7 @@ fn is_operator(character: char) -> bool {
 pub(super) fn is_assignment(word: &Word) -> bool {
     let name = plain_name(&word.text);
     let rest = &word.text[name.len()..];
-    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && (rest.starts_with('=') || rest.starts_with("+="))
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && (rest.starts_with('=') || rest.starts_with("+="))
 }
