@@ -90,6 +90,16 @@ const CHECK_FIX: &str =
 #[derive(Debug, Default)]
 pub(super) struct Downloads {
     unchecked: Vec<Moving>,
+    git: Vec<Git>,
+}
+
+/// What git does, in order.
+#[derive(Debug)]
+enum Git {
+    /// It clones, and this moves unless a commit is named later.
+    Clones(Moving),
+    /// It is told to take a commit.
+    TakesCommit,
 }
 
 impl Downloads {
@@ -118,12 +128,28 @@ impl Downloads {
             }
         }
         self.unchecked.append(&mut own);
-        clones(commands, done);
+        self.git.extend(commands.iter().filter_map(git));
     }
 
-    /// The end of the stage: what was not checked by now never is.
+    /// The end of the stage: what was not checked by now never is, and clones stay where they are.
     pub(super) fn finish(self, done: &mut Vec<Moving>) {
         done.extend(self.unchecked);
+        // From the last one backwards: how many commits are named behind a clone, and how many clones are there.
+        let (mut commits, mut clones, mut since) = (0_usize, 0_usize, 0_usize);
+        for git in self.git.into_iter().rev() {
+            match git {
+                Git::TakesCommit => {
+                    commits += 1;
+                    since += 1;
+                }
+                Git::Clones(moving) => {
+                    clones += 1;
+                    if std::mem::take(&mut since) == 0 && commits < clones {
+                        done.push(moving);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -284,28 +310,16 @@ fn is_check(command: &Command) -> bool {
     }
 }
 
-/// Clones that stay where the branch or tag is.
-fn clones(commands: &[Command], done: &mut Vec<Moving>) {
-    let git: Vec<(&Command, Arguments)> = commands
-        .iter()
-        .filter(|command| command.name == "git")
-        .map(|command| (command, Arguments::new(&command.words, &GIT)))
-        .collect();
-    // From the last one backwards: how many commits are named behind a clone, and how many clones are there.
-    let (mut checkouts, mut cloned, mut since) = (0_usize, 0_usize, 0_usize);
-    for (command, arguments) in git.iter().rev() {
-        if names_a_commit(arguments) {
-            checkouts += 1;
-            since += 1;
-        }
-        if arguments.verb() != "clone" {
-            continue;
-        }
-        cloned += 1;
-        if std::mem::take(&mut since) == 0 && checkouts < cloned {
-            done.extend(clone(arguments).map(|hit| hit.on(command.first, command.last)));
-        }
+/// What a command does with git.
+fn git(command: &Command) -> Option<Git> {
+    if command.name != "git" {
+        return None;
     }
+    let arguments = Arguments::new(&command.words, &GIT);
+    if arguments.verb() == "clone" {
+        return clone(&arguments).map(|hit| Git::Clones(hit.on(command.first, command.last)));
+    }
+    names_a_commit(&arguments).then_some(Git::TakesCommit)
 }
 
 /// Whether `git` is told to take a commit. What is not known may be one.

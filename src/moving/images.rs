@@ -95,9 +95,9 @@ impl Names<'_> {
     }
 }
 
-/// A day such as `20240110` in a tag: publishers who write it do not build that tag again.
+/// A day such as `20240110`, or a time, in a tag: publishers who write it do not build that tag again.
 fn has_date(tag: &str) -> bool {
-    tag.split(|c: char| !c.is_ascii_digit()).any(|part| part.len() == 8 && part.starts_with("20"))
+    tag.split(|c: char| !c.is_ascii_digit()).any(|part| part.len() >= 8)
 }
 
 /// The values in front of the first FROM.

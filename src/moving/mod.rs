@@ -13,7 +13,7 @@
 //! - Variables have the value that one ARG, ENV or assignment gives them. A version, name or address that depends on any other
 //!   one is taken for pinned. An image that does is told as one that cannot be resolved.
 //! - A checksum or signature that is checked after a download counts for all downloads before it in the same RUN, and for those of the RUN
-//!   before if it downloads nothing itself. Whether the checksum is a good one is not asked.
+//!   before if it downloads nothing itself; a commit that git is told to take counts for a clone before it in the stage. Whether the checksum is a good one is not asked.
 //! - A version counts as a pin, although packages that it needs may move. Whether a registry lets a version be replaced is not asked.
 //! - A file of the image is one of the context where COPY and ADD tell so; files that RUN writes are not known.
 //! - Stages that the wanted one does not need are not read, because they are not built.

@@ -181,6 +181,8 @@ fn downloads() {
     check_run(&both, &[], &[]);
     let checked = "FROM scratch\nRUN curl -o a https://host/a\nRUN sha256sum -c sums";
     check(checked, &Given::default(), &[]);
+    let later = "ARG C=7c1566b\nFROM scratch\nARG C\nRUN git clone https://h/a\nRUN cd a && git checkout ${C} && make";
+    check(later, &Given::default(), &[]);
     let other = "FROM scratch\nRUN curl -o a https://host/a\nRUN curl -o b https://host/b && sha256sum -c sums";
     check(other, &Given::default(), &["2 unchecked-download?"]);
 }
@@ -261,6 +263,8 @@ fn packages_of_python() {
         ("pip install -r r.txt", &[("r.txt", "-r r.txt\n")], &[]),
         ("pip install -r r.txt -c c.txt", &[("r.txt", "flask")], &[]),
         ("pip install -r r.txt", &[], &[]),
+        ("uv pip install --system --some-option value --requirements r.txt", &[("r.txt", "a==1")], &["pip-hashes?"]),
+        ("pip install --some-flag a b", &[], &["pip-packages"]),
         ("pip install .", &[project], &["pip-packages?"]),
         ("pip install --no-deps .", &[project], &[]),
         ("pip install ./a.whl", &[], &[]),

@@ -100,9 +100,11 @@ pub(super) struct Arguments<'a> {
 
 impl<'a> Arguments<'a> {
     /// Splits words; `valued` are the options whose value is the next word.
+    ///
+    /// The word behind a long option that is not known here may be its value or not: it is left out, unless it is an address.
     pub(super) fn new(words: &'a [Word], valued: &[&str]) -> Self {
         let (mut options, mut operands) = (Vec::new(), Vec::new());
-        let mut words = words.iter();
+        let mut words = words.iter().peekable();
         while let Some(word) = words.next() {
             let text = word.text.as_str();
             if text == "--" {
@@ -114,6 +116,9 @@ impl<'a> Arguments<'a> {
             } else {
                 let value = if takes_value(text, valued) { words.next() } else { None };
                 options.push((text, value.map(|word| word.text.as_str())));
+                if value.is_none() && text.starts_with("--") && !is_flag(text) {
+                    words.next_if(|word| !word.text.starts_with('-') && !word.text.contains("://"));
+                }
             }
         }
         Self { options, operands }
@@ -139,6 +144,102 @@ impl<'a> Arguments<'a> {
     pub(super) fn rest(&self) -> &[&'a Word] {
         self.operands.get(1..).unwrap_or_default()
     }
+}
+
+/// Long options of the programs that are read here, none of which takes a value behind a space.
+const FLAGS: [&str; 70] = [
+    "--activate",
+    "--all",
+    "--all-features",
+    "--allowerasing",
+    "--assume-yes",
+    "--assumeyes",
+    "--best",
+    "--break-system-packages",
+    "--clean",
+    "--compile",
+    "--compile-bytecode",
+    "--compressed",
+    "--conservative",
+    "--copy",
+    "--debug",
+    "--deploy",
+    "--dev",
+    "--development",
+    "--download-only",
+    "--downloadonly",
+    "--enable",
+    "--exact",
+    "--fail",
+    "--freeze-installed",
+    "--frozen",
+    "--frozen-lockfile",
+    "--global",
+    "--global-style",
+    "--https-only",
+    "--immutable",
+    "--insecure",
+    "--latest",
+    "--legacy-peer-deps",
+    "--location",
+    "--locked",
+    "--needed",
+    "--noconfirm",
+    "--nodocs",
+    "--nogpgcheck",
+    "--non-interactive",
+    "--offline",
+    "--only-upgrade",
+    "--optimize-autoloader",
+    "--pre",
+    "--prod",
+    "--production",
+    "--progress",
+    "--purge",
+    "--quiet",
+    "--recommends",
+    "--recursive",
+    "--refresh",
+    "--reinstall",
+    "--remote-name",
+    "--require-hashes",
+    "--retry-all-errors",
+    "--retry-connrefused",
+    "--save",
+    "--show-error",
+    "--silent",
+    "--simulate",
+    "--strict-ssl",
+    "--system",
+    "--trust",
+    "--update",
+    "--update-cache",
+    "--upgrade",
+    "--user",
+    "--verbose",
+    "--yes",
+];
+/// How further ones begin.
+const FLAG_STARTS: [&str; 16] = [
+    "--allow-",
+    "--auto-",
+    "--classmap-",
+    "--disable-pip",
+    "--dry-",
+    "--fix-",
+    "--force",
+    "--ignore-",
+    "--install-",
+    "--no-",
+    "--prefer-",
+    "--recurse-",
+    "--save-",
+    "--single-",
+    "--skip-",
+    "--unsafe-",
+];
+fn is_flag(text: &str) -> bool {
+    FLAGS.contains(&text) || FLAG_STARTS.iter().any(|start| text.starts_with(start))
 }
 
 fn takes_value(text: &str, valued: &[&str]) -> bool {

@@ -7,7 +7,7 @@ use crate::moving::hit::{Hit, list, shown};
 use crate::moving::rule::Rule;
 use crate::moving::shell::{Command, Word};
 
-const PIP_VALUED: [&str; 22] = [
+const PIP_VALUED: [&str; 29] = [
     "-r",
     "-c",
     "-e",
@@ -30,6 +30,13 @@ const PIP_VALUED: [&str; 22] = [
     "--trusted-host",
     "--cache-dir",
     "--no-binary",
+    "--only-binary",
+    "--python-preference",
+    "--index-strategy",
+    "--requirements",
+    "--constraints",
+    "--extra",
+    "--index",
 ];
 const VERSION_FIX: &str =
     "write `NAME==VERSION`, or a file with hashes: `pip-compile --generate-hashes`, then `--require-hashes -r`";
