@@ -10,6 +10,7 @@
 //! | [`pin`] | BuildKit images by digest, and what is known about their versions |
 //! | [`frontend`] | what reads the Dockerfile, and whether it may |
 //! | [`dockerfile`] | Dockerfiles, line by line |
+//! | [`moving`] | inputs of a Dockerfile that may be others tomorrow |
 //! | [`build`] | one build: a runtime runs the plan, the archive is checked while it streams, then it gets its name |
 //! | [`check`](mod@check) | the same build several times under other conditions |
 //! | [`kept`] | what `repro` keeps on a machine: builders, caches, and what a killed run left behind |
@@ -46,6 +47,7 @@ pub mod kept;
 pub mod limits;
 pub mod lock;
 pub mod logging;
+pub mod moving;
 pub mod network;
 pub mod output;
 pub mod pin;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module and the modules that it may use. A module stands above all that it uses, so that there is no way round:
 /// first the program, then the workflows, then what they work with, then the leaves.
-const ARROWS: [(&str, &[&str]); 31] = [
+const ARROWS: [(&str, &[&str]); 32] = [
     ("main", &["cli", "failure", "logging"]),
     (
         "cli",
@@ -35,7 +35,23 @@ const ARROWS: [(&str, &[&str]); 31] = [
             "settings",
         ],
     ),
-    ("check", &["build", "digest", "environment", "failure", "kept", "plan", "runtime", "settings"]),
+    (
+        "check",
+        &[
+            "build",
+            "digest",
+            "dockerfile",
+            "environment",
+            "failure",
+            "frontend",
+            "kept",
+            "limits",
+            "moving",
+            "plan",
+            "runtime",
+            "settings",
+        ],
+    ),
     (
         "build",
         &[
@@ -59,7 +75,7 @@ const ARROWS: [(&str, &[&str]); 31] = [
             "settings",
         ],
     ),
-    ("report", &["analyze", "check", "diff", "doctor", "image", "kept"]),
+    ("report", &["analyze", "check", "diff", "doctor", "image", "kept", "moving"]),
     ("analyze", &["digest", "image"]),
     // Comparing knows no more of who asks than reading does.
     ("diff", &["digest", "dockerfile", "image", "limits"]),
@@ -109,6 +125,7 @@ const ARROWS: [(&str, &[&str]); 31] = [
     ("plan", &["digest", "epoch", "frontend", "network", "pin", "reference"]),
     ("frontend", &["digest", "dockerfile", "pin", "reference"]),
     ("pin", &["digest", "dockerfile", "reference"]),
+    ("moving", &["dockerfile", "limits", "reference"]),
     ("dockerfile", &["limits"]),
     ("reference", &["digest"]),
     ("network", &["digest"]),

@@ -5,6 +5,7 @@
 //! says nothing about it.
 
 mod copy;
+mod inputs;
 mod vary;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{Diagnose, ExitStatus};
 use crate::kept::place::WorkPlace;
+use crate::moving::{Moving, Severity};
 use crate::plan::NamedContext;
 use crate::runtime::interrupt::Interrupt;
 use crate::settings::{BuildSettings, Origin, Output, RuntimeName, Setting};
@@ -56,6 +58,8 @@ pub struct CheckOutcome {
     pub builds: Vec<CheckedBuild>,
     /// What was not varied, sorted.
     pub not_varied: Vec<NotVaried>,
+    /// Inputs that may be others tomorrow, in the order of their lines.
+    pub moving: Vec<Moving>,
     /// What each build warned of, each once.
     pub warnings: Vec<String>,
     /// Keeps the archives.
@@ -67,6 +71,12 @@ impl CheckOutcome {
     #[must_use]
     pub fn is_reproducible(&self) -> bool {
         self.builds.windows(2).all(|pair| pair[0].image_digest == pair[1].image_digest)
+    }
+
+    /// Whether an input is likely to be another one tomorrow.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        self.moving.iter().any(|input| input.severity == Severity::Moves)
     }
 
     /// The first build, and the first that gave something else, each with its number, counted from 0.
@@ -146,7 +156,13 @@ pub async fn run(
     refuse(&check.settings)?;
     let place = WorkPlace::make(environment).map_err(CheckError::Place)?;
     let mut run = Run { check, environment, interrupt, place: place.path().to_owned(), not_varied: never_varied() };
-    let mut outcome = CheckOutcome { builds: Vec::new(), not_varied: Vec::new(), warnings: Vec::new(), _place: place };
+    let mut outcome = CheckOutcome {
+        builds: Vec::new(),
+        not_varied: Vec::new(),
+        moving: inputs::find_moving(&check.settings),
+        warnings: Vec::new(),
+        _place: place,
+    };
     let first = run.build(1, check.settings.clone(), environment).await?;
     outcome.take(first, Vec::new());
     for number in 2..=check.times {

@@ -46,6 +46,10 @@ pub struct CheckCommand {
     #[arg(long, value_enum, value_name = "WHAT[,…]", value_delimiter = ',', help_heading = "What is checked")]
     keep: Vec<Variation>,
 
+    /// Fail also where an input moves: what is equal today need not be tomorrow
+    #[arg(long, help_heading = "What is checked")]
+    strict: bool,
+
     /// What to print
     #[arg(long, value_enum, default_value_t, help_heading = "How it is said")]
     format: Format,
@@ -87,7 +91,8 @@ impl CheckCommand {
             Format::Text => write_check(out, &report),
             Format::Json => write_json(&report, out).map_err(io::Error::from),
         })?;
-        Ok(if outcome.is_reproducible() { ExitStatus::Success } else { ExitStatus::Different })
+        let is_good = outcome.is_reproducible() && !(self.strict && outcome.moves());
+        Ok(if is_good { ExitStatus::Success } else { ExitStatus::Different })
     }
 
     fn variations(&self) -> BTreeSet<Variation> {

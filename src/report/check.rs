@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::diff::write_diff;
 use crate::check::{CheckOutcome, CheckedBuild, NotVaried, Variation};
 use crate::diff::Comparison;
+use crate::moving::{Moving, Severity};
 
 /// The name and version of the JSON form. See `docs/schema/check.v1.json`.
 const SCHEMA: &str = "repro.check.v1";
@@ -19,6 +20,7 @@ pub struct CheckReport<'a> {
     builds: &'a [CheckedBuild],
     varied: Vec<Variation>,
     not_varied: &'a [NotVaried],
+    moving: &'a [Moving],
     comparison: Option<Comparison>,
 }
 
@@ -42,6 +44,7 @@ impl<'a> CheckReport<'a> {
             builds: &outcome.builds,
             varied: varied.filter(was_varied).collect(),
             not_varied: &outcome.not_varied,
+            moving: &outcome.moving,
             comparison,
         }
     }
@@ -65,6 +68,7 @@ pub fn write_check(out: &mut impl io::Write, report: &CheckReport<'_>) -> io::Re
     for not_varied in report.not_varied {
         writeln!(out, "the same   {}: {}", not_varied.what, not_varied.why)?;
     }
+    write_moving(out, report.moving)?;
     match &report.comparison {
         Some(comparison) => {
             writeln!(out)?;
@@ -72,4 +76,26 @@ pub fn write_check(out: &mut impl io::Write, report: &CheckReport<'_>) -> io::Re
         }
         None => Ok(()),
     }
+}
+
+fn write_moving(out: &mut impl io::Write, moving: &[Moving]) -> io::Result<()> {
+    if moving.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nInputs that may be others tomorrow")?;
+    for input in moving {
+        let lines = if input.first_line == input.last_line {
+            format!("line {}", input.first_line)
+        } else {
+            format!("lines {}-{}", input.first_line, input.last_line)
+        };
+        let word = match input.severity {
+            Severity::Moves => "moves",
+            Severity::MayMove => "may move",
+        };
+        writeln!(out, "  {lines}: {} {word} ({})", input.what, input.id)?;
+        writeln!(out, "    {}", input.why)?;
+        writeln!(out, "    fix: {}", input.fix)?;
+    }
+    Ok(())
 }
