@@ -50,9 +50,6 @@ pub struct DiffCommand {
     #[arg(long, value_name = "STAGE", requires = "dockerfile")]
     pub target: Option<String>,
 
-    #[command(flatten)]
-    ignore: IgnoreWords,
-
     /// What to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -64,6 +61,9 @@ pub struct DiffCommand {
     /// Write the comparison as a page that can be sent to somebody
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+
+    #[command(flatten)]
+    ignore: IgnoreWords,
 
     #[command(flatten)]
     pub(super) route: RouteWords,
