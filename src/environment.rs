@@ -27,6 +27,11 @@ impl Environment {
         self.get(name).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
+    /// Sets a variable.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.into(), value.into());
+    }
+
     /// Keeps only the named variables.
     #[must_use]
     pub fn only(&self, names: &[&str]) -> Self {

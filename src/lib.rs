@@ -10,7 +10,9 @@
 //! | [`pin`] | BuildKit images by digest, and what is known about their versions |
 //! | [`frontend`] | what reads the Dockerfile, and whether it may |
 //! | [`dockerfile`] | Dockerfiles, line by line |
+//! | [`moving`] | inputs of a Dockerfile that may be others tomorrow |
 //! | [`build`] | one build: a runtime runs the plan, the archive is checked while it streams, then it gets its name |
+//! | [`check`](mod@check) | the same build several times under other conditions |
 //! | [`kept`] | what `repro` keeps on a machine: builders, caches, and what a killed run left behind |
 //! | [`runtime`] | where BuildKit runs: plan to steps, a pure function; steps to processes or to a script |
 //! | [`registry`] | images from registries, by digest |
@@ -29,6 +31,7 @@
 
 pub mod analyze;
 pub mod build;
+pub mod check;
 pub mod cli;
 pub mod diff;
 pub mod digest;
@@ -44,6 +47,7 @@ pub mod kept;
 pub mod limits;
 pub mod lock;
 pub mod logging;
+pub mod moving;
 pub mod network;
 pub mod output;
 pub mod pin;

@@ -52,6 +52,10 @@ pub const FAULTS: usize = 1_000;
 /// One piece of a blob on its way between threads, in bytes. Larger gains nothing (measured), smaller costs.
 pub const CHUNK_BYTES: usize = 128 << 10;
 
+/// How much a pipe that an archive comes through may hold, in bytes: what Linux allows without privileges (`pipe(7)`,
+/// `/proc/sys/fs/pipe-max-size`).
+pub const PIPE_BYTES: usize = 1 << 20;
+
 /// Pieces that wait between two threads: 2 MiB, enough to even out reading and inflating.
 pub const CHUNKS_IN_FLIGHT: usize = 16;
 
@@ -126,3 +130,12 @@ pub const LOOK_LINES: usize = 60;
 
 /// Lines of text that differ and are held against each other: what takes longer to compare takes longer to read, too.
 pub const LOOK_TEXT_LINES: usize = 2_000;
+
+/// A file of the context that is looked into for versions, in bytes: 4 MiB. Lock files of large projects have 2.
+pub const MOVING_FILE_BYTES: usize = 4 << 20;
+
+/// All files of the context that are looked into for versions, in bytes. A Dockerfile may name one of them ten thousand times.
+pub const MOVING_FILES_BYTES: usize = 64 << 20;
+
+/// Findings of one Dockerfile about inputs that move. Who has a thousand knows it by then.
+pub const MOVING_FINDINGS: usize = 1_000;

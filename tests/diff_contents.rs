@@ -127,7 +127,8 @@ fn lists_of_packages_are_told_as_packages() {
     let found = look("var/lib/dpkg/status", dpkg("2.36-9"), dpkg("2.36-10"));
     assert_eq!(parts(&found), ["libc6:amd64: 2.36-9 → 2.36-10"]);
     let apk = |packages: &[(&str, &str)]| {
-        packages.iter().map(|(name, version)| format!("C:Q1\nP:{name}\nV:{version}\n\n")).collect::<String>()
+        let paragraphs = packages.iter().map(|(name, version)| format!("C:Q1\nP:{name}\nV:{version}\n\n"));
+        paragraphs.collect::<Vec<_>>().concat()
     };
     let found =
         look("lib/apk/db/installed", apk(&[("musl", "1"), ("zlib", "2")]), apk(&[("musl", "1"), ("curl", "3")]));
@@ -173,8 +174,10 @@ fn what_is_built_to_hurt_is_told_and_left() {
         let of = |tail: u8| [start, &[tail; 300]].concat();
         look("a", of(1), of(2));
     }
-    let many =
-        |text: &str| (0..limits::LOOK_TEXT_LINES + 1).map(|number| format!("{text}{number}\n")).collect::<String>();
+    let many = |text: &str| {
+        let lines = (0..=limits::LOOK_TEXT_LINES).map(|number| format!("{text}{number}\n"));
+        lines.collect::<Vec<_>>().concat()
+    };
     assert!(look("a", many("x"), many("y")).note.unwrap().contains("too many"));
     let large = |end: u8| {
         let mut bytes = vec![b'x'; usize::try_from(limits::LOOK_BYTES).unwrap() + 1];

@@ -88,6 +88,15 @@ async fn run_once(
     result
 }
 
+/// Whether the runtime that the settings ask for works here, and has a meaning for each of them. Nothing is built.
+pub async fn can_build(
+    settings: &BuildSettings,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Result<(), BuildError> {
+    choose::choose_runtime(settings, environment, interrupt).await.map(drop)
+}
+
 /// The script that does what [`run`] would do.
 pub async fn dry_run(
     settings: &BuildSettings,

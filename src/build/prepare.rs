@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,7 @@ use super::tenant::{ensure_tenant, load_tenant};
 use crate::dockerfile::Dockerfile;
 use crate::environment::Environment;
 use crate::kept::limit::Limit;
-use crate::kept::run::Run;
+use crate::kept::run::{Run, random_name};
 use crate::network::{Route, RunNetwork};
 use crate::output::{Invoker, OutputError, Place, Scratch, require_replaceable, resolve_directory};
 use crate::pin::{Variant, advisories_for};
@@ -217,11 +216,7 @@ fn directories(environment: &Environment) -> Result<(PathBuf, PathBuf), BuildErr
 
 /// Sixteen characters that no other run has.
 pub fn random_text() -> Result<String, BuildError> {
-    let path = Path::new("/dev/urandom");
-    let mut bytes = [0; 8];
-    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes));
-    read.map_err(|source| BuildError::Own { path: path.to_owned(), source })?;
-    Ok(hex::encode(bytes))
+    random_name().map_err(|source| BuildError::Own { path: PathBuf::from("/dev/urandom"), source })
 }
 
 /// A build that is ready to run.

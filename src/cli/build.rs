@@ -1,16 +1,16 @@
 //! `repro build`
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 
 use clap::Args;
 
+use super::config::{ConfigWords, unknown};
 use super::print;
 use crate::build::{dry_run, run};
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
 use crate::runtime::interrupt::Interrupt;
-use crate::settings::{BuildWords, ConfigChoice, Origin, Output, resolve};
+use crate::settings::{BuildWords, Origin, Output};
 
 /// The arguments of `repro build`.
 #[derive(Debug, Args)]
@@ -22,42 +22,20 @@ pub struct BuildCommand {
     #[arg(long, visible_alias = "dry-run", conflicts_with = "metadata_file", help_heading = "How it is said")]
     dry: bool,
 
-    /// Read settings from this file, and trust it [default: repro.toml beside the Dockerfile, which may not say everything]
-    #[arg(long, value_name = "FILE", conflicts_with = "no_config", help_heading = "How it is said")]
-    config: Option<PathBuf>,
-
-    /// Read no repro.toml
-    #[arg(long, help_heading = "How it is said")]
-    no_config: bool,
+    #[command(flatten)]
+    settings: ConfigWords,
 }
 
 impl BuildCommand {
     /// Builds, or prints the script of a dry run.
     pub async fn run(&self, environment: &Environment, interrupt: &Interrupt) -> Result<ExitStatus, Failure> {
-        let here = |what: &str, error: io::Error| Failure {
-            status: ExitStatus::Unknown,
-            message: format!("cannot tell {what}: {error}"),
-            hint: Some("run it from a directory that exists, by its full path".to_owned()),
-        };
-        let directory = std::env::current_dir().map_err(|error| here("the working directory", error))?;
-        let config = match &self.config {
-            _ if self.no_config => ConfigChoice::None,
-            Some(path) => ConfigChoice::Named(path.clone()),
-            None => ConfigChoice::Found,
-        };
-        let settings = resolve(&self.words, &config, environment, &directory, chrono::Utc::now())?;
-        for warning in &settings.warnings {
-            tracing::warn!("{warning}");
-        }
-        for line in settings.all_provenance() {
-            tracing::info!("{line}");
-        }
+        let settings = self.settings.resolve(&self.words, environment)?;
         if self.dry {
             if let Some(file) = &settings.metadata_file {
                 // A key of repro.toml, for which every dry run would have to fail.
                 tracing::warn!("the script does not write `{}`: only a build can tell what it made", file.display());
             }
-            let program = std::env::current_exe().map_err(|error| here("where this program is", error))?;
+            let program = std::env::current_exe().map_err(|error| unknown("where this program is", &error))?;
             print(&dry_run(&settings, environment, interrupt, &program).await?)?;
             return Ok(ExitStatus::Success);
         }

@@ -50,9 +50,6 @@ pub struct DiffCommand {
     #[arg(long, value_name = "STAGE", requires = "dockerfile")]
     pub target: Option<String>,
 
-    #[command(flatten)]
-    ignore: IgnoreWords,
-
     /// What to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -64,6 +61,9 @@ pub struct DiffCommand {
     /// Write the comparison as a page that can be sent to somebody
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+
+    #[command(flatten)]
+    ignore: IgnoreWords,
 
     #[command(flatten)]
     pub(super) route: RouteWords,
@@ -150,23 +150,8 @@ impl DiffCommand {
         let mut directory = self.report.as_deref().map(ReportDirectory::create).transpose()?;
         let open = |word| Opened::open(word, &self.route, self.platform.as_ref());
         let (a, b) = (open(&self.a)?, open(&self.b)?);
-        let mut known = KnownLayers::default();
-        let image_a = load(&a, &self.a, &known)?;
-        known.learn(&image_a);
-        let image_b = load(&b, &self.b, &known)?;
-        let (name_a, name_b) = (self.a.as_bytes(), self.b.as_bytes());
-        let plan = Plan::new((name_a, &image_a), (name_b, &image_b), options);
-        if plan.platforms() == 0 {
-            return Err(self.nothing());
-        }
-        let (wanted_a, wanted_b) = plan.wanted();
-        let copies = (a.copy_blobs(wanted_a)?, b.copy_blobs(wanted_b)?);
-        let files = directory.as_mut().map(|directory| directory as &mut dyn Files);
-        let comparison = plan.walk((&copies.0, &copies.1), files).map_err(|error| Failure {
-            status: ExitStatus::Unknown,
-            message: chain(&error),
-            hint: Some("it waits in temporary files: look at the free space there (`TMPDIR` says where)".to_owned()),
-        })?;
+        let sides = [(&a, self.a.as_os_str()), (&b, self.b.as_os_str())];
+        let comparison = compare(sides, options, directory.as_mut())?.ok_or_else(|| self.nothing())?;
         if let Some(path) = &self.html {
             write_page(path, &comparison)?;
         }
@@ -215,6 +200,32 @@ impl DiffCommand {
     }
 }
 
+/// Reads both images, checks all of them and compares them; nothing where neither holds one that was asked for. The words are
+/// what the images are called.
+pub(super) fn compare(
+    [(a, name_a), (b, name_b)]: [(&Opened<'_>, &OsStr); 2],
+    options: Options,
+    directory: Option<&mut ReportDirectory>,
+) -> Result<Option<Comparison>, Failure> {
+    let mut known = KnownLayers::default();
+    let image_a = load(a, name_a, &known)?;
+    known.learn(&image_a);
+    let image_b = load(b, name_b, &known)?;
+    let plan = Plan::new((name_a.as_bytes(), &image_a), (name_b.as_bytes(), &image_b), options);
+    if plan.platforms() == 0 {
+        return Ok(None);
+    }
+    let (wanted_a, wanted_b) = plan.wanted();
+    let copies = (a.copy_blobs(wanted_a)?, b.copy_blobs(wanted_b)?);
+    let files = directory.map(|directory| directory as &mut dyn Files);
+    let walked = plan.walk((&copies.0, &copies.1), files).map_err(|error| Failure {
+        status: ExitStatus::Unknown,
+        message: chain(&error),
+        hint: Some("it waits in temporary files: look at the free space there (`TMPDIR` says where)".to_owned()),
+    });
+    walked.map(Some)
+}
+
 /// Reads an image and checks all of it. What is broken is never compared.
 fn load(opened: &Opened<'_>, word: &OsStr, known: &KnownLayers) -> Result<Image, Failure> {
     let options = ReadOptions { known: known.clone(), partial: true, ..ReadOptions::default() };
@@ -233,7 +244,7 @@ fn load(opened: &Opened<'_>, word: &OsStr, known: &KnownLayers) -> Result<Image,
     })
 }
 
-fn write_page(path: &std::path::Path, comparison: &Comparison) -> Result<(), Failure> {
+pub(super) fn write_page(path: &std::path::Path, comparison: &Comparison) -> Result<(), Failure> {
     let write = || -> io::Result<()> {
         let mut out = io::BufWriter::new(std::fs::File::create(path)?);
         write_diff_html(&mut out, comparison)?;

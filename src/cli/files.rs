@@ -3,6 +3,7 @@
 //! A path from an image decides nothing but a name: each of its steps is escaped, opened from the directory above it without
 //! following links, and made anew. Modes, owners and links are not carried over: these are contents to look at.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -81,8 +82,8 @@ fn create(side: &File, top: &str, path: &[u8]) -> io::Result<File> {
     };
     plain().or_else(|_| {
         let name = Digest::of(path);
-        (0..)
-            .map(|number: u32| new_file(&layer, &format!("%{}-{number}", name.short())))
+        (0..u32::MAX)
+            .map(|number| new_file(&layer, &format!("%{}-{number}", name.short())))
             .find(|made| !matches!(made, Err(error) if error.kind() == io::ErrorKind::AlreadyExists))
             .unwrap_or_else(|| Err(io::ErrorKind::AlreadyExists.into()))
     })
@@ -111,7 +112,8 @@ fn escape(step: &[u8]) -> String {
         if is_plain(*byte) && step != b".." {
             name.push(char::from(*byte));
         } else {
-            name.push_str(&format!("%{byte:02x}"));
+            // Writing to a String cannot fail.
+            let _ = write!(name, "%{byte:02x}");
         }
     }
     if name.len() > NAME {

@@ -3,7 +3,9 @@
 mod analyze;
 mod build;
 mod builder;
+mod check;
 mod completions;
+mod config;
 mod diff;
 mod doctor;
 mod files;
@@ -39,6 +41,8 @@ pub struct Cli {
 pub enum Command {
     /// Build an image with the pinned BuildKit, check every byte of it, and print its digests
     Build(Box<build::BuildCommand>),
+    /// Build several times under other conditions, compare, and say what makes the difference
+    Check(Box<check::CheckCommand>),
     /// Check every byte of an image in an archive, a directory or a registry, and print its digests
     Analyze(Box<analyze::AnalyzeCommand>),
     /// Compare two images: what differs on every level, why, and what to do about it
@@ -59,6 +63,7 @@ pub fn run(cli: &Cli) -> ExitStatus {
     let result = match &cli.command {
         Command::Analyze(command) => command.run(),
         Command::Diff(command) => command.run(),
+        Command::Check(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
         Command::Build(command) => with_tokio(async |environment, interrupt| command.run(environment, interrupt).await),

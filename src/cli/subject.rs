@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, ErrorKind::NotFound, Seek as _};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
+
+use rustix::pipe::fcntl_setpipe_size;
 
 use super::with_tokio;
 use crate::digest::Digest;
@@ -14,6 +17,7 @@ use crate::image::source::TarSource;
 use crate::image::{
     Copies, CopyError, Image, ImageError, Platform, ReadOptions, copy_blobs, load_blobs, load_image, read_archive,
 };
+use crate::limits;
 use crate::reference::{ImageReference, ReferenceError};
 use crate::registry::{self, RegistryError, Repository};
 use crate::runtime::interrupt::Interrupt;
@@ -82,7 +86,7 @@ pub fn load(
     options: ReadOptions,
 ) -> Result<Result<Image, ImageError>, Failure> {
     match Subject::parse(word)? {
-        Subject::Stdin => Ok(read_archive(io::stdin().lock(), &options)),
+        Subject::Stdin => Ok(read_archive(wide(io::stdin().lock()), &options)),
         subject => Opened { place: Place::from(subject, word)?, route, platform }.load(options),
     }
 }
@@ -104,7 +108,7 @@ enum Place {
 impl Place {
     fn from(subject: Subject, word: &OsStr) -> Result<Self, Failure> {
         match subject {
-            Subject::Stdin => spool(io::stdin().lock()).map(Self::Spooled).map_err(|error| Failure {
+            Subject::Stdin => spool(wide(io::stdin().lock())).map(Self::Spooled).map_err(|error| Failure {
                 status: ExitStatus::Unknown,
                 message: format!("cannot keep what comes from standard input: {error}"),
                 hint: Some(
@@ -211,6 +215,13 @@ fn not_copied(error: &CopyError) -> Failure {
         }
     };
     Failure { status: ExitStatus::Unknown, message: chain(error), hint: Some(hint.to_owned()) }
+}
+
+/// Makes a pipe take more at once: with the usual 64 KiB, writer and reader wait for each other most of the time.
+fn wide<P: AsFd>(pipe: P) -> P {
+    // What is no pipe has no such size, and needs none.
+    let _ = fcntl_setpipe_size(&pipe, limits::PIPE_BYTES);
+    pipe
 }
 
 /// For a path that is not there, what else could have been meant.

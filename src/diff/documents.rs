@@ -107,17 +107,14 @@ fn histories(diff: &mut JsonDiff, a: Option<String>, b: Option<String>, ignore: 
     for (one, other) in pairs {
         let number = one.or(other).unwrap_or_default();
         let place = format!("/history/{number}");
-        match (one, other) {
-            (Some(one), Some(other)) => {
-                diff.objects(&place, &members(&steps_a[one]), &members(&steps_b[other]), &[]);
-            }
-            _ => {
-                let shown = |at: Option<usize>, words: &[String]| at.map(|at| Text::from(words[at].clone()));
-                let before = diff.found.len();
-                diff.push(&place, shown(one, &words_a), shown(other, &words_b));
-                let switch = ignore.history.then_some(super::ignore::Switch::IgnoreHistory);
-                diff.found[before..].iter_mut().for_each(|difference| difference.ignored_by = switch);
-            }
+        if let (Some(one), Some(other)) = (one, other) {
+            diff.objects(&place, &members(&steps_a[one]), &members(&steps_b[other]), &[]);
+        } else {
+            let shown = |at: Option<usize>, words: &[String]| at.map(|at| Text::from(words[at].clone()));
+            let before = diff.found.len();
+            diff.push(&place, shown(one, &words_a), shown(other, &words_b));
+            let switch = ignore.history.then_some(super::ignore::Switch::IgnoreHistory);
+            diff.found[before..].iter_mut().for_each(|difference| difference.ignored_by = switch);
         }
     }
 }
@@ -150,7 +147,7 @@ fn one_sided(found: &mut IndexDiff, a: Option<(&Image, &Index)>, b: Option<(&Ima
     let shown = |side: Option<(&Image, &Index)>| side.map(|(_, index)| Text::from(index.document.digest.to_string()));
     let difference = Difference::of(Kind::Missing, shown(a), shown(b)).at("index");
     let only_frames = image.manifests.len() == 1 && image.left_out.is_empty() && !image.attestations.is_empty();
-    let is_plain = members(text_of(&index.document)).get("annotations").is_none();
+    let is_plain = !members(text_of(&index.document)).contains_key("annotations");
     if only_frames && is_plain { found.attestations.push(difference) } else { found.index.push(difference) }
 }
 

@@ -244,10 +244,9 @@ impl EntryFacts {
         put_bytes(out, &self.link)?;
         put_bytes(out, &self.uname)?;
         put_bytes(out, &self.gname)?;
-        let kind = EntryType::ALL.iter().position(|kind| *kind == self.kind).unwrap_or_default();
+        let kind = EntryType::ALL.iter().zip(0_i64..).find(|(kind, _)| **kind == self.kind).map_or(0, |(_, at)| at);
         let device = self.device.unwrap_or_default();
-        let numbers =
-            [kind as i64, self.mode, self.uid, self.gid, i64::from(self.device.is_some()), device.0, device.1];
+        let numbers = [kind, self.mode, self.uid, self.gid, i64::from(self.device.is_some()), device.0, device.1];
         numbers.iter().try_for_each(|number| out.write_all(&number.to_le_bytes()))?;
         [self.index, self.size].iter().try_for_each(|number| out.write_all(&number.to_le_bytes()))?;
         for time in [Some(self.mtime), self.atime, self.ctime] {

@@ -130,15 +130,14 @@ impl Source {
             // ARG and FROM leave no step behind with every version of BuildKit.
             let found = loop {
                 match left.split_last() {
-                    None => break None,
                     Some((last, rest)) if self.fits(last, &words) => {
                         left = rest;
                         break Some(*last);
                     }
                     Some((last, rest)) if ["arg", "from", "onbuild"].iter().any(|silent| last.is(silent)) => {
-                        left = rest
+                        left = rest;
                     }
-                    Some(_) => break None,
+                    None | Some(_) => break None,
                 }
             };
             let Some(found) = found else { break };

@@ -58,10 +58,9 @@ pub fn conclude(comparison: &mut Comparison, is_identical: bool, ignore: Ignore)
         .into_iter()
         .map(|by| Ignored { by, differences: counts.ignored.get(&by).copied().unwrap_or_default() })
         .collect();
-    let has_all_manifests = comparison
-        .platforms
-        .iter()
-        .all(|pair| manifest_of(&pair.a).is_some() && manifest_of(&pair.a) == manifest_of(&pair.b));
+    let has_all_manifests = comparison.platforms.iter().all(|pair| {
+        manifest_of(pair.a.as_ref()).is_some() && manifest_of(pair.a.as_ref()) == manifest_of(pair.b.as_ref())
+    });
     comparison.verdict = match () {
         // With a platform, the images are those of that platform, whatever indexes they stand in.
         () if is_identical && comparison.platform.is_none() => Verdict::Identical,
@@ -103,12 +102,12 @@ fn count(comparison: &Comparison) -> Counts {
     counts
 }
 
-fn manifest_of(side: &Option<ImageRef>) -> Option<&Digest> {
-    side.as_ref().and_then(|side| side.manifest.as_ref())
+fn manifest_of(side: Option<&ImageRef>) -> Option<&Digest> {
+    side.and_then(|side| side.manifest.as_ref())
 }
 
-fn config_of(side: &Option<ImageRef>) -> Option<&Digest> {
-    side.as_ref().and_then(|side| side.config.as_ref())
+fn config_of(side: Option<&ImageRef>) -> Option<&Digest> {
+    side.and_then(|side| side.config.as_ref())
 }
 
 /// Whether every image is equal to its counterpart, by the digests of their manifests or, where one has none, of their configs.
@@ -116,11 +115,11 @@ fn is_equal_below(comparison: &Comparison) -> bool {
     let has_docker = |side: &Option<ImageRef>| side.as_ref().is_some_and(|side| side.manifest.is_none());
     let is_equal = |pair: &super::model::PlatformPair| {
         if has_docker(&pair.a) || has_docker(&pair.b) {
-            config_of(&pair.a).is_some() && config_of(&pair.a) == config_of(&pair.b)
+            config_of(pair.a.as_ref()).is_some() && config_of(pair.a.as_ref()) == config_of(pair.b.as_ref())
         } else {
             comparison.platform.is_some()
-                && manifest_of(&pair.a).is_some()
-                && manifest_of(&pair.a) == manifest_of(&pair.b)
+                && manifest_of(pair.a.as_ref()).is_some()
+                && manifest_of(pair.a.as_ref()) == manifest_of(pair.b.as_ref())
         }
     };
     !comparison.platforms.is_empty() && comparison.platforms.iter().all(is_equal)
@@ -129,14 +128,15 @@ fn is_equal_below(comparison: &Comparison) -> bool {
 /// The outermost level on which all digests are equal.
 fn equal_level(comparison: &Comparison, is_identical: bool) -> EqualLevel {
     let pairs = &comparison.platforms;
-    let all = |of: fn(&Option<ImageRef>) -> Option<&Digest>| {
-        !pairs.is_empty() && pairs.iter().all(|pair| of(&pair.a).is_some() && of(&pair.a) == of(&pair.b))
+    let all = |of: fn(Option<&ImageRef>) -> Option<&Digest>| {
+        !pairs.is_empty()
+            && pairs.iter().all(|pair| of(pair.a.as_ref()).is_some() && of(pair.a.as_ref()) == of(pair.b.as_ref()))
     };
     let has_same_layers = !pairs.is_empty()
         && pairs.iter().all(|pair| {
             let is_same = |relation| matches!(relation, Relation::Same | Relation::CompressionOnly);
-            config_of(&pair.a).is_some()
-                && config_of(&pair.b).is_some()
+            config_of(pair.a.as_ref()).is_some()
+                && config_of(pair.b.as_ref()).is_some()
                 && pair.layers.iter().all(|layer| is_same(layer.relation))
         });
     match () {

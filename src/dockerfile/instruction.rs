@@ -57,6 +57,14 @@ impl Instruction {
             (found == name).then_some(value)
         })
     }
+
+    /// The instruction that ONBUILD puts off, on the same lines and with its here-documents.
+    #[must_use]
+    pub fn deferred(&self, escape: char) -> Option<Self> {
+        let (keyword, rest) = flags::split_keyword(&self.arguments).filter(|_| self.is("onbuild"))?;
+        let (flags, arguments) = flags::split_flags(rest, escape);
+        Some(Self { keyword: keyword.to_owned(), flags, arguments, ..self.clone() })
+    }
 }
 
 struct Reader<'a> {
@@ -96,7 +104,7 @@ impl<'a> Reader<'a> {
             let first = self.at;
             let line = trim_start(without_newline(line));
             self.directive(line)?;
-            let (start, goes_on) = self.continued(if is_comment(line) { b"" } else { line });
+            let (start, goes_on) = continued(if is_comment(line) { b"" } else { line }, self.escape);
             if start.is_empty() && !goes_on {
                 continue;
             }
@@ -152,20 +160,11 @@ impl<'a> Reader<'a> {
             if is_comment(line) || trim_start(line).is_empty() {
                 continue;
             }
-            let (part, more) = self.continued(line);
+            let (part, more) = continued(line, self.escape);
             text.extend_from_slice(part);
             goes_on = more;
         }
         text
-    }
-
-    /// The line without the escape character at its end, and whether there was one: a single one, not itself escaped.
-    fn continued<'l>(&self, line: &'l [u8]) -> (&'l [u8], bool) {
-        let blank = line.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        match &line[..line.len() - blank] {
-            [start @ .., last] if *last == self.escape && start.last() != Some(&self.escape) => (start, true),
-            _ => (line, false),
-        }
     }
 
     fn heredoc(&mut self, line: usize, name: String, without_tabs: bool) -> Result<Heredoc, DockerfileError> {
@@ -185,11 +184,20 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn without_newline(line: &[u8]) -> &[u8] {
+/// The line without the escape character at its end, and whether there was one: a single one, not itself escaped.
+pub(super) fn continued(line: &[u8], escape: u8) -> (&[u8], bool) {
+    let blank = line.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    match &line[..line.len() - blank] {
+        [start @ .., last] if *last == escape && start.last() != Some(&escape) => (start, true),
+        _ => (line, false),
+    }
+}
+
+pub(super) fn without_newline(line: &[u8]) -> &[u8] {
     let returns = line.iter().rev().take_while(|byte| **byte == b'\r').count();
     &line[..line.len() - returns]
 }
 
-fn is_comment(line: &[u8]) -> bool {
+pub(super) fn is_comment(line: &[u8]) -> bool {
     trim_start(line).first() == Some(&b'#')
 }

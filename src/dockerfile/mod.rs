@@ -12,12 +12,14 @@ mod heredoc;
 mod instruction;
 mod stage;
 mod syntax;
+mod text;
 mod words;
 
 pub use self::directive::{Directive, DirectiveName};
 pub use self::instruction::{Heredoc, Instruction, Lines};
 pub use self::stage::Stage;
 pub use self::syntax::{Syntax, detect_syntax};
+pub use self::text::{Source, Text};
 
 use crate::limits::DOCKERFILE_BYTES;
 

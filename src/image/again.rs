@@ -100,7 +100,9 @@ fn copy(source: &mut impl Source, algorithms: &BTreeSet<Algorithm>) -> Result<(F
         if count == 0 {
             return Ok((file, hashers.into_iter().map(Hasher::finish).collect()));
         }
-        hashers.iter_mut().for_each(|hasher| hasher.update(&buffer[..count]));
+        for hasher in &mut hashers {
+            hasher.update(&buffer[..count]);
+        }
         file.write_all(&buffer[..count]).map_err(CopyError::File)?;
     }
 }

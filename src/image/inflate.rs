@@ -8,6 +8,7 @@ use super::media_type::Compression;
 use crate::limits;
 
 /// How bytes are compressed that start like this: four of them are enough.
+#[must_use]
 pub fn compression_of(start: &[u8]) -> Compression {
     match start {
         [0x1f, 0x8b, ..] => Compression::Gzip,

@@ -46,6 +46,20 @@ impl KnownLayers {
     /// Takes in the layers of an image that was read and found sound. False if nothing in it is new.
     ///
     /// Small layers are left out: inflating them costs less than remembering them.
+    ///
+    /// ```
+    /// use std::path::Path;
+    ///
+    /// use repro::image::{ReadOptions, load_image};
+    ///
+    /// # let (first, second) = ("fuzz/corpus/archive/docker-v0.19.tar", "fuzz/corpus/archive/docker-v0.31.tar");
+    /// let mut options = ReadOptions::default();
+    /// let one = load_image(Path::new(first), &options)?;
+    /// options.known.learn(&one);
+    /// // The layers that both have are hashed here, and not inflated again.
+    /// let other = load_image(Path::new(second), &options)?;
+    /// # Ok::<(), repro::image::ImageError>(())
+    /// ```
     pub fn learn(&mut self, image: &Image) -> bool {
         let mut learned = false;
         let layers = image.manifests.iter().flat_map(|manifest| &manifest.layers);

@@ -7,6 +7,72 @@
 //! layer against its diff ID, `manifest.json` against `index.json`. Only what is sound becomes an [`Image`]; otherwise all
 //! its [`Fault`]s are told together.
 //!
+//! # Examples
+//!
+//! An archive, a compressed one, or a directory: [`load_image`] finds out. What it gives was checked to the last byte.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use repro::image::{ReadOptions, load_image};
+//!
+//! # let archive = "fuzz/corpus/archive/docker-v0.19.tar";
+//! let image = load_image(Path::new(archive), &ReadOptions::default())?;
+//! let manifest = &image.manifests[0];
+//! // What a registry shows after a push, and what engines call the image ID.
+//! assert_eq!(image.digest(), Some(&manifest.document.digest));
+//! println!("{} for {}: {}", manifest.document.digest, manifest.config.platform, manifest.config.document.digest);
+//! for layer in &manifest.layers {
+//!     println!("{} holds {} in {} entries", layer.descriptor.digest, layer.diff_id, layer.facts.entries);
+//! }
+//! # Ok::<(), repro::image::ImageError>(())
+//! ```
+//!
+//! What is wrong is told all at once, each fault with its place and both values. Here a single byte of a layer was changed:
+//!
+//! ```
+//! use repro::image::{FaultKind, ImageError, ReadOptions, read_archive};
+//!
+//! # let archive = std::fs::read("fuzz/corpus/archive/docker-v0.19.tar").unwrap();
+//! let mut damaged = archive.clone();
+//! let layer = archive.windows(2).position(|bytes| bytes == [0x1f, 0x8b]).expect("its layers are gzip");
+//! damaged[layer + 4] ^= 1;
+//! match read_archive(damaged.as_slice(), &ReadOptions::default()) {
+//!     Err(ImageError::Faults(faults)) => {
+//!         assert!(faults.iter().any(|fault| matches!(fault.kind, FaultKind::Digest { .. })));
+//!         assert!(faults.iter().all(|fault| fault.place.starts_with("`blobs/sha256/")));
+//!     }
+//!     other => panic!("{other:?}"),
+//! }
+//! ```
+//!
+//! The entries of the layers, as `tar -tv` shows them, where they are asked for:
+//!
+//! ```
+//! use std::io;
+//! use std::path::Path;
+//!
+//! use repro::image::{Listing, ReadOptions, load_image};
+//!
+//! # let archive = "fuzz/corpus/archive/docker-v0.19.tar";
+//! let options = ReadOptions { listing: Some(Listing::default()), ..ReadOptions::default() };
+//! let image = load_image(Path::new(archive), &options).expect("a sound archive");
+//! let mut paths = Vec::new();
+//! for layer in image.layer_lists().flatten() {
+//!     let entries = layer.entries.as_ref().expect("they were asked for");
+//!     entries.each(|entry| {
+//!         paths.push(format!("{} {:o} {}", entry.kind.letter(), entry.mode, entry.path));
+//!         Ok::<_, io::Error>(())
+//!     })?;
+//! }
+//! # assert!(!paths.is_empty());
+//! # Ok::<(), io::Error>(())
+//! ```
+//!
+//! An image that comes from elsewhere needs a [`source::Source`]: names and bytes. All checks are the same.
+//!
+//! # Files
+//!
 //! | file | what |
 //! |---|---|
 //! | `source/` | where members come from |

@@ -121,6 +121,15 @@ impl FromStr for Platform {
     type Err = PlatformError;
 
     /// Reads `OS/ARCHITECTURE[/VARIANT]`, with the other names that containerd knows for architectures.
+    ///
+    /// ```
+    /// use repro::image::Platform;
+    ///
+    /// let wanted: Platform = "linux/aarch64".parse()?;
+    /// assert_eq!(wanted.to_string(), "linux/arm64");
+    /// assert!(wanted.agrees_with(&"linux/arm64/v8".parse()?));
+    /// # Ok::<(), repro::image::PlatformError>(())
+    /// ```
     fn from_str(text: &str) -> Result<Self, PlatformError> {
         let words: Vec<&str> = text.split('/').collect();
         let is_word = |word: &&str| {

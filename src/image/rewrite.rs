@@ -162,6 +162,24 @@ pub enum RewriteFault {
 }
 
 /// Whether all layers that were built were rewritten to `epoch` (seconds since 1970): see the table above.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use repro::image::rewrite::{Base, Verdict, check_rewritten};
+/// use repro::image::{ReadOptions, load_image};
+///
+/// # let archive = "fuzz/corpus/archive/docker-v0.19.tar";
+/// let epoch = 0;
+/// let image = load_image(Path::new(archive), &ReadOptions { epoch: Some(epoch), ..ReadOptions::default() })?;
+/// // `FROM scratch`: no layer is that of a base.
+/// match check_rewritten(&image.manifests[0], epoch, Base::Known(&[])) {
+///     Verdict::Proved(proof) => println!("{} layers were rewritten", proof.rewritten_layers),
+///     Verdict::Unproved(why) => println!("nobody can tell: {why}"),
+///     Verdict::Refuted(faults) => faults.iter().for_each(|fault| println!("{fault}")),
+/// }
+/// # Ok::<(), repro::image::ImageError>(())
+/// ```
 pub fn check_rewritten(manifest: &Manifest, epoch: i64, base: Base<'_>) -> Verdict {
     let split = match (base, manifest.family) {
         (Base::Known(candidates), _) => known_base(&manifest.layers, candidates),

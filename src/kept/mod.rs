@@ -8,6 +8,7 @@ mod directories;
 mod docker;
 pub mod limit;
 pub mod note;
+pub mod place;
 mod podman;
 pub mod remove;
 pub mod run;

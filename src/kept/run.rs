@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -249,6 +249,13 @@ fn remove_parts(place: &Path, unique: &str) {
 
 fn part_prefix(unique: &str) -> String {
     format!(".repro.{unique}.")
+}
+
+/// Sixteen characters that no other run has.
+pub fn random_name() -> io::Result<String> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(hex::encode(bytes))
 }
 
 fn directory(state: &Path) -> PathBuf {

@@ -47,6 +47,7 @@ fn write_side(out: &mut impl io::Write, letter: &str, side: &Side) -> io::Result
 }
 
 /// What came out, in one line.
+#[must_use]
 pub fn headline(comparison: &Comparison) -> String {
     let of = comparison.platform.as_ref().map_or_else(String::new, |platform| format!(" for {platform}"));
     match comparison.verdict {
@@ -69,6 +70,7 @@ pub fn headline(comparison: &Comparison) -> String {
 }
 
 /// How much has a cause, in one line; none where nothing differs.
+#[must_use]
 pub fn summary(comparison: &Comparison) -> Option<String> {
     let summary = &comparison.summary;
     if summary.differences == 0 {
@@ -109,6 +111,7 @@ fn line_of(instruction: &Instruction) -> Option<String> {
 }
 
 /// An instruction with its lines, or in the words of the history.
+#[must_use]
 pub fn shown_instruction(instruction: &Instruction) -> String {
     let text = cut(&instruction.text.to_string(), 100);
     line_of(instruction).map_or_else(|| text.clone(), |line| format!("{line} {text}"))
@@ -119,6 +122,7 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// The word for how sure a cause is.
+#[must_use]
 pub const fn confidence(confidence: Confidence) -> &'static str {
     match confidence {
         Confidence::High => "sure",
@@ -168,6 +172,7 @@ fn write_differences(out: &mut impl io::Write, indent: &str, list: &[Difference]
 }
 
 /// One difference in one line.
+#[must_use]
 pub fn shown(difference: &Difference) -> String {
     let place = difference.place.as_ref().map(|place| cut(&place.to_string(), 100));
     let what = match (difference.kind, place) {
@@ -226,12 +231,14 @@ fn write_platform(out: &mut impl io::Write, pair: &PlatformPair) -> io::Result<(
 }
 
 /// Whether there is anything to tell of a layer.
+#[must_use]
 pub fn layer_differs(layer: &LayerPair) -> bool {
     layer.relation != Relation::Same && (layer.differing_entries > 0 || !layer.differences.is_empty())
         || !layer.differences.is_empty()
 }
 
 /// A platform, or what stands for one.
+#[must_use]
 pub fn platform(platform: &Platform) -> String {
     if platform.os.is_empty() { "Image".to_owned() } else { platform.to_string() }
 }
@@ -245,6 +252,7 @@ fn image(side: &ImageRef) -> String {
 }
 
 /// The numbers of a layer on both sides, and what they have to do with each other.
+#[must_use]
 pub fn layer_title(layer: &LayerPair) -> String {
     let number = |side: &Option<crate::diff::model::LayerRef>| side.as_ref().map(|side| side.number);
     let numbers = match (number(&layer.a), number(&layer.b)) {
@@ -263,6 +271,7 @@ pub fn layer_title(layer: &LayerPair) -> String {
 }
 
 /// How many entries differ, and in what; none where none does.
+#[must_use]
 pub fn entry_counts(layer: &LayerPair) -> Option<String> {
     if layer.differing_entries == 0 {
         return None;
@@ -307,6 +316,7 @@ fn write_entry(out: &mut impl io::Write, entry: &EntryDifference) -> io::Result<
 }
 
 /// The path of an entry; `/` for the root.
+#[must_use]
 pub fn entry_title(entry: &EntryDifference) -> String {
     let path = entry.path.to_string();
     let path = if path.is_empty() { "/".to_owned() } else { cut(&path, 200) };
@@ -333,6 +343,7 @@ fn write_content(out: &mut impl io::Write, content: &Content) -> io::Result<()> 
 }
 
 /// What a content is, and where it begins to differ.
+#[must_use]
 pub fn content_title(content: &Content) -> String {
     let mut title = content.format.name().to_owned();
     if let Some(first) = content.first_difference {

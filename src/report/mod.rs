@@ -1,5 +1,6 @@
 //! Reports as bytes: pure functions, one file a form.
 
+pub mod check;
 pub mod diff;
 pub mod diff_html;
 pub mod doctor;

@@ -37,6 +37,12 @@ impl RuntimeName {
         }
     }
 
+    /// The runtime of this name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::Docker, Self::Podman, Self::Buildkitd, Self::Remote].into_iter().find(|known| known.name() == name)
+    }
+
     /// Whether the client is buildx, not buildctl.
     #[must_use]
     pub const fn has_buildx(self) -> bool {

@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::harness::{Bench, Way, base, said, ways, words};
 
 /// Line 4 writes a file, line 6 copies one.
-const DOCKERFILE: &str = "ARG BASE\nFROM $BASE\n# a comment\nRUN echo made >/made\nWORKDIR /srv\nCOPY f \\\n  /srv/f\n";
+const DOCKERFILE: &str =
+    "ARG BASE\nFROM $BASE\n# a comment\nRUN echo made >/made\nWORKDIR /new/place\nCOPY f \\\n  /new/f\n";
 
 fn diff(a: &Path, b: &Path, dockerfile: &Path) -> (Option<i32>, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_repro"));

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::harness::{Bench, Way, base, lab, open_to_all, said, ways, words};
+use crate::harness::{Bench, Way, base, lab, open_to_all, runtimes, said, ways, words};
 use crate::traces::{Traces, wait_for_the_end};
 
 /// A failure of this status, told as it should be, with nothing left behind.
@@ -111,7 +111,7 @@ fn a_tool_that_is_missing_is_named() {
 fn a_registry_that_refuses_the_pin_is_told() {
     let answers = ["401 Unauthorized", "404 Not Found", "429 Too Many Requests", "500 Internal Server Error"];
     let registries: Vec<Registry> = answers.into_iter().map(Registry::of_status).collect();
-    for way in ways() {
+    for way in &runtimes() {
         let bench = Bench::alone("refused pin");
         let context = bench.context("context", &[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
         let before = Traces::of(&bench, *way);
@@ -143,7 +143,7 @@ fn a_base_image_that_is_refused_or_damaged_fails_the_build() {
     let mut registries: Vec<Registry> =
         ["401 Unauthorized", "404 Not Found", "500 Internal Server Error"].map(Registry::of_status).into();
     registries.push(Registry::damaging());
-    for way in ways() {
+    for way in &runtimes() {
         let bench = Bench::alone("refused base");
         let files = [("f", "x"), ("Dockerfile", "ARG BASE\nFROM $BASE\nCOPY f /\nRUN cp f g\n")];
         let context = bench.context("context", &files);
@@ -172,7 +172,7 @@ fn a_base_image_that_is_refused_or_damaged_fails_the_build() {
 /// The kernel that runs out of memory kills a process like this; the first process of a namespace cannot do so itself.
 #[test]
 fn a_step_that_is_killed_is_told() {
-    for way in ways() {
+    for way in &runtimes() {
         let bench = Bench::shared("killed step", *way);
         let dockerfile = "ARG BASE\nFROM $BASE\nRUN sh -c 'kill -KILL $$' || exit $?\n";
         let context = bench.context("context", &[("Dockerfile", dockerfile)]);

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Bench, Built, Way, every_way, lab, open_to_all, said, words};
+use crate::harness::{Bench, Built, Way, every_way, lab, open_to_all, runtimes, said, words};
 
 /// Flags that another test is about, which is named here.
 const ELSEWHERE: [(&str, &str); 12] = [
@@ -138,7 +138,7 @@ fn flags_mean_the_same_on_every_way() {
 /// Defect 7 of upstream.
 #[test]
 fn a_date_is_an_epoch_and_git_knows_one() {
-    for way in every_way() {
+    for way in &runtimes() {
         let bench = Bench::shared("dates", *way);
         let context = bench.context("context", &[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
         let git = |arguments: &[&str]| {
@@ -163,7 +163,7 @@ fn a_date_is_an_epoch_and_git_knows_one() {
 
 #[test]
 fn a_file_of_settings_means_the_flags() {
-    for way in every_way() {
+    for way in &runtimes() {
         let place = Place::new(*way, "file");
         let expected = place.build_with(&["--label=a=b"]);
         let file = place.context.join("repro.toml");
@@ -212,7 +212,7 @@ fn an_agent_reaches_run() {
 /// Defect 24 of upstream.
 #[test]
 fn a_quiet_build_says_the_digest_and_a_failed_one_why() {
-    for way in every_way() {
+    for way in &runtimes() {
         let place = Place::new(*way, "quiet");
         let expected = place.build_with(&[]);
         let output = place.bench.output(*way, "image.tar");

@@ -8,6 +8,7 @@ use crate::diff::model::{Confidence, LayerPair, Relation, Text};
 pub const CAUSE: Cause = Cause { id: "base-image", explain };
 
 /// Whether the layer belongs to the base.
+#[must_use]
 pub(super) fn is_base(place: &Place<'_>) -> bool {
     match (place.layer, place.platform) {
         (Some(layer), Some(platform)) => is_base_layer(layer, &platform.layers),
@@ -40,6 +41,7 @@ fn is_base_layer(layer: &LayerPair, all: &[LayerPair]) -> bool {
 }
 
 /// Whether the bases of the two images differ.
+#[must_use]
 pub(super) fn differs(place: &Place<'_>) -> bool {
     place.platform.is_some_and(|platform| {
         platform.layers.iter().filter(|layer| is_other(layer)).any(|layer| is_base_layer(layer, &platform.layers))
@@ -51,6 +53,7 @@ const fn is_other(layer: &LayerPair) -> bool {
 }
 
 /// Whether a difference of the config is one that another base brings: a step that BuildKit did not write.
+#[must_use]
 pub(super) fn is_of_base(place: &Place<'_>) -> bool {
     let is_step =
         |text: &Option<Text>| text.as_ref().and_then(Text::as_str).is_some_and(|words| words.contains("buildkit"));

@@ -11,6 +11,7 @@ pub const CAUSE: Cause = Cause { id: "build-argument", explain };
 pub(super) type Changed = (String, String, String);
 
 /// The arguments that BuildKit writes in front of a command (`|1 A=b /bin/sh -c …`), and the command.
+#[must_use]
 pub(super) fn parse(words: &str) -> Option<(Vec<(&str, &str)>, &str)> {
     let words = words.strip_prefix("RUN ").unwrap_or(words);
     let (count, mut rest) = words.strip_prefix('|')?.split_once(' ')?;
@@ -60,12 +61,14 @@ fn changed_in(difference: &Difference) -> Vec<Changed> {
 }
 
 /// The arguments whose values differ in this difference.
+#[must_use]
 pub(super) fn changed(place: &Place<'_>) -> Vec<Changed> {
     let is_history = place.level == Level::Config && place.pointer().starts_with("/history/");
     if is_history { changed_in(place.difference) } else { Vec::new() }
 }
 
 /// The arguments whose values differ anywhere in the history.
+#[must_use]
 pub(super) fn all_changed(place: &Place<'_>) -> Vec<Changed> {
     let Some(platform) = place.platform else { return Vec::new() };
     let is_step = |difference: &&Difference| {
@@ -80,6 +83,7 @@ pub(super) fn all_changed(place: &Place<'_>) -> Vec<Changed> {
 }
 
 /// Whether one text becomes the other one where the values of these arguments are replaced.
+#[must_use]
 pub(super) fn follows(a: &str, b: &str, changed: &[Changed]) -> bool {
     let replaced = changed
         .iter()

@@ -31,7 +31,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
 /// Two absolute paths to one file, by its name and the directory above it.
 fn is_moved_path(a: &[u8], b: &[u8]) -> bool {
     let names = |path: &[u8]| -> Option<Vec<Vec<u8>>> {
-        let is_plain = path.starts_with(b"/") && path.iter().all(|byte| byte.is_ascii_graphic());
+        let is_plain = path.starts_with(b"/") && path.iter().all(u8::is_ascii_graphic);
         is_plain.then(|| path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
     };
     match (names(a), names(b)) {

@@ -21,6 +21,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
 }
 
 /// Whether a line has more than the checksum in it.
+#[must_use]
 pub(super) fn is_listed(pair: &Pair, checksum: &[u8]) -> bool {
     let letters = |line: &[u8]| line.iter().filter(|byte| byte.is_ascii_alphanumeric()).count();
     letters(&pair.a) > letters(checksum) + 2

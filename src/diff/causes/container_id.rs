@@ -20,6 +20,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
 }
 
 /// Whether a line is one of those by which a container finds itself: a path of a cgroup or of a snapshot.
+#[must_use]
 pub(super) fn names_a_container(pair: &Pair) -> bool {
     const MARKS: [&[u8]; 8] = [
         b"/buildkit/",

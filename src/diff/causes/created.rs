@@ -7,6 +7,7 @@ use crate::diff::model::{Confidence, Kind, Text};
 pub const CAUSE: Cause = Cause { id: "created", explain };
 
 /// Whether the difference is one of dates of the config.
+#[must_use]
 pub(super) fn is_date(place: &Place<'_>) -> bool {
     let pointer = place.pointer();
     let is_date = pointer == "/created" || (pointer.starts_with("/history/") && pointer.ends_with("/created"));
@@ -14,6 +15,7 @@ pub(super) fn is_date(place: &Place<'_>) -> bool {
 }
 
 /// The epochs of both sides, where both were built with one and they differ: BuildKit writes the time itself with a fraction.
+#[must_use]
 pub(super) fn epochs(place: &Place<'_>) -> Option<(i64, i64)> {
     let platform = place.platform?;
     let (a, b) = (seconds(platform.a.as_ref()?.created.as_ref()?)?, seconds(platform.b.as_ref()?.created.as_ref()?)?);
@@ -21,6 +23,7 @@ pub(super) fn epochs(place: &Place<'_>) -> Option<(i64, i64)> {
 }
 
 /// The seconds since 1970 of a date that has no fraction.
+#[must_use]
 pub(super) fn seconds(date: &Text) -> Option<i64> {
     let text = date.as_str().filter(|text| !text.contains('.'))?;
     chrono::DateTime::parse_from_rfc3339(text).ok().map(|date| date.timestamp())

@@ -73,7 +73,7 @@ impl Lines {
         let in_order = left.len() == came.len();
         for a in left {
             let at = if in_order { Some(0) } else { came.iter().position(|b| is_pair(a, b)) };
-            match at.and_then(|at| came.drain(..=at).last().map(|b| (at, b))) {
+            match at.and_then(|at| came.drain(..=at).next_back().map(|b| (at, b))) {
                 Some((passed, b)) => {
                     self.single += passed;
                     self.pairs.push(Pair::new(a, b));
@@ -109,8 +109,7 @@ impl Lines {
     /// Whether the same words stand in another order, in lines or within them.
     #[must_use]
     pub fn is_shuffled(&self) -> bool {
-        self.is_reordered
-            || self.single == 0 && !self.pairs.is_empty() && self.pairs.iter().all(|pair| pair.is_shuffled())
+        self.is_reordered || self.single == 0 && !self.pairs.is_empty() && self.pairs.iter().all(Pair::is_shuffled)
     }
 }
 

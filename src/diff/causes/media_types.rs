@@ -10,6 +10,7 @@ const DOCKER: &str = "application/vnd.docker.";
 const OCI: &str = "application/vnd.oci.";
 
 /// Whether a difference is one of Docker's type against one of OCI's.
+#[must_use]
 pub(super) fn is_family(difference: &Difference) -> bool {
     let starts = |text: &Option<crate::diff::model::Text>, start: &str| {
         text.as_ref().and_then(|text| text.as_str()).is_some_and(|text| text.starts_with(start))
@@ -19,6 +20,7 @@ pub(super) fn is_family(difference: &Difference) -> bool {
 }
 
 /// Whether the manifests of a platform are of two families.
+#[must_use]
 pub(super) fn differ(place: &Place<'_>) -> bool {
     let Some(platform) = place.platform else { return false };
     let in_layers = platform.layers.iter().flat_map(|layer| &layer.differences);

@@ -23,6 +23,7 @@ pub(super) enum Why {
 /// Why the times of an entry differ, as far as the notes of the layers, the dates of the images and the times themselves tell.
 ///
 /// Rewriting lowers what is later than the epoch to it, and leaves the rest. With Docker's media types there is no note of it.
+#[must_use]
 pub(super) fn kind(place: &Place<'_>) -> Option<Why> {
     let (entry, layer, platform) = (place.entry?, place.layer?, place.platform?);
     let (a, b) = (entry.a.as_ref()?.mtime.seconds, entry.b.as_ref()?.mtime.seconds);
@@ -50,7 +51,6 @@ pub(super) fn kind(place: &Place<'_>) -> Option<Why> {
             }
         }
         (Some(one), Some(other)) if a > one && b > other => Why::NoneRewritten,
-        (Some(_), Some(_)) => Why::OneUnwritten,
         (None, None) => Why::NoneRewritten,
         _ => Why::OneUnwritten,
     })

@@ -10,6 +10,7 @@ pub const CAUSE: Cause = Cause { id: "setgid", explain };
 pub(super) const SETGID: i64 = 0o2000;
 
 /// The modes of both sides.
+#[must_use]
 pub(super) fn modes(place: &Place<'_>) -> Option<(i64, i64)> {
     let entry = place.entry?;
     Some((entry.a.as_ref()?.mode, entry.b.as_ref()?.mode))

@@ -9,6 +9,7 @@ pub const CAUSE: Cause = Cause { id: "shadow-day", explain };
 pub(super) const PATHS: &[&str] = &["etc/shadow", "etc/shadow-"];
 
 /// The fields of a line of /etc/shadow that differ, counted from 0 (shadow(5)).
+#[must_use]
 pub(super) fn fields(a: &[u8], b: &[u8]) -> Option<Vec<usize>> {
     let fields = |line: &[u8]| line.split(|byte| *byte == b':').map(<[u8]>::to_vec).collect::<Vec<_>>();
     let (a, b) = (fields(a), fields(b));
@@ -16,6 +17,7 @@ pub(super) fn fields(a: &[u8], b: &[u8]) -> Option<Vec<usize>> {
 }
 
 /// A claim for one field of the lines that differ, and whether it is the only one.
+#[must_use]
 pub(super) fn of_field(place: &Place<'_>, field: usize) -> Option<(Confidence, bool)> {
     let confidence = place.content_at(PATHS)?;
     let lines = place.lines()?;

@@ -6,6 +6,9 @@ use super::Content;
 use crate::diff::model::Text;
 use crate::limits;
 
+/// Lines that are shown around a change.
+const AROUND: usize = 3;
+
 /// Whether bytes are text: UTF-8 without the characters that only binary files have.
 pub fn is_text(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| {
@@ -35,7 +38,6 @@ pub fn compare(a: &[u8], b: &[u8], content: &mut Content) {
         return;
     }
     // The equal ends are cut away before, but for what is shown around a change.
-    const AROUND: usize = 3;
     let from = start.saturating_sub(AROUND);
     let to = |lines: &[&[u8]]| lines.len() - end.saturating_sub(AROUND);
     let diff = TextDiff::configure()

@@ -267,7 +267,7 @@ fn untold(flag: u8, data: &[u8]) -> &[u8] {
     match flag {
         b'x' => {
             let is_plain = parse_records(data)
-                .is_ok_and(|records| records.iter().map(|record| written_length(record)).sum::<usize>() == data.len());
+                .is_ok_and(|records| records.iter().map(written_length).sum::<usize>() == data.len());
             if is_plain { b"" } else { data }
         }
         _ => &data[text(data).len()..],

@@ -101,6 +101,52 @@ pub struct Origin {
 }
 
 /// Brings members, each once, in any order.
+///
+/// ```
+/// use std::collections::VecDeque;
+///
+/// use repro::image::source::{Member, MemberKind, Origin, Source};
+/// use repro::image::{Container, ImageError, ReadOptions, read_source};
+///
+/// /// Files in memory.
+/// struct Files(VecDeque<(String, Vec<u8>)>, Vec<u8>);
+///
+/// impl Source for Files {
+///     fn next_member(&mut self) -> Result<Option<Member>, ImageError> {
+///         let Some((path, data)) = self.0.pop_front() else { return Ok(None) };
+///         let member = Member {
+///             path: path.into_bytes(),
+///             kind: MemberKind::File,
+///             size: data.len() as u64,
+///             is_ambiguous: false,
+///         };
+///         self.1 = data;
+///         Ok(Some(member))
+///     }
+///
+///     fn read_data(&mut self, buffer: &mut [u8]) -> Result<usize, ImageError> {
+///         let count = buffer.len().min(self.1.len());
+///         buffer[..count].copy_from_slice(&self.1[..count]);
+///         self.1.drain(..count);
+///         Ok(count)
+///     }
+///
+///     fn finish(&mut self) -> Result<Origin, ImageError> {
+///         Ok(Origin { container: Container::Directory, bytes: 0, after_end: None, root: None, notes: Vec::new() })
+///     }
+/// }
+///
+/// // A layout in which nothing is but its two documents: every blob that `index.json` names is missed, by its digest.
+/// # let digest = repro::digest::Digest::of(b"");
+/// let index = format!(
+///     r#"{{"schemaVersion": 2, "manifests": [{{"mediaType": "application/vnd.oci.image.manifest.v1+json",
+///          "digest": "{digest}", "size": 400}}]}}"#
+/// );
+/// let layout = br#"{"imageLayoutVersion": "1.0.0"}"#.to_vec();
+/// let files = [("oci-layout".to_owned(), layout), ("index.json".to_owned(), index.into_bytes())];
+/// let error = read_source(&mut Files(files.into(), Vec::new()), &ReadOptions::default()).unwrap_err();
+/// assert!(error.faults().iter().any(|fault| fault.to_string().contains(digest.hex())));
+/// ```
 pub trait Source {
     /// The next member; none at the end. Data of the one before that was not read is skipped.
     fn next_member(&mut self) -> Result<Option<Member>, ImageError>;

@@ -2,6 +2,26 @@
 //!
 //! The `tar` crate's own iterator is not used: it splits PAX records at newlines, thus loses a record whose value holds one (a
 //! file capability can), and it takes an archive without an end for a whole one. Header blocks are `tar::Header`s still.
+//!
+//! ```
+//! use repro::image::tar::TarReader;
+//!
+//! # let mut builder = tar::Builder::new(Vec::new());
+//! # let mut header = tar::Header::new_ustar();
+//! # header.set_size(6);
+//! # header.set_mtime(86400);
+//! # header.set_cksum();
+//! # builder.append_data(&mut header, "etc/motd", &b"hello\n"[..]).unwrap();
+//! # let layer = builder.into_inner().unwrap();
+//! let mut reader = TarReader::of_layer(layer.as_slice());
+//! while let Some(entry) = reader.next_entry()? {
+//!     let mut content = vec![0; usize::try_from(entry.size).unwrap_or(0).min(4096)];
+//!     let count = reader.read_data(&mut content)?;
+//!     assert_eq!((entry.path.as_slice(), entry.mtime.seconds), (&b"etc/motd"[..], 86400));
+//!     assert_eq!(&content[..count], b"hello\n");
+//! }
+//! # Ok::<(), repro::image::tar::TarError>(())
+//! ```
 
 mod header;
 mod kept;

@@ -1,0 +1,129 @@
+//! `repro check`: is it reproducible, and if not, why?
+
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the comments are the help, where brackets mean that a part may be left out"
+)]
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::config::ConfigWords;
+use super::diff::{compare, write_page};
+use super::files::ReportDirectory;
+use super::format::Format;
+use super::subject::Opened;
+use super::{print_with, with_tokio};
+use crate::check::{self, Check, CheckOutcome, Variation};
+use crate::diff::{Comparison, Options, Source};
+use crate::failure::{ExitStatus, Failure};
+use crate::report::check::{CheckReport, write_check};
+use crate::report::json::write_json;
+use crate::settings::{BuildSettings, BuildWords, RouteWords};
+
+/// The arguments of `repro check`.
+#[derive(Debug, Args)]
+pub struct CheckCommand {
+    /// How often to build, at least twice
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u8).range(2..),
+        help_heading = "What is checked"
+    )]
+    times: u8,
+
+    /// What the further builds have that the first one has not [default: all of it]
+    #[arg(long, value_enum, value_name = "WHAT[,…]", value_delimiter = ',', help_heading = "What is checked")]
+    vary: Vec<Variation>,
+
+    /// What they have in common with it
+    #[arg(long, value_enum, value_name = "WHAT[,…]", value_delimiter = ',', help_heading = "What is checked")]
+    keep: Vec<Variation>,
+
+    /// Fail also where an input moves: what is equal today need not be tomorrow
+    #[arg(long, help_heading = "What is checked")]
+    strict: bool,
+
+    /// What to print
+    #[arg(long, value_enum, default_value_t, help_heading = "How it is said")]
+    format: Format,
+
+    /// Write the files that differ to DIR/a and DIR/b, for diffoscope and its like; DIR has to be new or empty
+    #[arg(long, value_name = "DIR", help_heading = "How it is said")]
+    report: Option<PathBuf>,
+
+    /// Write the comparison as a page that can be sent to somebody, where something differs
+    #[arg(long, value_name = "FILE", help_heading = "How it is said")]
+    html: Option<PathBuf>,
+
+    #[command(flatten)]
+    words: BuildWords,
+
+    #[command(flatten)]
+    settings: ConfigWords,
+}
+
+impl CheckCommand {
+    /// Builds, compares, and prints what came out.
+    pub fn run(&self) -> Result<ExitStatus, Failure> {
+        let mut directory = self.report.as_deref().map(ReportDirectory::create).transpose()?;
+        let (settings, outcome) = with_tokio(async |environment, interrupt| {
+            let settings = self.settings.resolve(&self.words, environment)?;
+            let check = Check { settings, vary: self.variations(), times: usize::from(self.times) };
+            let outcome = check::run(&check, environment, interrupt).await?;
+            Ok((check.settings, outcome))
+        })?;
+        for warning in &outcome.warnings {
+            tracing::warn!("{warning}");
+        }
+        let comparison = self.compare(&settings, &outcome, directory.as_mut())?;
+        if let (Some(path), Some(comparison)) = (&self.html, &comparison) {
+            write_page(path, comparison)?;
+        }
+        let report = CheckReport::new(&outcome, comparison);
+        print_with(|out| match self.format {
+            Format::Text => write_check(out, &report),
+            Format::Json => write_json(&report, out).map_err(io::Error::from),
+        })?;
+        let is_good = outcome.is_reproducible() && !(self.strict && outcome.moves());
+        Ok(if is_good { ExitStatus::Success } else { ExitStatus::Different })
+    }
+
+    fn variations(&self) -> BTreeSet<Variation> {
+        let asked = if self.vary.is_empty() { Variation::ALL.to_vec() } else { self.vary.clone() };
+        asked.into_iter().filter(|variation| !self.keep.contains(variation)).collect()
+    }
+
+    /// What differs between the first build and the first other one.
+    fn compare(
+        &self,
+        settings: &BuildSettings,
+        outcome: &CheckOutcome,
+        directory: Option<&mut ReportDirectory>,
+    ) -> Result<Option<Comparison>, Failure> {
+        let Some(((one, a), (other, b))) = outcome.differing() else { return Ok(None) };
+        // Both are files.
+        let route = &RouteWords::default();
+        let open = |path: &PathBuf| Opened::open(path.as_os_str(), route, None);
+        let opened = (open(&a.archive)?, open(&b.archive)?);
+        let name = |number: usize, runtime: &str| OsString::from(format!("build {} ({runtime})", number + 1));
+        let names = (name(one, a.runtime), name(other, b.runtime));
+        let options = Options { source: source_of(settings), ..Options::default() };
+        let sides: [(&Opened<'_>, &OsStr); 2] = [(&opened.0, &names.0), (&opened.1, &names.1)];
+        compare(sides, options, directory)
+    }
+}
+
+/// The Dockerfile, where it is one that can be read; another frontend's file tells no lines.
+fn source_of(settings: &BuildSettings) -> Option<Source> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let shown = settings.dockerfile.strip_prefix(&here).unwrap_or(&settings.dockerfile).display().to_string();
+    let source = Source::parse(&shown, &settings.dockerfile_bytes, settings.target.as_deref()).ok()?;
+    source.has_target().then_some(source)
+}

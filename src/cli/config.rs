@@ -1,0 +1,51 @@
+//! Which file of settings a build reads, and the settings that come of it.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::environment::Environment;
+use crate::failure::{ExitStatus, Failure};
+use crate::settings::{BuildSettings, BuildWords, ConfigChoice, resolve};
+
+/// Where settings are read from.
+#[derive(Debug, Args)]
+pub struct ConfigWords {
+    /// Read settings from this file, and trust it [default: repro.toml beside the Dockerfile, which may not say everything]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_config", help_heading = "How it is said")]
+    config: Option<PathBuf>,
+
+    /// Read no repro.toml
+    #[arg(long, help_heading = "How it is said")]
+    no_config: bool,
+}
+
+impl ConfigWords {
+    /// The settings of a build; tells what the user should know of them, and where each value came from.
+    pub fn resolve(&self, words: &BuildWords, environment: &Environment) -> Result<BuildSettings, Failure> {
+        let directory = std::env::current_dir().map_err(|error| unknown("the working directory", &error))?;
+        let config = match &self.config {
+            _ if self.no_config => ConfigChoice::None,
+            Some(path) => ConfigChoice::Named(path.clone()),
+            None => ConfigChoice::Found,
+        };
+        let settings = resolve(words, &config, environment, &directory, chrono::Utc::now())?;
+        for warning in &settings.warnings {
+            tracing::warn!("{warning}");
+        }
+        for line in settings.all_provenance() {
+            tracing::info!("{line}");
+        }
+        Ok(settings)
+    }
+}
+
+/// What this process is not told of itself.
+pub fn unknown(what: &str, error: &io::Error) -> Failure {
+    Failure {
+        status: ExitStatus::Unknown,
+        message: format!("cannot tell {what}: {error}"),
+        hint: Some("run it from a directory that exists, by its full path".to_owned()),
+    }
+}
