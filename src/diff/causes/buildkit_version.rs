@@ -16,8 +16,8 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     }
     let text = |text: &Option<Text>| text.as_ref().and_then(Text::as_str).map(str::to_owned);
     let (a, b) = (text(&place.difference.a)?, text(&place.difference.b)?);
-    let is_comment = pointer.ends_with("/comment");
-    if !is_other_spelling(&a, &b) && !(is_comment && a.contains("buildkit") && b.contains("buildkit")) {
+    let is_comment = pointer.ends_with("/comment") && a.contains("buildkit") && b.contains("buildkit");
+    if !is_comment && !is_other_spelling(&a, &b) {
         return None;
     }
     let explanation = "The history tells the same instruction in other words: two versions of BuildKit, or of the frontend that reads the \

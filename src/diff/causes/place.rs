@@ -46,6 +46,7 @@ pub struct Place<'a> {
 
 impl<'a> Place<'a> {
     /// A difference in a document.
+    #[must_use]
     pub fn of_document(
         level: Level,
         difference: &'a Difference,
@@ -56,6 +57,7 @@ impl<'a> Place<'a> {
     }
 
     /// A difference of a layer, or of an entry in it.
+    #[must_use]
     pub fn in_layer(
         difference: &'a Difference,
         platform: &'a PlatformPair,

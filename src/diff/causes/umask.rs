@@ -23,7 +23,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
                        nothing but whether a file can be executed.";
     let fix = "Set the modes where the files are copied: `COPY --chmod=755`, or with a frontend of 1.14 or later \
                `COPY --chmod=u=rwX,go=rX`; or check out under one umask (`umask 022`).";
-    let is_whole = (a ^ b) & !(TAKEN | setgid::SETGID) & 0o7777 == 0;
+    let is_whole = (a ^ b) & 0o7777 & !(TAKEN | setgid::SETGID) == 0;
     Some(Claim::new(Confidence::High, explanation).fix(fix).whole_if(is_whole))
 }
 
