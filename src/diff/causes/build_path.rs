@@ -24,7 +24,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
                `--remap-path-prefix=$PWD=.` (Rust), `-trimpath` (Go).";
     let is_whole = lines.single == 0
         && lines.pairs.iter().all(|pair| is_path(pair) || pair.is_known())
-        && (content.format == Format::Elf || content.is_only_texts);
+        && (matches!(content.format, Format::Elf | Format::Pyc) || content.is_only_texts);
     Some(Claim::new(Confidence::High, explanation).fix(fix).whole_if(is_whole))
 }
 

@@ -48,7 +48,10 @@ pub fn look(path: &[u8], a: &[u8], b: &[u8], budget: &mut Budget) -> Content {
                 text::compare(a, b, &mut content);
             }
         }
-        Format::Pyc => binary::pyc(a, b, &mut content),
+        Format::Pyc => {
+            binary::pyc(a, b, &mut content);
+            strings::compare(a, b, &mut content);
+        }
         Format::Sqlite => binary::sqlite(a, b, &mut content),
         Format::Elf => {
             binary::elf(a, b, &mut content);
