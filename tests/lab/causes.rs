@@ -354,7 +354,9 @@ fn planted(yard: &mut Yard, cases: &[&Case]) -> BTreeMap<String, Score> {
         for number in [1, 2] {
             let _ = fs::remove_file(yard.archive(case, number, false));
         }
-        let failed = |error| Score { error: Some(error), ..Score::default() };
+        // What could not be shown was not named either.
+        let missed = case.recipe.causes.iter().map(|expected| shown(&expected.id, expected.line)).collect();
+        let failed = |error| Score { error: Some(error), missed, ..Score::default() };
         (case.name.clone(), judged.unwrap_or_else(failed))
     });
     scores.collect()

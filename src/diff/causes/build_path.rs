@@ -1,5 +1,6 @@
 //! The directory of the build in a program.
 
+use super::inside::is_program;
 use super::lines::Pair;
 use super::words::Word;
 use super::{Cause, Claim, Place};
@@ -10,9 +11,7 @@ use crate::diff::model::Confidence;
 pub const CAUSE: Cause = Cause { id: "build-path", explain };
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
-    let content = place
-        .content()
-        .filter(|content| matches!(content.format, Format::Elf | Format::Binary | Format::Ar | Format::Pyc))?;
+    let content = place.content().filter(|content| is_program(content.format))?;
     let lines = place.lines()?;
     let is_path =
         |pair: &Pair| pair.words.iter().any(|(word, ..)| *word == Word::Temporary) || is_moved_path(&pair.a, &pair.b);

@@ -114,3 +114,9 @@ pub fn program_with(place: &Place<'_>, kinds: &[Word]) -> bool {
     let is_program = place.content().is_some_and(|content| content.format == Format::Elf);
     is_program && place.lines().is_some_and(|lines| kinds.iter().any(|kind| lines.has(*kind)))
 }
+
+/// Whether a file of a format holds texts that a compiler put there.
+#[must_use]
+pub const fn is_program(format: Format) -> bool {
+    matches!(format, Format::Elf | Format::Pyc | Format::Binary | Format::Ar)
+}

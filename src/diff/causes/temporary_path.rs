@@ -8,7 +8,9 @@ use crate::diff::model::Confidence;
 pub const CAUSE: Cause = Cause { id: "temporary-path", explain };
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
-    if !place.lines()?.has(Word::Temporary) || super::inside::program_with(place, &[Word::Temporary]) {
+    if !place.lines()?.has(Word::Temporary)
+        || place.content().is_some_and(|content| super::inside::is_program(content.format))
+    {
         return None;
     }
     let explanation = "The name of a temporary directory, which is new in every build, was written into a file.";
