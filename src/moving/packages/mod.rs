@@ -131,8 +131,8 @@ impl<'a> Arguments<'a> {
 
     /// The values of an option.
     pub(super) fn values<'s>(&'s self, names: &'s [&str]) -> impl Iterator<Item = &'a str> + 's {
-        let named = |option: &str| names.iter().any(|name| *name == option || is_in_cluster(option, name));
-        self.options.iter().filter(move |(option, _)| named(option)).filter_map(|(_, value)| *value)
+        let is_one = |option: &str| names.iter().any(|name| *name == option || is_in_cluster(option, name));
+        self.options.iter().filter(move |(option, _)| is_one(option)).filter_map(|(_, value)| *value)
     }
 
     /// The first operand: what the command is to do.
