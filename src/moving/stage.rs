@@ -109,7 +109,7 @@ impl Reader<'_> {
         let base = self.globals.expand(&stage.base);
         let parents = self.stages_of(&base, at, false);
         let parent = parents.first().filter(|_| base.missing.is_none());
-        let mut state = parent.and_then(|parent| before.get(*parent)?.clone()).unwrap_or_else(|| State {
+        let mut known = parent.and_then(|parent| before.get(*parent)?.clone()).unwrap_or_else(|| State {
             variables: Rc::new(self.globals.of_stage()),
             directory: Some("/".into()),
             copied: Rc::default(),
@@ -124,10 +124,10 @@ impl Reader<'_> {
         }
         let mut downloads = Downloads::default();
         for instruction in instructions.iter().skip(1) {
-            self.instruction(instruction, at, &mut state, &mut downloads);
+            self.instruction(instruction, at, &mut known, &mut downloads);
         }
         downloads.finish(&mut self.found);
-        state
+        known
     }
 
     fn instruction(&mut self, instruction: &Instruction, at: usize, state: &mut State, downloads: &mut Downloads) {
