@@ -147,13 +147,14 @@ impl<'a> Arguments<'a> {
 }
 
 /// Long options of the programs that are read here, none of which takes a value behind a space.
-const FLAGS: [&str; 70] = [
+const FLAGS: [&str; 76] = [
     "--activate",
     "--all",
     "--all-features",
     "--allowerasing",
     "--assume-yes",
     "--assumeyes",
+    "--bare",
     "--best",
     "--break-system-packages",
     "--clean",
@@ -164,6 +165,7 @@ const FLAGS: [&str; 70] = [
     "--copy",
     "--debug",
     "--deploy",
+    "--detach",
     "--dev",
     "--development",
     "--download-only",
@@ -176,6 +178,7 @@ const FLAGS: [&str; 70] = [
     "--frozen-lockfile",
     "--global",
     "--global-style",
+    "--hard",
     "--https-only",
     "--immutable",
     "--insecure",
@@ -183,6 +186,7 @@ const FLAGS: [&str; 70] = [
     "--legacy-peer-deps",
     "--location",
     "--locked",
+    "--mirror",
     "--needed",
     "--noconfirm",
     "--nodocs",
@@ -206,11 +210,13 @@ const FLAGS: [&str; 70] = [
     "--retry-all-errors",
     "--retry-connrefused",
     "--save",
+    "--shallow-submodules",
     "--show-error",
     "--silent",
     "--simulate",
     "--strict-ssl",
     "--system",
+    "--track",
     "--trust",
     "--update",
     "--update-cache",
