@@ -51,12 +51,7 @@ struct Copier {
 
 /// Copies the directory `from` to `to`, which does not exist yet.
 pub fn copy(from: &Path, to: &Path, conditions: Conditions) -> Result<Copied, CheckError> {
-    let mut copier = Copier {
-        conditions,
-        now: SystemTime::now(),
-        linked: BTreeMap::new(),
-        copied: Copied::default(),
-    };
+    let mut copier = Copier { conditions, now: SystemTime::now(), linked: BTreeMap::new(), copied: Copied::default() };
     copier.directory(from, to)?;
     Ok(copier.copied)
 }
@@ -154,9 +149,7 @@ mod tests {
     }
 
     fn modes(root: &Path) -> Vec<u32> {
-        ["", "d", "d/f", "run"]
-            .map(|name| fs::symlink_metadata(root.join(name)).unwrap().mode() & 0o7777)
-            .to_vec()
+        ["", "d", "d/f", "run"].map(|name| fs::symlink_metadata(root.join(name)).unwrap().mode() & 0o7777).to_vec()
     }
 
     #[test]

@@ -19,9 +19,9 @@ pub struct WorkPlace {
 impl WorkPlace {
     /// Makes the directory, and writes down that it is there.
     pub fn make(environment: &Environment) -> io::Result<Self> {
-        let state = environment.state_directory().ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, "neither HOME nor XDG_STATE_HOME is set")
-        })?;
+        let state = environment
+            .state_directory()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "neither HOME nor XDG_STATE_HOME is set"))?;
         let unique = super::run::random_name()?;
         let parent = state.join("tmp");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&parent)?;

@@ -49,7 +49,8 @@ fn what_does_not_depend_on_the_checkout_is_reproducible() {
         let digests: Vec<&Value> = builds.iter().map(|build| &build["image_digest"]).collect();
         assert!(digests.len() == 3 && digests.iter().all(|digest| *digest == digests[0]), "{}", said(&output));
         // The digest is that of a build by itself.
-        let alone = bench.build(*way, &bench.output(*way, "image.tar"), &[base(), words(&["--sde", "0"])].concat(), &context);
+        let alone =
+            bench.build(*way, &bench.output(*way, "image.tar"), &[base(), words(&["--sde", "0"])].concat(), &context);
         assert_eq!(digests[0].as_str(), Some(alone.digest()));
         assert_eq!(names(&report["varied"]), ["state", "path", "times", "order", "umask", "zone"], "{}", way.name());
         let same: Vec<&str> =
