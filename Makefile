@@ -1,7 +1,7 @@
 # `make` shows what there is. Everything that needs real engines runs in the laboratory (tests/lab/README.md), which
 # needs root on a Debian or Ubuntu machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test argv fuzz lint doc bench peers versions caches soak lab-up lab-down
+.PHONY: help demo test argv fuzz lint doc bench peers versions causes caches soak lab-up lab-down
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,10 @@ VERSIONS := v0.13.2 v0.19.0 v0.31.1 v0.32.2
 versions: lab-up ## what moves digests between versions of BuildKit, held against the table of it
 	@tests/lab/lab buildkit $(VERSIONS) >/dev/null
 	@eval "$$(tests/lab/lab env)" && REPRO_TEST_VERSIONS="$(VERSIONS)" cargo test --locked --test lab -- versions::
+
+causes: lab-up ## contexts with planted causes, built twice: `repro diff` names cause and line, the fix gives one digest
+	@tests/lab/lab causes
+	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --ignored --nocapture causes::
 
 caches: lab-up ## the corpus through a registry's cache: what is imported gives what a cold build gives
 	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --ignored --nocapture caches::

@@ -200,6 +200,30 @@ impl EntryFacts {
         }
     }
 
+    /// An empty entry, for tests of what is said of it.
+    #[cfg(test)]
+    pub(super) fn plain(path: &[u8], kind: EntryType) -> Self {
+        Self {
+            path: path.to_vec(),
+            kind,
+            index: 0,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            uname: Vec::new(),
+            gname: Vec::new(),
+            mtime: Time { seconds: 0, nanos: 0 },
+            atime: None,
+            ctime: None,
+            link: Vec::new(),
+            device: None,
+            size: 0,
+            sha256: [0; 32],
+            records: Vec::new(),
+            shape: Shape::default(),
+        }
+    }
+
     /// The path without what does not change its meaning.
     #[must_use]
     pub fn key(&self) -> &[u8] {

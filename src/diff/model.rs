@@ -188,6 +188,8 @@ pub struct Finding {
     pub id: &'static str,
     /// How sure this is.
     pub confidence: Confidence,
+    /// Whether it only follows from something else that differs, and has a cause of its own there.
+    pub is_consequence: bool,
     /// What happened, in one or two sentences.
     pub explanation: String,
     /// What to do about it.

@@ -54,17 +54,70 @@ impl Source {
 
     /// The instructions of the stage, with those of the stages that it begins with in front.
     fn instructions(&self) -> Vec<&dockerfile::Instruction> {
+        self.chain().into_iter().map(|at| &self.dockerfile.instructions[at]).collect()
+    }
+
+    /// The numbers of these among all instructions.
+    pub(super) fn chain(&self) -> Vec<usize> {
+        self.stage().map(|stage| self.chain_of(stage)).unwrap_or_default()
+    }
+
+    /// The same of another stage.
+    pub(super) fn chain_of(&self, stage: usize) -> Vec<usize> {
+        let stages = self.stages_of(stage).into_iter().rev();
+        stages.flat_map(|at| self.dockerfile.stages[at].instructions.clone()).collect()
+    }
+
+    /// A stage, and those that it begins with.
+    fn stages_of(&self, stage: usize) -> Vec<usize> {
         let stages = &self.dockerfile.stages;
         let mut chain = Vec::new();
-        let mut next = self.stage();
+        let mut next = Some(stage);
         while let Some(at) = next {
             chain.push(at);
             let base = stages[at].base.to_lowercase();
             // Only a stage above it can be meant.
             next = stages[..at].iter().rposition(|stage| stage.name.as_deref() == Some(base.as_str()));
         }
-        let ranges = chain.into_iter().rev().map(|at| stages[at].instructions.clone());
-        ranges.flat_map(|range| &self.dockerfile.instructions[range]).collect()
+        chain
+    }
+
+    /// The FROM that names the base of the stage that was built, by its number among all instructions.
+    pub(super) fn base_line(&self) -> Option<usize> {
+        let first = *self.stages_of(self.stage()?).last()?;
+        Some(self.dockerfile.stages[first].instructions.start)
+    }
+
+    /// The stage that `--from` means in an instruction: only one above it can be.
+    pub(super) fn stage_named(&self, name: &str, instruction: usize) -> Option<usize> {
+        let stages = &self.dockerfile.stages;
+        let own = stages.iter().position(|stage| stage.instructions.contains(&instruction))?;
+        let name = name.to_lowercase();
+        let named = stages[..own].iter().rposition(|stage| stage.name.as_deref() == Some(name.as_str()));
+        named.or_else(|| name.parse().ok().filter(|number| *number < own))
+    }
+
+    /// The working directory of an instruction, without slashes around it, as far as the Dockerfile tells.
+    pub(super) fn directory_at(&self, instruction: usize) -> String {
+        let stages = &self.dockerfile.stages;
+        let Some(own) = stages.iter().position(|stage| stage.instructions.contains(&instruction)) else {
+            return String::new();
+        };
+        let before = self.chain_of(own).into_iter().take_while(|at| *at != instruction);
+        let directories = before.map(|at| &self.dockerfile.instructions[at]).filter(|one| one.is("workdir"));
+        directories.fold(String::new(), |directory, one| super::causes::absolute(one.arguments.trim(), &directory))
+    }
+
+    /// All lines of an instruction, here-documents included.
+    pub(super) fn text_of(&self, instruction: usize) -> String {
+        let lines = self.dockerfile.instructions[instruction].lines;
+        let last = lines.last.min(self.lines.len());
+        self.lines.get(lines.first.saturating_sub(1)..last).unwrap_or_default().join("\n")
+    }
+
+    /// An instruction as reports tell it.
+    pub(super) fn instruction_at(&self, number: usize) -> Instruction {
+        self.instruction(&self.dockerfile.instructions[number])
     }
 
     /// The instruction of each step, where it shows.

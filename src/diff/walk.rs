@@ -28,7 +28,7 @@ impl Plan {
         (a, b): (&Copies, &Copies),
         mut files: Option<&mut dyn Files>,
     ) -> Result<Comparison, ReadError> {
-        let mut findings = Findings::default();
+        let mut findings = Findings::new(self.options.source.clone());
         let mut kept = 0;
         let mut looker = Looker::default();
         for job in std::mem::take(&mut self.jobs) {

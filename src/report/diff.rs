@@ -140,7 +140,8 @@ fn write_finding(out: &mut impl io::Write, finding: &Finding) -> io::Result<()> 
             if finding.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", finding.entries) }
         );
     }
-    writeln!(out, "{} ({}): {counted}", finding.id, confidence(finding.confidence))?;
+    let follows = if finding.is_consequence { ", follows from others" } else { "" };
+    writeln!(out, "{} ({}{follows}): {counted}", finding.id, confidence(finding.confidence))?;
     writeln!(out, "  {}", finding.explanation)?;
     if let Some(fix) = &finding.fix {
         writeln!(out, "  fix: {fix}")?;

@@ -8,6 +8,7 @@
 mod broken;
 mod builder;
 mod caches;
+mod causes;
 mod check;
 mod checked;
 mod context;

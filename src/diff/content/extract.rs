@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write as _};
 use std::os::unix::fs::FileExt as _;
 
+use super::super::causes::Around;
+use super::super::entry::{EntryFacts, EntryType};
 use super::super::model::{EntryDifference, Kind};
 use super::super::read::ReadError;
 use super::super::walk::Files;
@@ -59,8 +61,13 @@ impl Looker {
         files: &mut Option<&mut dyn Files>,
     ) -> Result<(), ReadError> {
         let mut wanted: [BTreeMap<u64, Want>; 2] = Default::default();
+        let partners = self.partners(entries);
         for entry in entries.iter_mut() {
-            let is_looked_into = self.takes(entry);
+            let is_partner =
+                |facts: &EntryFacts| partners.iter().any(|(a, b)| [a.index, b.index].contains(&facts.index));
+            let is_one_sided = entry.a.is_none() != entry.b.is_none();
+            let is_looked_into =
+                self.takes(entry) || is_one_sided && entry.a.as_ref().or(entry.b.as_ref()).is_some_and(is_partner);
             let is_content =
                 entry.differences.iter().any(|it| matches!(it.kind, Kind::Content | Kind::Missing | Kind::Type));
             for (wanted, facts) in wanted.iter_mut().zip([&entry.a, &entry.b]) {
@@ -76,11 +83,36 @@ impl Looker {
         let a = spool(side_a, wanted_a, layer, true, files)?;
         let b = spool(side_b, wanted_b, layer, false, files)?;
         for entry in entries {
-            let (Some(one), Some(other)) = (&entry.a, &entry.b) else { continue };
+            let partner = entry.a.as_ref().and_then(|facts| partners.iter().find(|(a, _)| a.index == facts.index));
+            let other = entry.b.as_ref().or(partner.map(|(_, b)| b));
+            let (Some(one), Some(other)) = (&entry.a, other) else { continue };
             let (Some(mut content_a), Some(mut content_b)) = (a.open(one.index), b.open(other.index)) else { continue };
             entry.content = Some(compare(&entry.path.bytes, &mut content_a, &mut content_b, (one.size, other.size))?);
         }
         Ok(())
+    }
+
+    /// Files whose names differ by what moves from build to build alone: each takes the place of the other one.
+    fn partners(&mut self, entries: &[EntryDifference]) -> Vec<(EntryFacts, EntryFacts)> {
+        const MOST: usize = 64;
+        let names = Around::partners(entries);
+        let find = |path: &[u8], is_first: bool| {
+            let at = entries.binary_search_by(|entry| entry.path.bytes.as_slice().cmp(path)).ok()?;
+            let facts = if is_first { entries[at].a.as_ref() } else { entries[at].b.as_ref() };
+            facts.filter(|facts| facts.kind == EntryType::File && facts.size > 0).cloned()
+        };
+        let pairs = names.iter().filter_map(|(a, b)| Some((find(a, true)?, find(b, false)?)));
+        let mut pairs: Vec<_> = pairs.filter(|(a, b)| a.sha256 != b.sha256).take(MOST.min(self.files)).collect();
+        pairs.retain(|(a, b)| {
+            let fits = self.files > 0 && a.size <= self.bytes[0] && b.size <= self.bytes[1];
+            if fits {
+                self.files -= 1;
+                self.bytes[0] -= a.size;
+                self.bytes[1] -= b.size;
+            }
+            fits
+        });
+        pairs
     }
 
     /// Whether an entry is looked into. Says in it why not, where its content differs.

@@ -1,7 +1,7 @@
 //! Which format a file has, and what is looked at in it.
 
 use super::members::{self, Member};
-use super::{Content, Format, binary, first_of, packages, text};
+use super::{Content, Format, binary, first_of, packages, strings, text};
 use crate::diff::model::{Difference, Kind, Text};
 use crate::limits;
 
@@ -48,12 +48,18 @@ pub fn look(path: &[u8], a: &[u8], b: &[u8], budget: &mut Budget) -> Content {
                 text::compare(a, b, &mut content);
             }
         }
-        Format::Pyc => binary::pyc(a, b, &mut content),
+        Format::Pyc => {
+            binary::pyc(a, b, &mut content);
+            strings::compare(a, b, &mut content);
+        }
         Format::Sqlite => binary::sqlite(a, b, &mut content),
-        Format::Elf => binary::elf(a, b, &mut content),
+        Format::Elf => {
+            binary::elf(a, b, &mut content);
+            strings::compare(a, b, &mut content);
+        }
         Format::Gzip => gzip(path, a, b, budget, &mut content),
         Format::Zip | Format::Tar | Format::Ar => archive(format, a, b, budget, &mut content),
-        Format::Binary => {}
+        Format::Binary => strings::compare(a, b, &mut content),
     }
     content
 }
@@ -128,7 +134,7 @@ fn compare_member(a: &Member, b: &Member, budget: &mut Budget, content: &mut Con
         content.push(Difference { place: Some(Text::value(&whole)), ..part });
     }
     content.more += inside.more;
-    if content.lines.is_empty() && !inside.lines.is_empty() {
+    if content.lines.len() < limits::LOOK_LINES && !inside.lines.is_empty() {
         content.lines.push(Text::value(&[b"in ", a.name.as_slice(), b":"].concat()));
         content.lines.extend(inside.lines);
         content.more_lines += inside.more_lines;

@@ -9,6 +9,7 @@ mod extract;
 mod formats;
 mod members;
 mod packages;
+mod strings;
 mod text;
 
 use std::io::{self, Read};
@@ -33,6 +34,12 @@ pub struct Content {
     pub lines: Vec<Text>,
     /// How many lines are not told.
     pub more_lines: u64,
+    /// Whether the same lines stand in another order in a text.
+    #[serde(skip)]
+    pub is_reordered: bool,
+    /// Whether nothing but these lines differs in a binary file, of which they are the texts.
+    #[serde(skip)]
+    pub is_only_texts: bool,
     /// The first byte that differs, counted from 0. None where the files were not read again.
     pub first_difference: Option<u64>,
     /// Why nothing more is told.
@@ -41,7 +48,23 @@ pub struct Content {
 
 impl Content {
     const fn new(format: Format, first_difference: Option<u64>) -> Self {
-        Self { format, parts: Vec::new(), more: 0, lines: Vec::new(), more_lines: 0, first_difference, note: None }
+        Self {
+            format,
+            parts: Vec::new(),
+            more: 0,
+            lines: Vec::new(),
+            more_lines: 0,
+            is_reordered: false,
+            is_only_texts: false,
+            first_difference,
+            note: None,
+        }
+    }
+
+    /// Nothing found yet, for tests of what is said of it.
+    #[cfg(test)]
+    pub(in crate::diff) const fn for_test(format: Format) -> Self {
+        Self::new(format, Some(0))
     }
 
     fn noted(mut self, note: impl Into<String>) -> Self {

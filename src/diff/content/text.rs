@@ -19,6 +19,12 @@ pub fn is_text(bytes: &[u8]) -> bool {
 /// The lines in which two texts differ, with three lines around each.
 pub fn compare(a: &[u8], b: &[u8], content: &mut Content) {
     let (lines_a, lines_b) = (lines(a), lines(b));
+    let sorted = |lines: &[&[u8]]| {
+        let mut lines: Vec<Vec<u8>> = lines.iter().map(|line| line.trim_ascii_end().to_vec()).collect();
+        lines.sort_unstable();
+        lines
+    };
+    content.is_reordered = lines_a.len() == lines_b.len() && sorted(&lines_a) == sorted(&lines_b);
     let start = lines_a.iter().zip(&lines_b).take_while(|(one, other)| one == other).count();
     let end = lines_a[start..]
         .iter()

@@ -21,6 +21,7 @@ cmd_env() {
     print_variable LAB_BASE "$(image_reference debian:bookworm)"
     print_variable LAB_BASE_SMALL "$(image_reference small:latest)"
     print_variable LAB_BASE_PYTHON "$(image_reference debian:python)"
+    [[ -z $(image_reference debian:causes) ]] || print_variable LAB_BASE_TOOLS "$(image_reference debian:causes)"
     print_variable LAB_BASE_ZSTD "$(image_reference zstd:latest)"
     print_variable LAB_BASE_SMALL_ZSTD "$(image_reference small:zstd)"
     print_variable LAB_BASE_UNREWRITTEN "$(image_reference unrewritten:latest)"

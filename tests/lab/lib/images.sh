@@ -33,6 +33,14 @@ up_buildkit_version() {
     publish_buildkit_images "$1"
 }
 
+up_causes() {
+    local base place
+    daemon_runs registry || fail "the laboratory is not up: tests/lab/lab up"
+    base=$(causes_rootfs)
+    place=$(cached image-debian-causes "$(key_of "${base##*/}" "$(image_code)")" debian_image "$base/rootfs.tar" gzip)
+    push_layout "$place" debian causes
+}
+
 publish_buildkit_images() {
     local version=$1 tools buildkit runc rootlesskit code place
     if [[ $LAB_BUILDKIT == official && $version == v0.19.0 ]]; then
@@ -63,6 +71,12 @@ base_rootfs() { cached rootfs-debian "$(key_of "$(declare -f debootstrap)")" deb
 python_rootfs() { cached rootfs-python "$(key_of "$(declare -f debootstrap python_rootfs)")" debootstrap ca-certificates,python3,python3-pip; }
 # What BuildKit's image needs around BuildKit: git and ssh for git contexts, xz, and for the rootless one uidmap and fuse-overlayfs.
 tools_rootfs() { cached rootfs-tools "$(key_of "$(declare -f debootstrap tools_rootfs)")" debootstrap ca-certificates,git,openssh-client,xz-utils,uidmap,fuse-overlayfs; }
+
+# For the cases of tests/lab/causes: what makes things that differ from build to build. Made when it is asked for.
+causes_rootfs() {
+    cached rootfs-causes "$(key_of "$(declare -f debootstrap causes_rootfs)")" debootstrap \
+        ca-certificates,python3,gcc,libc6-dev,faketime,fontconfig,fonts-dejavu-core,openssh-client,openssl,gpg,gpg-agent,gpgconf,rpm
+}
 
 debootstrap() {
     SOURCE_DATE_EPOCH=$LAB_EPOCH TMPDIR=$LAB_STATE/fast/tmp mmdebstrap --variant=minbase --mode=root --skip=output/dev --include="$1" bookworm "$2/rootfs.tar"
