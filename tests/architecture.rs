@@ -35,6 +35,7 @@ const ARROWS: [(&str, &[&str]); 32] = [
             "settings",
         ],
     ),
+    ("report", &["analyze", "check", "diff", "doctor", "image", "kept", "moving"]),
     (
         "check",
         &[
@@ -75,7 +76,6 @@ const ARROWS: [(&str, &[&str]); 32] = [
             "settings",
         ],
     ),
-    ("report", &["analyze", "check", "diff", "doctor", "image", "kept", "moving"]),
     ("analyze", &["digest", "image"]),
     // Comparing knows no more of who asks than reading does.
     ("diff", &["digest", "dockerfile", "image", "limits"]),

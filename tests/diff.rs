@@ -308,7 +308,7 @@ fn documents_are_compared_value_by_value() {
                 config["history"]
                     .as_array_mut()
                     .unwrap()
-                    .push(serde_json::json!({"created_by": "CMD", "empty_layer": true}))
+                    .push(serde_json::json!({"created_by": "CMD", "empty_layer": true}));
             }),
             "/history/1",
         ),

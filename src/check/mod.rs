@@ -19,7 +19,7 @@ pub use self::vary::{NotVaried, Variation, never_varied};
 use crate::build::{self, BuildError, BuildOutcome};
 use crate::digest::Digest;
 use crate::environment::Environment;
-use crate::failure::{Diagnose, ExitStatus};
+use crate::failure::{Diagnose, ExitStatus, chain};
 use crate::kept::place::WorkPlace;
 use crate::moving::{Moving, Severity};
 use crate::plan::NamedContext;
@@ -81,10 +81,10 @@ impl CheckOutcome {
 
     /// The first build, and the first that gave something else, each with its number, counted from 0.
     #[must_use]
-    pub fn differing(&self) -> Option<((usize, &CheckedBuild), (usize, &CheckedBuild))> {
+    pub fn differing(&self) -> Option<[(usize, &CheckedBuild); 2]> {
         let first = self.builds.first()?;
         let other = self.builds.iter().enumerate().find(|(_, other)| other.image_digest != first.image_digest)?;
-        Some(((0, first), other))
+        Some([(0, first), other])
     }
 }
 
@@ -100,7 +100,7 @@ pub enum CheckError {
         times: usize,
         /// Why.
         #[source]
-        source: BuildError,
+        source: Box<BuildError>,
     },
     /// The context cannot be copied.
     #[error("cannot copy `{path}` for the other builds", path = path.display())]
@@ -162,7 +162,7 @@ pub async fn run(check: &Check, environment: &Environment, interrupt: &Interrupt
     let first = run.build(1, check.settings.clone(), environment).await?;
     outcome.take(first, Vec::new());
     for number in 2..=check.times {
-        let (second, varied) = run.again(number, outcome.builds[0].runtime).await?;
+        let (second, varied) = Box::pin(run.again(number, outcome.builds[0].runtime)).await?;
         outcome.take(second, varied);
     }
     run.not_varied.extend(left_out(&check.vary));
@@ -213,7 +213,7 @@ impl Run<'_> {
         settings.output = Setting { value: output, origin: Origin::Default };
         settings.metadata_file = None;
         let built = build::run(&settings, environment, self.interrupt).await;
-        built.map_err(|source| CheckError::Build { number, times: self.check.times, source })
+        built.map_err(|source| CheckError::Build { number, times: self.check.times, source: Box::new(source) })
     }
 
     /// A further build, and what was other in it. `first` is the runtime of the first one.
@@ -251,7 +251,7 @@ impl Run<'_> {
                 elsewhere.runtime = Setting { value: Some(other), origin: Origin::Default };
                 match self.build(number, elsewhere, &environment).await {
                     Err(CheckError::Build { source, .. }) if source.status() == ExitStatus::Unknown => {
-                        let why = format!("{} does not build here: {}", other.name(), crate::failure::chain(&source));
+                        let why = format!("{} does not build here: {}", other.name(), chain(&*source));
                         self.note("runtime", &why);
                         None
                     }
@@ -263,12 +263,11 @@ impl Run<'_> {
             }
             None => None,
         };
-        let built = match built {
-            Some(built) => built,
-            None => {
-                settings.runtime.value = settings.runtime.value.or_else(|| RuntimeName::of(first));
-                self.build(number, settings, &environment).await?
-            }
+        let built = if let Some(built) = built {
+            built
+        } else {
+            settings.runtime.value = settings.runtime.value.or_else(|| RuntimeName::of(first));
+            self.build(number, settings, &environment).await?
         };
         let _ = fs::remove_dir_all(&copies);
         varied.sort_unstable();
@@ -331,7 +330,7 @@ impl Run<'_> {
             asked.runtime = Setting { value: Some(name), origin: Origin::Default };
             match build::can_build(&asked, environment, self.interrupt).await {
                 Ok(()) => return Some(name),
-                Err(error) => reasons.push(format!("{}: {}", name.name(), crate::failure::chain(&error))),
+                Err(error) => reasons.push(format!("{}: {}", name.name(), chain(&error))),
             }
         }
         self.note("runtime", &format!("no second one works here ({})", reasons.join("; ")));
@@ -347,7 +346,7 @@ impl Run<'_> {
 fn left_out(vary: &BTreeSet<Variation>) -> impl Iterator<Item = NotVaried> {
     let is_moved = vary.iter().any(|variation| variation.is_of_context());
     let is_left_out =
-        move |variation: &Variation| !vary.contains(variation) && !(is_moved && *variation == Variation::Path);
+        move |variation: &Variation| !(vary.contains(variation) || is_moved && *variation == Variation::Path);
     let left_out = Variation::ALL.into_iter().filter(is_left_out);
     left_out.map(|variation| {
         let why = if variation == Variation::State {

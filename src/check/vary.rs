@@ -1,25 +1,24 @@
 //! What may be other in the second build.
 
-use clap::ValueEnum;
 use serde::Serialize;
 
 /// A condition of a build that its image must not depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Variation {
-    /// Builds from nothing, each on a fresh builder: no cache, no downloads kept
+    /// The builder: a fresh one, with nothing kept.
     State,
-    /// The context at another path, which its other changes need as well
+    /// The path of the context.
     Path,
-    /// Modification times of the context's files: as of a fresh checkout
+    /// Modification times of the context's files.
     Times,
-    /// The order in which names were made in their directories
+    /// The order in which the names of a directory were made.
     Order,
-    /// Modes of the context's files: as a checkout under another umask has them
+    /// Modes of the context's files.
     Umask,
-    /// Time zone and language of whoever builds
+    /// Time zone and language of whoever builds.
     Zone,
-    /// Another runtime, where a second one works
+    /// The runtime, where a second one works.
     Runtime,
 }
 
@@ -39,6 +38,20 @@ impl Variation {
             Self::Umask => "umask",
             Self::Zone => "zone",
             Self::Runtime => "runtime",
+        }
+    }
+
+    /// What the further builds have, in a few words.
+    #[must_use]
+    pub const fn help(self) -> &'static str {
+        match self {
+            Self::State => "A fresh builder: no cache, nothing downloaded",
+            Self::Path => "The context at another path, which its other changes need as well",
+            Self::Times => "Files of the context as new as of a fresh checkout",
+            Self::Order => "The names of each directory made in the opposite order",
+            Self::Umask => "Files of the context with the modes of a checkout under another umask",
+            Self::Zone => "Another time zone and language in the environment",
+            Self::Runtime => "Another runtime, where a second one works and none was asked for",
         }
     }
 

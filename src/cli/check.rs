@@ -10,7 +10,8 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
 
 use super::config::ConfigWords;
 use super::diff::{compare, write_page};
@@ -69,6 +70,16 @@ pub struct CheckCommand {
     settings: ConfigWords,
 }
 
+impl ValueEnum for Variation {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(self.help()))
+    }
+}
+
 impl CheckCommand {
     /// Builds, compares, and prints what came out.
     pub fn run(&self) -> Result<ExitStatus, Failure> {
@@ -82,7 +93,7 @@ impl CheckCommand {
         for warning in &outcome.warnings {
             tracing::warn!("{warning}");
         }
-        let comparison = self.compare(&settings, &outcome, directory.as_mut())?;
+        let comparison = compare_builds(&settings, &outcome, directory.as_mut())?;
         if let (Some(path), Some(comparison)) = (&self.html, &comparison) {
             write_page(path, comparison)?;
         }
@@ -99,25 +110,24 @@ impl CheckCommand {
         let asked = if self.vary.is_empty() { Variation::ALL.to_vec() } else { self.vary.clone() };
         asked.into_iter().filter(|variation| !self.keep.contains(variation)).collect()
     }
+}
 
-    /// What differs between the first build and the first other one.
-    fn compare(
-        &self,
-        settings: &BuildSettings,
-        outcome: &CheckOutcome,
-        directory: Option<&mut ReportDirectory>,
-    ) -> Result<Option<Comparison>, Failure> {
-        let Some(((one, a), (other, b))) = outcome.differing() else { return Ok(None) };
-        // Both are files.
-        let route = &RouteWords::default();
-        let open = |path: &PathBuf| Opened::open(path.as_os_str(), route, None);
-        let opened = (open(&a.archive)?, open(&b.archive)?);
-        let name = |number: usize, runtime: &str| OsString::from(format!("build {} ({runtime})", number + 1));
-        let names = (name(one, a.runtime), name(other, b.runtime));
-        let options = Options { source: source_of(settings), ..Options::default() };
-        let sides: [(&Opened<'_>, &OsStr); 2] = [(&opened.0, &names.0), (&opened.1, &names.1)];
-        compare(sides, options, directory)
-    }
+/// What differs between the first build and the first other one.
+fn compare_builds(
+    settings: &BuildSettings,
+    outcome: &CheckOutcome,
+    directory: Option<&mut ReportDirectory>,
+) -> Result<Option<Comparison>, Failure> {
+    let Some([(one, a), (other, b)]) = outcome.differing() else { return Ok(None) };
+    // Both are files.
+    let route = RouteWords::default();
+    let open = |path: &PathBuf| Opened::open(path.as_os_str(), &route, None);
+    let opened = (open(&a.archive)?, open(&b.archive)?);
+    let name = |number: usize, runtime: &str| OsString::from(format!("build {} ({runtime})", number + 1));
+    let names = (name(one, a.runtime), name(other, b.runtime));
+    let options = Options { source: source_of(settings), ..Options::default() };
+    let sides: [(&Opened<'_>, &OsStr); 2] = [(&opened.0, &names.0), (&opened.1, &names.1)];
+    compare(sides, options, directory)
 }
 
 /// The Dockerfile, where it is one that can be read; another frontend's file tells no lines.

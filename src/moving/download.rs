@@ -1,11 +1,11 @@
 //! What comes from the network by an address: ADD, downloads in RUN, and clones of git.
 
 use super::hit::{Hit, shown};
-use super::is_commit;
 use super::packages::Arguments;
 use super::rule::Rule;
 use super::shell::Command;
 use super::{Moving, Severity};
+use super::{has_ending, is_commit};
 
 const CURL: [&str; 38] = [
     "-o",
@@ -100,6 +100,8 @@ enum Git {
     Clones(Moving),
     /// It is told to take a commit.
     TakesCommit,
+    /// It is told to take what looks like a version.
+    TakesVersion,
 }
 
 impl Downloads {
@@ -135,15 +137,19 @@ impl Downloads {
     pub(super) fn finish(self, done: &mut Vec<Moving>) {
         done.extend(self.unchecked);
         // From the last one backwards: how many commits are named behind a clone, and how many clones are there.
-        let (mut commits, mut clones, mut since) = (0_usize, 0_usize, 0_usize);
+        let (mut commits, mut clones, mut since, mut has_version) = (0_usize, 0_usize, 0_usize, false);
         for git in self.git.into_iter().rev() {
             match git {
                 Git::TakesCommit => {
                     commits += 1;
                     since += 1;
                 }
-                Git::Clones(moving) => {
+                Git::TakesVersion => has_version = true,
+                Git::Clones(mut moving) => {
                     clones += 1;
+                    if std::mem::take(&mut has_version) {
+                        moving.severity = Severity::MayMove;
+                    }
                     if std::mem::take(&mut since) == 0 && commits < clones {
                         done.push(moving);
                     }
@@ -319,7 +325,13 @@ fn git(command: &Command) -> Option<Git> {
     if arguments.verb() == "clone" {
         return clone(&arguments).map(|hit| Git::Clones(hit.on(command.first, command.last)));
     }
-    names_a_commit(&arguments).then_some(Git::TakesCommit)
+    if names_a_commit(&arguments) {
+        return Some(Git::TakesCommit);
+    }
+    let has_digit = |text: &str| !text.starts_with('-') && text.contains(|c: char| c.is_ascii_digit());
+    let is_version = matches!(arguments.verb(), "checkout" | "switch" | "reset")
+        && arguments.rest().iter().any(|word| has_digit(&word.text));
+    is_version.then_some(Git::TakesVersion)
 }
 
 /// Whether `git` is told to take a commit. What is not known may be one.
@@ -361,7 +373,7 @@ pub(super) fn add(source: &str, has_checksum: bool, line: impl Fn(&str) -> Strin
     let is_git = source.starts_with("git://")
         || source.starts_with("git@")
         || source.starts_with("ssh://")
-        || is_http && path.ends_with(".git");
+        || is_http && has_ending(path, &[".git"]);
     if has_checksum || !(is_http || is_git) || is_local(source) {
         return None;
     }

@@ -150,10 +150,9 @@ pub(super) fn set_arguments(
 pub(super) fn frontend(inputs: &Inputs) -> Vec<Moving> {
     let given = inputs.frontend.or_else(|| inputs.arguments.get("BUILDKIT_SYNTAX").map(String::as_str));
     let (command, line, is_given) = match (given, detect_syntax(inputs.text)) {
-        (Some("builtin"), _) => return Vec::new(),
-        (Some(given), _) => (given.to_owned(), 1, true),
+        (Some(given), _) if given != "builtin" => (given.to_owned(), 1, true),
         (None, Syntax::Image { command, line }) => (command, line, false),
-        (None, Syntax::Builtin | Syntax::Unreadable) => return Vec::new(),
+        _ => return Vec::new(),
     };
     let image = command.split_whitespace().next().unwrap_or_default();
     let names = Names { dockerfile: inputs.dockerfile, contexts: &BTreeSet::new() };

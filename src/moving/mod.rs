@@ -96,6 +96,11 @@ pub fn find(inputs: &Inputs) -> Vec<Moving> {
     found
 }
 
+/// Whether a name has one of these endings, in lower case as programs look for them.
+fn has_ending(name: &str, endings: &[&str]) -> bool {
+    endings.iter().any(|ending| name.ends_with(ending))
+}
+
 /// Whether this is the whole hash of a git commit.
 fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())

@@ -104,12 +104,12 @@ impl Reader<'_> {
         }
     }
 
-    fn stage(&mut self, at: usize, stage: &Stage, states: &[Option<State>]) -> State {
+    fn stage(&mut self, at: usize, stage: &Stage, before: &[Option<State>]) -> State {
         let instructions = &self.inputs.dockerfile.instructions[stage.instructions.clone()];
         let base = self.globals.expand(&stage.base);
-        let stages = self.stages_of(&base, at, false);
-        let parent = stages.first().filter(|_| base.missing.is_none());
-        let mut state = parent.and_then(|parent| states.get(*parent)?.clone()).unwrap_or_else(|| State {
+        let parents = self.stages_of(&base, at, false);
+        let parent = parents.first().filter(|_| base.missing.is_none());
+        let mut known = parent.and_then(|parent| before.get(*parent)?.clone()).unwrap_or_else(|| State {
             variables: Rc::new(self.globals.of_stage()),
             directory: Some("/".into()),
             copied: Rc::default(),
@@ -117,17 +117,17 @@ impl Reader<'_> {
             has_archive: false,
             has_shell: true,
         });
-        if let Some(from) = instructions.first().filter(|_| stages.is_empty()) {
+        if let Some(from) = instructions.first().filter(|_| parents.is_empty()) {
             let line = |image: &str| images::with_image(from, &stage.base, image);
             let hit = self.names.judge(Rule::BaseImage, &stage.base, &base, line);
             self.found.extend(hit.map(|hit| hit.on(from.lines.first, from.lines.last)));
         }
         let mut downloads = Downloads::default();
         for instruction in instructions.iter().skip(1) {
-            self.instruction(instruction, at, &mut state, &mut downloads);
+            self.instruction(instruction, at, &mut known, &mut downloads);
         }
         downloads.finish(&mut self.found);
-        state
+        known
     }
 
     fn instruction(&mut self, instruction: &Instruction, at: usize, state: &mut State, downloads: &mut Downloads) {

@@ -168,7 +168,7 @@ fn downloads() {
         ("git clone --depth 1 -b v1.2 https://host/a b", &["git-clone?"]),
         ("git clone -b main https://host/a", &["git-clone"]),
         ("git clone https://host/a && cd a && git checkout $COMMIT", &[]),
-        ("git clone https://host/a && git -C a checkout v1.2", &["git-clone"]),
+        ("git clone https://host/a && git -C a checkout v1.2", &["git-clone?"]),
         ("git clone ./a b", &[]),
         ("echo git clone https://host/a", &[]),
     ] {

@@ -90,12 +90,11 @@ impl Variables {
                     let (name, used) = variable(after);
                     // Nothing closes the brace: neither this one nor any behind it.
                     length += if after.starts_with('{') && used == 0 { after.len() } else { used };
-                    match name.and_then(|name| self.braced(name, depth)) {
-                        Some(value) => expansion.text.push_str(&value),
-                        None => {
-                            expansion.missing.get_or_insert_with(|| plain_name(name.unwrap_or(after)).to_owned());
-                            expansion.text.push_str(&rest[..length]);
-                        }
+                    if let Some(value) = name.and_then(|name| self.braced(name, depth)) {
+                        expansion.text.push_str(&value);
+                    } else {
+                        expansion.missing.get_or_insert_with(|| plain_name(name.unwrap_or(after)).to_owned());
+                        expansion.text.push_str(&rest[..length]);
                     }
                 }
                 _ => expansion.text.push(character),

@@ -76,6 +76,12 @@ struct Case {
     recipe: Recipe,
 }
 
+/// Where the second build of a case is made.
+fn second_way(case: &Case) -> Way {
+    let named = case.recipe.second_way.as_deref();
+    Way::ALL.into_iter().find(|way| Some(way.name()) == named).unwrap_or(Way::Buildkitd)
+}
+
 fn cases() -> Vec<Case> {
     let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/causes");
     let mut cases: Vec<Case> = fs::read_dir(all)
@@ -160,13 +166,8 @@ impl Yard {
 
     fn archive(&self, case: &Case, number: usize, is_fixed: bool) -> PathBuf {
         let kind = if is_fixed { "fixed" } else { "planted" };
-        let way = if number == 2 { self.second_way(case) } else { Way::Buildkitd };
+        let way = if number == 2 { second_way(case) } else { Way::Buildkitd };
         self.bench.output(way, &format!("{}-{kind}-{number}.tar", case.name))
-    }
-
-    fn second_way(&self, case: &Case) -> Way {
-        let named = case.recipe.second_way.as_deref();
-        Way::ALL.into_iter().find(|way| Some(way.name()) == named).unwrap_or(Way::Buildkitd)
     }
 
     /// One build; its digest, or what went wrong.
@@ -183,7 +184,7 @@ impl Yard {
         if recipe.client.as_deref() == Some("buildctl") {
             return self.buildctl(&context, &archive, &words);
         }
-        let way = if number == 2 { self.second_way(case) } else { Way::Buildkitd };
+        let way = if number == 2 { second_way(case) } else { Way::Buildkitd };
         let mut arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
         if !words.iter().any(|word| word == "--sde") {
             arguments.extend(["--sde".into(), "1700000000".into()]);

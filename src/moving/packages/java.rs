@@ -2,6 +2,7 @@
 
 use super::{Arguments, Place};
 use crate::moving::files::Found;
+use crate::moving::has_ending;
 use crate::moving::hit::{Hit, shown};
 use crate::moving::rule::Rule;
 use crate::moving::shell::Command;
@@ -14,7 +15,7 @@ pub(super) fn maven(command: &Command, place: &Place) -> Vec<Hit> {
         return Vec::new();
     }
     let path = arguments.values(&["-f", "--file"]).next().unwrap_or("pom.xml");
-    let path = if path.ends_with(".xml") { path.to_owned() } else { format!("{path}/pom.xml") };
+    let path = if has_ending(path, &[".xml"]) { path.to_owned() } else { format!("{path}/pom.xml") };
     let Found::Text(name, text) = place.find(&path) else { return Vec::new() };
     let Some((line, version)) = moving_in_pom(&text) else { return Vec::new() };
     let what = format!("version `{}` ({}:{line})", shown(version), shown(&name));

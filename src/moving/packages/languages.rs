@@ -1,6 +1,7 @@
 //! Rust, Go, Ruby and PHP.
 
 use super::{Arguments, Place, names, unpinned};
+use crate::moving::has_ending;
 use crate::moving::hit::{Hit, shown};
 use crate::moving::rule::Rule;
 use crate::moving::shell::{Command, Word};
@@ -120,7 +121,7 @@ pub(super) fn rustup(command: &Command) -> Vec<Hit> {
     let rest = arguments.rest();
     let named = match (arguments.verb(), rest.first().map(|word| word.text.as_str())) {
         ("toolchain", Some("install" | "add" | "update")) => rest.get(1..).unwrap_or_default(),
-        ("install" | "default", _) => rest,
+        ("install" | "default", _) | ("update", Some(_)) => rest,
         ("update" | "upgrade", None) => {
             return vec![Hit::moves(
                 Rule::RustToolchain,
@@ -128,7 +129,6 @@ pub(super) fn rustup(command: &Command) -> Vec<Hit> {
                 "name a version in `rustup toolchain install`",
             )];
         }
-        ("update", _) => rest,
         _ => &[],
     };
     let channel = named
@@ -206,7 +206,7 @@ pub(super) fn gem(command: &Command) -> Vec<Hit> {
                 return Vec::new();
             }
             let found = unpinned(arguments.rest(), |name| {
-                name.split_once(':').is_some_and(|(_, v)| !is_range(v)) || name.ends_with(".gem")
+                name.split_once(':').is_some_and(|(_, v)| !is_range(v)) || has_ending(name, &[".gem"])
             });
             if found.is_empty() {
                 Vec::new()
@@ -287,8 +287,7 @@ pub(super) fn pecl(command: &Command) -> Vec<Hit> {
     let has_version = |name: &str| {
         name.rsplit_once('-').is_some_and(|(_, version)| version.starts_with(|c: char| c.is_ascii_digit()))
             || name.contains("://")
-            || name.ends_with(".tgz")
-            || name.ends_with(".xml")
+            || has_ending(name, &[".tgz", ".xml"])
     };
     match arguments.verb() {
         "install" | "upgrade" => {

@@ -131,8 +131,8 @@ impl<'a> Arguments<'a> {
 
     /// The values of an option.
     pub(super) fn values<'s>(&'s self, names: &'s [&str]) -> impl Iterator<Item = &'a str> + 's {
-        let named = |option: &str| names.iter().any(|name| *name == option || is_in_cluster(option, name));
-        self.options.iter().filter(move |(option, _)| named(option)).filter_map(|(_, value)| *value)
+        let is_one = |option: &str| names.iter().any(|name| *name == option || is_in_cluster(option, name));
+        self.options.iter().filter(move |(option, _)| is_one(option)).filter_map(|(_, value)| *value)
     }
 
     /// The first operand: what the command is to do.
@@ -147,13 +147,14 @@ impl<'a> Arguments<'a> {
 }
 
 /// Long options of the programs that are read here, none of which takes a value behind a space.
-const FLAGS: [&str; 70] = [
+const FLAGS: [&str; 76] = [
     "--activate",
     "--all",
     "--all-features",
     "--allowerasing",
     "--assume-yes",
     "--assumeyes",
+    "--bare",
     "--best",
     "--break-system-packages",
     "--clean",
@@ -164,6 +165,7 @@ const FLAGS: [&str; 70] = [
     "--copy",
     "--debug",
     "--deploy",
+    "--detach",
     "--dev",
     "--development",
     "--download-only",
@@ -176,6 +178,7 @@ const FLAGS: [&str; 70] = [
     "--frozen-lockfile",
     "--global",
     "--global-style",
+    "--hard",
     "--https-only",
     "--immutable",
     "--insecure",
@@ -183,6 +186,7 @@ const FLAGS: [&str; 70] = [
     "--legacy-peer-deps",
     "--location",
     "--locked",
+    "--mirror",
     "--needed",
     "--noconfirm",
     "--nodocs",
@@ -206,11 +210,13 @@ const FLAGS: [&str; 70] = [
     "--retry-all-errors",
     "--retry-connrefused",
     "--save",
+    "--shallow-submodules",
     "--show-error",
     "--silent",
     "--simulate",
     "--strict-ssl",
     "--system",
+    "--track",
     "--trust",
     "--update",
     "--update-cache",

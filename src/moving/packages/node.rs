@@ -2,9 +2,9 @@
 
 use super::{Arguments, Place, names};
 use crate::moving::hit::Hit;
-use crate::moving::is_commit;
 use crate::moving::rule::Rule;
 use crate::moving::shell::{Command, Word};
+use crate::moving::{has_ending, is_commit};
 
 const VALUED: [&str; 26] = [
     "-C",
@@ -58,7 +58,7 @@ fn is_pinned(word: &Word) -> bool {
         let is_archive = text.starts_with("http") && !text.contains(".git");
         return is_archive || text.split_once('#').is_some_and(|(_, commit)| is_commit(commit));
     }
-    if text.ends_with(".tgz") || text.ends_with(".tar.gz") {
+    if has_ending(text, &[".tgz", ".tar.gz"]) {
         return true;
     }
     text.rfind('@').filter(|at| *at > 0).is_some_and(|at| is_exact(&text[at + 1..]))
@@ -133,9 +133,8 @@ pub(super) fn others(command: &Command, place: &Place) -> Vec<Hit> {
             install(command, &arguments, place)
         }
         "set" if tool == "yarn" && rest.first().is_some_and(|word| word.text == "version") => {
-            let moves = |word: &&&Word| {
-                word.is_known && !is_exact(&word.text) && !word.text.ends_with(".js") && !word.text.ends_with(".cjs")
-            };
+            let moves =
+                |word: &&&Word| word.is_known && !is_exact(&word.text) && !has_ending(&word.text, &[".js", ".cjs"]);
             rest.get(1).filter(moves).map(|word| packages(&[*word])).unwrap_or_default()
         }
         _ => Vec::new(),

@@ -3,6 +3,7 @@
 use super::requirements::{Firmness, Judged, judge, judge_file};
 use super::{Arguments, Place, is_name, names, unpinned};
 use crate::moving::files::Found;
+use crate::moving::has_ending;
 use crate::moving::hit::{Hit, list, shown};
 use crate::moving::rule::Rule;
 use crate::moving::shell::{Command, Word};
@@ -49,8 +50,7 @@ pub(super) fn look(command: &Command, place: &Place) -> Vec<Hit> {
     // Options of uv and pip may come in front of the verb.
     let skip = command.words.iter().take_while(|word| word.text.starts_with('-')).count();
     match (command.name.as_str(), verb(skip), verb(skip + 1)) {
-        ("pip", "install", _) => pip(command, from(skip + 1), place),
-        ("uv", "pip", "install" | "sync") => pip(command, from(skip + 1), place),
+        ("pip", "install", _) | ("uv", "pip", "install" | "sync") => pip(command, from(skip + 1), place),
         ("pipx", "install" | "run", _) => tool(from(skip + 1)),
         ("uv", "tool", "install" | "run") => tool(from(skip + 2)),
         ("uv", "sync", _) => uv_sync(command, from(skip + 1), place),
@@ -131,7 +131,7 @@ fn pip(command: &Command, words: &[Word], place: &Place) -> Vec<Hit> {
 /// `pip install .`: what the project itself needs.
 fn dependencies(path: &str, place: &Place) -> Option<Hit> {
     let path = path.split('[').next().unwrap_or_default();
-    if !(path == "." || path.starts_with("./") || path.starts_with('/')) || path.ends_with(".whl") {
+    if !(path == "." || path.starts_with("./") || path.starts_with('/')) || has_ending(path, &[".whl"]) {
         return None;
     }
     let Found::Text(name, text) = place.find(&format!("{path}/pyproject.toml")) else { return None };

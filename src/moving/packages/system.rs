@@ -1,6 +1,7 @@
 //! The package managers of distributions.
 
 use super::{Arguments, Place, names, unpinned};
+use crate::moving::has_ending;
 use crate::moving::hit::Hit;
 use crate::moving::rule::Rule;
 use crate::moving::shell::{Command, Word};
@@ -21,7 +22,7 @@ pub(super) fn apt(command: &Command, place: &Place) -> Vec<Hit> {
     match arguments.verb() {
         "install" | "satisfy" | "build-dep" => {
             let found = unpinned(arguments.rest(), |name| {
-                name.contains('=') || name.ends_with(".deb") || name.ends_with('-') || name.starts_with('(')
+                name.contains('=') || has_ending(name, &[".deb"]) || name.ends_with('-') || name.starts_with('(')
             });
             packages(&found, Rule::AptPackages, APT_FIX)
         }
@@ -63,7 +64,7 @@ pub(super) fn apk(command: &Command) -> Vec<Hit> {
         "add" if !arguments.has(&["-s", "--simulate"]) => {
             let found = unpinned(arguments.rest(), |name| {
                 name.contains(['=', '~']) && !name.contains(['>', '<'])
-                    || name.ends_with(".apk")
+                    || has_ending(name, &[".apk"])
                     || name.starts_with('!')
             });
             packages(
@@ -104,7 +105,8 @@ pub(super) fn rpm(command: &Command) -> Vec<Hit> {
     let fix = "write `PACKAGE-VERSION-RELEASE` for each, and take them from a repository that keeps old versions";
     match arguments.verb() {
         "install" | "localinstall" | "groupinstall" | "reinstall" => {
-            let found = unpinned(rest, |name| has_rpm_version(name) || name.ends_with(".rpm") || name.starts_with('-'));
+            let found =
+                unpinned(rest, |name| has_rpm_version(name) || has_ending(name, &[".rpm"]) || name.starts_with('-'));
             packages(&found, Rule::RpmPackages, fix)
         }
         "upgrade" | "update" | "distro-sync" if rest.is_empty() => vec![upgrade(&command.name, arguments.verb())],
@@ -130,7 +132,7 @@ pub(super) fn zypper(command: &Command) -> Vec<Hit> {
     match arguments.verb() {
         "install" | "in" => {
             let found = unpinned(arguments.rest(), |name| {
-                name.contains('=') && !name.contains(['<', '>']) || name.ends_with(".rpm") || has_rpm_version(name)
+                name.contains('=') && !name.contains(['<', '>']) || has_ending(name, &[".rpm"]) || has_rpm_version(name)
             });
             packages(&found, Rule::ZypperPackages, "write `PACKAGE=VERSION` for each")
         }

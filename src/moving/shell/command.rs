@@ -147,8 +147,7 @@ fn unwrap(words: &[Word]) -> (usize, Vec<String>) {
         let name = base_name(word);
         let next = words.get(at + 1).map(|word| word.text.as_str()).unwrap_or_default();
         let runs = match name.as_str() {
-            "poetry" | "pipenv" => next == "run",
-            "conda" | "mamba" | "micromamba" => next == "run",
+            "poetry" | "pipenv" | "conda" | "mamba" | "micromamba" => next == "run",
             "corepack" => matches!(next, "npm" | "npx" | "yarn" | "pnpm"),
             _ => false,
         };

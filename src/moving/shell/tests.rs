@@ -44,7 +44,7 @@ fn scripts_become_commands() {
         ("((a = 1)); b", &["b"]),
         ("[[ a && b || c ]] && d", &["[[|a|b|c|]]", "d"]),
         ("a $KNOWN \"$KNOWN\" x$KNOWN", &["a|a|b|a b|xa|b"]),
-        ("x='c d'; a $x", &["|", "a|c|d"][1..].as_ref()),
+        ("x='c d'; a $x", ["|", "a|c|d"][1..].as_ref()),
         ("sudo -E -u me A=1 /usr/bin/apt-get install x", &["apt-get|install|x"]),
         ("env -i A=1 timeout -s KILL 5 nice -n 3 a b", &["a|b"]),
         ("sh -c 'a; b'", &["a", "b", "sh|-c|a; b"]),

@@ -129,6 +129,7 @@ impl Pair {
         self
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "pairs are made where they are used")]
     pub fn beside(mut self, other: Self) -> Self {
         self.others.push(other.entry());
         self
