@@ -409,12 +409,18 @@ fn what_is_ignored_is_told_and_is_never_bit_for_bit() {
 
 #[test]
 fn causes_explain_what_they_know_and_nothing_else() {
-    let found = compare(
-        &image([file("a", "x").at(1), file("b", "x").at(1)]),
-        &image([file("a", "x").at(2), file("b", "y").at(2)]),
-    );
+    let image = |time: u64, content: &str| {
+        let layer = plain(tar([file("a", "x").at(time), file("b", content).at(time)]));
+        ImageBuilder::oci().layer_of(layer, "1970-01-01T00:00:00Z", "RUN make").build().tar()
+    };
+    let found = compare(&image(1, "x"), &image(2, "y"));
     let summary = &found.summary;
-    assert_eq!((summary.entries, summary.explained_entries, summary.differences, summary.explained), (2, 1, 3, 2));
+    assert_eq!(
+        (summary.entries, summary.explained_entries, summary.differences, summary.explained),
+        (2, 1, 3, 2),
+        "{}",
+        text(&found)
+    );
     let finding = &found.findings[0];
     assert_eq!((finding.id, finding.entries, found.findings.len()), ("mtime", 2, 1));
     assert!(text(&found).contains("1 of 2 differing entries"), "{}", text(&found));
