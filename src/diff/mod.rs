@@ -2,7 +2,7 @@
 //!
 //! Both were read and checked before, every byte of them: see [`crate::image`]. What has equal digests is not walked then, for
 //! nothing can be found there. [`Plan::new`] pairs what belongs together and compares the documents; the layers that differ are
-//! read again out of [`Copies`] and joined, entry by entry, by [`Plan::walk`], in memory that does not grow with them. Whatever
+//! read again out of [`Copies`](crate::image::Copies) and joined, entry by entry, by [`Plan::walk`], in memory that does not grow with them. Whatever
 //! is left over, because the digests differ and no difference was found, is told as a difference: never as equal.
 //!
 //! | file | what |

@@ -1,6 +1,6 @@
 //! A comparison as one page that needs nothing else: no script, no font, no picture from anywhere.
 //!
-//! Every text goes through [`text`], whoever wrote it.
+//! Every text goes through `text`, whoever wrote it.
 
 use std::io;
 

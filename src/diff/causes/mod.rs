@@ -4,7 +4,7 @@
 //! sees nothing but values, so it can be tried on any pair of images. "Nothing" is an honest answer: what no cause explains is
 //! told as unknown, and a wrong cause is worse than none.
 //!
-//! To add one: a file with a `pub const CAUSE: Cause`, a `mod` line here, a line in [`TIERS`], a section in
+//! To add one: a file with a `pub const CAUSE: Cause`, a `mod` line here, a line in `TIERS`, a section in
 //! `docs/sources-of-nondeterminism.md`, a line in each table of `tests.rs`, and a case in `tests/lab/causes`.
 //!
 //! What a cause may look at is in [`Place`]: the entry with the facts of both sides and what was found inside of its content,
