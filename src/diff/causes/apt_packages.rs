@@ -1,9 +1,8 @@
 //! Other versions of Debian packages.
 
 use super::around::Manager;
-use super::step::Step;
-use super::{Cause, Claim, Place, path};
-use crate::diff::model::Confidence;
+use super::packages::Packages;
+use super::{Cause, Claim, Place};
 
 /// See the module.
 pub const CAUSE: Cause = Cause { id: "apt-packages", explain };
@@ -26,15 +25,12 @@ const FILES: &[&str] = &[
 ];
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
-    if !place.content_differs() || !place.around.has_packages(Manager::Dpkg) || place.step() == Step::Context {
-        return None;
-    }
-    let explanation = "Other versions of packages were installed: the archive moved between the two builds.";
-    let fix = "Install from an archive that does not move, such as snapshot.debian.org at a fixed time (`Acquire::Check-Valid-Until false`), or name versions: `apt-get install NAME=VERSION`.";
-    if path::fits(place.path(), LISTS).is_some() {
-        return Some(Claim::new(Confidence::High, explanation).fix(fix));
-    }
-    // Its files differ as well: each of them need not have a cause of its own.
-    path::fits(place.path(), FILES)?;
-    Some(Claim::new(Confidence::Medium, explanation).fix(fix).consequence())
+    let packages = Packages {
+        manager: Manager::Dpkg,
+        lists: LISTS,
+        files: FILES,
+        explanation: "Other versions of packages were installed: the archive moved between the two builds.",
+        fix: "Install from an archive that does not move, such as snapshot.debian.org at a fixed time (`Acquire::Check-Valid-Until false`), or name versions: `apt-get install NAME=VERSION`.",
+    };
+    packages.explain(place)
 }

@@ -97,6 +97,7 @@ mod npm_packages;
 mod owner;
 mod owner_names;
 mod package_manager_cache;
+mod packages;
 mod pacman_database;
 mod password_salt;
 mod path;

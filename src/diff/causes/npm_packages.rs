@@ -1,7 +1,7 @@
 //! Other versions of npm's packages.
 
 use super::around::{Manager, node_package};
-use super::step::Step;
+use super::packages::are_others;
 use super::{Cause, Claim, Place, path};
 use crate::diff::model::Confidence;
 
@@ -9,7 +9,7 @@ use crate::diff::model::Confidence;
 pub const CAUSE: Cause = Cause { id: "npm-packages", explain };
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
-    if !place.content_differs() || !place.around.has_packages(Manager::Node) || place.step() == Step::Context {
+    if !are_others(place, Manager::Node) {
         return None;
     }
     let package = node_package(place.path())?;

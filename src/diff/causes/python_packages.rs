@@ -1,9 +1,8 @@
 //! Other versions of Python packages.
 
 use super::around::Manager;
-use super::step::Step;
-use super::{Cause, Claim, Place, path};
-use crate::diff::model::Confidence;
+use super::packages::Packages;
+use super::{Cause, Claim, Place};
 
 /// See the module.
 pub const CAUSE: Cause = Cause { id: "python-packages", explain };
@@ -14,15 +13,12 @@ const LISTS: &[&str] = &["**/*.dist-info/**", "**/*.dist-info", "**/*.egg-info/*
 const FILES: &[&str] = &["**/site-packages/**", "**/dist-packages/**"];
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
-    if !place.content_differs() || !place.around.has_packages(Manager::Python) || place.step() == Step::Context {
-        return None;
-    }
-    let explanation = "Other versions of Python packages were installed: the index moved between the two builds, or nothing pins them.";
-    let fix = "Install from a lock with hashes: `uv sync --locked`, `pip install --require-hashes -r requirements.txt` (made by `uv pip compile --generate-hashes` or pip-tools).";
-    if path::fits(place.path(), LISTS).is_some() {
-        return Some(Claim::new(Confidence::High, explanation).fix(fix));
-    }
-    // Its files differ as well: each of them need not have a cause of its own.
-    path::fits(place.path(), FILES)?;
-    Some(Claim::new(Confidence::Medium, explanation).fix(fix).consequence())
+    let packages = Packages {
+        manager: Manager::Python,
+        lists: LISTS,
+        files: FILES,
+        explanation: "Other versions of Python packages were installed: the index moved between the two builds, or nothing pins them.",
+        fix: "Install from a lock with hashes: `uv sync --locked`, `pip install --require-hashes -r requirements.txt` (made by `uv pip compile --generate-hashes` or pip-tools).",
+    };
+    packages.explain(place)
 }

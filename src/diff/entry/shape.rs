@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::super::read::sha256_of;
 use super::{EntryFacts, get, get_bytes, put_bytes};
 use crate::digest::{Algorithm, Hasher};
-use crate::image::tar::{BLOCK, Entry, Headers, Record, parse_records};
+use crate::image::tar::{BLOCK, Entry, Headers, Record, parse_records, text};
 
 const SIZE: Range<usize> = 124..136;
 const MTIME: Range<usize> = 136..148;
@@ -278,10 +278,6 @@ fn untold(flag: u8, data: &[u8]) -> &[u8] {
 fn written_length(record: &Record) -> usize {
     let rest = record.key.len() + record.value.len() + 3;
     (1..20).map(|digits| rest + digits).find(|length| length.to_string().len() + rest == *length).unwrap_or_default()
-}
-
-fn text(field: &[u8]) -> &[u8] {
-    field.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 /// A number of a header that was found to be one before; those in base 256 by their low bytes.

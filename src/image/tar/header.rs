@@ -29,6 +29,7 @@ impl Time {
 }
 
 /// The text of a field: all before the first zero byte.
+#[must_use]
 pub fn text(field: &[u8]) -> &[u8] {
     let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
     &field[..end]

@@ -28,7 +28,7 @@ mod kept;
 mod pax;
 mod reader;
 
-pub use header::Time;
+pub use header::{Time, text};
 pub use kept::Headers;
 pub use pax::{PaxError, Record, parse_records};
 pub use reader::{Entry, TarReader};
