@@ -245,25 +245,8 @@ impl Run<'_> {
             }
             varied.push(Variation::Zone);
         }
-        let built = match self.other_runtime(first, &settings, &environment).await {
-            Some(other) => {
-                let mut elsewhere = settings.clone();
-                elsewhere.runtime = Setting { value: Some(other), origin: Origin::Default };
-                match self.build(number, elsewhere, &environment).await {
-                    Err(CheckError::Build { source, .. }) if source.status() == ExitStatus::Unknown => {
-                        let why = format!("{} does not build here: {}", other.name(), chain(&*source));
-                        self.note("runtime", &why);
-                        None
-                    }
-                    built => {
-                        varied.push(Variation::Runtime);
-                        Some(built?)
-                    }
-                }
-            }
-            None => None,
-        };
-        let built = if let Some(built) = built {
+        let built = if let Some(built) = self.elsewhere(number, first, &settings, &environment).await? {
+            varied.push(Variation::Runtime);
             built
         } else {
             settings.runtime.value = settings.runtime.value.or_else(|| RuntimeName::of(first));
@@ -272,6 +255,26 @@ impl Run<'_> {
         let _ = fs::remove_dir_all(&copies);
         varied.sort_unstable();
         Ok((built, varied))
+    }
+
+    /// The build on another runtime than the first one; nothing where no other one builds here, which is written down.
+    async fn elsewhere(
+        &mut self,
+        number: usize,
+        first: &'static str,
+        settings: &BuildSettings,
+        environment: &Environment,
+    ) -> Result<Option<BuildOutcome>, CheckError> {
+        let Some(other) = self.other_runtime(first, settings, environment).await else { return Ok(None) };
+        let mut settings = settings.clone();
+        settings.runtime = Setting { value: Some(other), origin: Origin::Default };
+        match self.build(number, settings, environment).await {
+            Err(CheckError::Build { source, .. }) if source.status() == ExitStatus::Unknown => {
+                self.note("runtime", &format!("{} does not build here: {}", other.name(), chain(&*source)));
+                Ok(None)
+            }
+            built => built.map(Some),
+        }
     }
 
     /// Makes another checkout of each directory that the build reads.

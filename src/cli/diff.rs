@@ -6,7 +6,7 @@
 )]
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
@@ -181,8 +181,7 @@ impl DiffCommand {
         };
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut bytes = Vec::new();
-        io::Read::read_to_end(&mut io::Read::take(file, limits::DOCKERFILE_BYTES + 1), &mut bytes)
-            .map_err(unreadable)?;
+        file.take(limits::DOCKERFILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         let source = Source::parse(&shown, &bytes, self.target.as_deref()).map_err(|error| {
             Failure::usage(
                 format!("`{shown}` is not a Dockerfile: {error}"),
@@ -248,7 +247,7 @@ pub(super) fn write_page(path: &std::path::Path, comparison: &Comparison) -> Res
     let write = || -> io::Result<()> {
         let mut out = io::BufWriter::new(std::fs::File::create(path)?);
         write_diff_html(&mut out, comparison)?;
-        io::Write::flush(&mut out)
+        out.flush()
     };
     write().map_err(|error| Failure {
         status: ExitStatus::Unknown,
