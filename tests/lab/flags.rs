@@ -92,21 +92,20 @@ impl Place {
 }
 
 /// Flags that change the image, and those that must not.
-const CHANGES: [&[&str]; 6] = [
+const CHANGES: [&[&str]; 5] = [
     &[
         "--label=a=b, \"c\"",
         "--annotation=manifest[linux/amd64]:org.example.a=b, \"c\"",
         "--platform=linux/amd64",
         "--tag=example.org/a:1",
+        "--progress=plain",
     ],
-    &["--media-types=oci", "--archive=oci"],
-    &["--compression=zstd", "--compression-level=9"],
+    &["--compression=zstd", "--compression-level=9", "--archive=oci"],
     &["--compression=estargz", "--media-types=oci"],
     &["--compression=uncompressed", "--force-compression"],
     &["--compression-level=1"],
 ];
-const KEEPS: [&[&str]; 4] =
-    [&["--pull", "--progress=plain"], &["--progress=rawjson"], &["--no-config", "--progress=auto"], &["--no-cache"]];
+const KEEPS: [&[&str]; 2] = [&["--pull", "--progress=rawjson"], &["--no-config", "--progress=auto", "--no-cache"]];
 
 /// Defects 14, 16 and 23 of upstream.
 #[test]
@@ -123,10 +122,9 @@ fn flags_mean_the_same_on_every_way() {
         }
         for case in KEEPS {
             // There is no throw-away state on somebody else's daemon.
-            if *way == Way::Remote && case.contains(&"--no-cache") {
-                continue;
-            }
-            assert_eq!(place.build_with(case).digest(), plain.digest(), "{} {case:?}", way.name());
+            let is_known = |word: &&&str| *way != Way::Remote || **word != "--no-cache";
+            let case: Vec<&str> = case.iter().filter(is_known).copied().collect();
+            assert_eq!(place.build_with(&case).digest(), plain.digest(), "{} {case:?}", way.name());
         }
         match &first {
             None => first = Some((*way, digests)),

@@ -55,8 +55,17 @@ fn inside_builder(bench: &Bench, way: Way) -> Vec<String> {
     containers.flat_map(|container| top(container).collect::<Vec<_>>()).collect()
 }
 
-fn descriptors(pid: &str) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count).unwrap_or_default()
+/// How many descriptors a process has open. BuildKit drops the pipes of a step that ended and leaves them to Go's garbage
+/// collector, which comes within two minutes (seen: 11 to 148 s); one whose two ends are both there waits for it, and is only
+/// counted where there is time for that.
+fn descriptors(pid: &str, patient: bool) -> usize {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut ends: BTreeMap<PathBuf, usize> = BTreeMap::new();
+    for target in entries.filter_map(|entry| fs::read_link(entry.path()).ok()) {
+        *ends.entry(target).or_default() += 1;
+    }
+    let is_dropped = |target: &Path, count: usize| count == 2 && target.to_string_lossy().starts_with("pipe:");
+    ends.iter().filter(|(target, count)| patient || !is_dropped(target, **count)).map(|(_, count)| count).sum()
 }
 
 /// The daemons that live on between builds, and how many descriptors each has open. What everybody uses is only counted where
@@ -71,7 +80,7 @@ fn daemons(bench: &Bench, way: Way, alone: bool) -> BTreeMap<String, usize> {
         let text = fs::read_to_string(format!("{}/run/{name}.daemon", lab("LAB_STATE"))).unwrap();
         pids.push((name.to_owned(), text.split(' ').next().unwrap().to_owned()));
     }
-    pids.into_iter().map(|(name, pid)| (name, descriptors(&pid))).collect()
+    pids.into_iter().map(|(name, pid)| (name, descriptors(&pid, alone))).collect()
 }
 
 fn files_below(directory: &Path) -> usize {
@@ -190,7 +199,7 @@ impl Soak<'_> {
         (cache["size"].as_u64().unwrap_or_else(measured), cache["cache_limit"].as_u64().unwrap())
     }
 
-    /// The descriptors that the daemons have open once the connections of the last builds are closed.
+    /// The descriptors that the daemons have open once what the last builds had open is closed.
     fn settle(&self, open: &BTreeMap<String, usize>, alone: bool) -> BTreeMap<String, usize> {
         let start = Instant::now();
         loop {
@@ -199,7 +208,6 @@ impl Soak<'_> {
             if open.iter().all(|(name, count)| now[name] <= count + SPARE) {
                 return now;
             }
-            // Connections of builds at once are kept for about two minutes (seen: 70 to 140 s).
             assert!(start.elapsed() < Duration::from_secs(300), "{}: open were {open:?}, now {now:?}", self.way.name());
             // Asking without end would keep open what is to be closed.
             std::thread::sleep(Duration::from_millis(100));
