@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use super::config::ConfigWords;
 use super::diff::{compare, write_page};
 use super::files::ReportDirectory;
-use super::format::Format;
+use super::format::ComparisonFormat;
 use super::subject::Opened;
 use super::{print_with, with_tokio};
 use crate::check::{self, Check, CheckOutcome, Variation};
@@ -24,6 +24,7 @@ use crate::diff::{Comparison, Options, Source};
 use crate::failure::{ExitStatus, Failure};
 use crate::report::check::{CheckReport, write_check};
 use crate::report::json::write_json;
+use crate::report::sarif::sarif;
 use crate::settings::{BuildSettings, BuildWords, RouteWords};
 
 /// The arguments of `repro check`.
@@ -53,7 +54,7 @@ pub struct CheckCommand {
 
     /// What to print
     #[arg(long, value_enum, default_value_t, help_heading = "How it is said")]
-    format: Format,
+    format: ComparisonFormat,
 
     /// Write the files that differ to DIR/a and DIR/b, for diffoscope and its like; DIR has to be new or empty
     #[arg(long, value_name = "DIR", help_heading = "How it is said")]
@@ -99,8 +100,12 @@ impl CheckCommand {
         }
         let report = CheckReport::new(&outcome, comparison);
         print_with(|out| match self.format {
-            Format::Text => write_check(out, &report),
-            Format::Json => write_json(&report, out).map_err(io::Error::from),
+            ComparisonFormat::Text => write_check(out, &report),
+            ComparisonFormat::Json => write_json(&report, out).map_err(io::Error::from),
+            ComparisonFormat::Sarif => {
+                let log = sarif(report.comparison(), &outcome.moving, Some(&shown_dockerfile(&settings)));
+                write_json(&log, out).map_err(io::Error::from)
+            }
         })?;
         let is_good = outcome.is_reproducible() && !(self.strict && outcome.moves());
         Ok(if is_good { ExitStatus::Success } else { ExitStatus::Different })
@@ -130,10 +135,15 @@ fn compare_builds(
     compare(sides, options, directory)
 }
 
+/// How the Dockerfile is called from here.
+fn shown_dockerfile(settings: &BuildSettings) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    settings.dockerfile.strip_prefix(&here).unwrap_or(&settings.dockerfile).display().to_string()
+}
+
 /// The Dockerfile, where it is one that can be read; another frontend's file tells no lines.
 fn source_of(settings: &BuildSettings) -> Option<Source> {
-    let here = std::env::current_dir().unwrap_or_default();
-    let shown = settings.dockerfile.strip_prefix(&here).unwrap_or(&settings.dockerfile).display().to_string();
-    let source = Source::parse(&shown, &settings.dockerfile_bytes, settings.target.as_deref()).ok()?;
+    let source =
+        Source::parse(&shown_dockerfile(settings), &settings.dockerfile_bytes, settings.target.as_deref()).ok()?;
     source.has_target().then_some(source)
 }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::files::ReportDirectory;
-use super::format::Format;
+use super::format::ComparisonFormat;
 use super::print_with;
 use super::subject::Opened;
 use crate::diff::{Comparison, Files, Ignore, Options, Plan, Source};
@@ -23,6 +23,7 @@ use crate::limits;
 use crate::report::diff::write_diff;
 use crate::report::diff_html::write_diff_html;
 use crate::report::json::write_json;
+use crate::report::sarif::sarif;
 use crate::settings::RouteWords;
 
 /// Arguments of `repro diff`.
@@ -52,7 +53,7 @@ pub struct DiffCommand {
 
     /// What to print
     #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    pub format: ComparisonFormat,
 
     /// Write the files that differ to DIR/a and DIR/b, for diffoscope and its like; DIR has to be new or empty
     #[arg(long, value_name = "DIR")]
@@ -156,8 +157,12 @@ impl DiffCommand {
             write_page(path, &comparison)?;
         }
         print_with(|out| match self.format {
-            Format::Text => write_diff(out, &comparison),
-            Format::Json => write_json(&comparison, out).map_err(io::Error::from),
+            ComparisonFormat::Text => write_diff(out, &comparison),
+            ComparisonFormat::Json => write_json(&comparison, out).map_err(io::Error::from),
+            ComparisonFormat::Sarif => {
+                let dockerfile = self.dockerfile.as_deref().map(|path| path.display().to_string());
+                write_json(&sarif(Some(&comparison), &[], dockerfile.as_deref()), out).map_err(io::Error::from)
+            }
         })?;
         Ok(if comparison.verdict.is_equal() { ExitStatus::Success } else { ExitStatus::Different })
     }

@@ -16,6 +16,18 @@ pub enum Format {
     Json,
 }
 
+/// What to print of a comparison.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ComparisonFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For machines; docs/schema describes it
+    Json,
+    /// For code hosts, which show it on the lines of the Dockerfile: SARIF 2.1.0
+    Sarif,
+}
+
 impl Format {
     /// A report in this form.
     pub fn render<T: Serialize>(self, report: &T, text: fn(&T) -> String) -> Result<Vec<u8>, Failure> {

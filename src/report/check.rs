@@ -50,6 +50,14 @@ impl<'a> CheckReport<'a> {
     }
 }
 
+impl CheckReport<'_> {
+    /// What differs, where something does.
+    #[must_use]
+    pub const fn comparison(&self) -> Option<&Comparison> {
+        self.comparison.as_ref()
+    }
+}
+
 /// Writes the report for people.
 pub fn write_check(out: &mut impl io::Write, report: &CheckReport<'_>) -> io::Result<()> {
     let builds = report.builds.len();

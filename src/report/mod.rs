@@ -6,4 +6,5 @@ pub mod diff_html;
 pub mod doctor;
 pub mod json;
 pub mod kept;
+pub mod sarif;
 pub mod text;
