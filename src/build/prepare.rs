@@ -18,7 +18,7 @@ use crate::kept::run::{Run, random_name};
 use crate::network::{Route, RunNetwork};
 use crate::output::{Invoker, OutputError, Place, Scratch, require_replaceable, resolve_directory};
 use crate::pin::{Variant, advisories_for};
-use crate::plan::{BuildPlan, Cache, CacheKind, NamedContext};
+use crate::plan::{BuildPlan, Cache, CacheKind, ContextModes, NamedContext};
 use crate::reference::ImageSource;
 use crate::runtime::credentials::registries_in;
 use crate::runtime::detect::Runtime;
@@ -26,7 +26,7 @@ use crate::runtime::engine::Engine;
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::script::Placeholder;
 use crate::runtime::steps::{Step, Steps};
-use crate::runtime::{Site, binaries, binaries_options, buildctl, buildkitd, docker, isolate, podman, remote};
+use crate::runtime::{Site, binaries, binaries_options, buildctl, buildkitd, copies, docker, isolate, podman, remote};
 use crate::settings::{BuildSettings, Output, RuntimeName, SettingsError};
 
 /// What is left of a socket's 107 bytes for the directory of temporary files.
@@ -295,14 +295,18 @@ impl Prepared {
             return Err(BuildError::NotHere { flag, runtime: runtime_name.name(), why });
         }
         let mut binaries = None;
+        let (seen, copy) = match plan.context_modes {
+            ContextModes::Keep => (plan.clone(), Vec::new()),
+            ContextModes::Git => copies::with_git_modes(&plan, site.private),
+        };
         let (mut steps, engine) = match runtime {
-            Runtime::Docker { config, engine, .. } => (docker::steps(&plan, &site, &config), Some(engine)),
+            Runtime::Docker { config, engine, .. } => (docker::steps(&seen, &site, &config), Some(engine)),
             Runtime::Remote { config } => {
                 let remote = settings.remote.as_ref().ok_or(SettingsError::NoAddress(settings.runtime.origin))?;
                 warn_of_route(site.route);
-                (remote::steps(&plan, &site, &config, remote), None)
+                (remote::steps(&seen, &site, &config, remote), None)
             }
-            Runtime::Podman => (podman::steps(&plan, &site, variant), None),
+            Runtime::Podman => (podman::steps(&seen, &site, variant), None),
             Runtime::Buildkitd { .. } => {
                 check_state_path(&names.state, child_rootless)?;
                 let options = binaries_options(environment, site.route);
@@ -320,11 +324,12 @@ impl Prepared {
                     });
                 }
                 warn_of_loopback(&plan, &site, &settings.dockerfile_bytes);
-                let steps = buildkitd::steps(&plan, &site, &found, child_rootless);
+                let steps = buildkitd::steps(&seen, &site, &found, child_rootless);
                 binaries = Some(found);
                 (steps, None)
             }
         };
+        steps.copy = copy;
         if runtime_name.has_buildx() {
             steps.solve = docker::with_variables(steps.solve, &plan);
         }

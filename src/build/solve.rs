@@ -50,6 +50,9 @@ pub async fn build(
     for place in [&grounds.archive, &grounds.metadata].into_iter().flatten() {
         place.remove_stale()?;
     }
+    for step in &prepared.steps.copy {
+        executor.step(step).await?;
+    }
     let lock = locks.for_process(grounds).map_err(BuildError::Write)?;
     let solve = stream(&prepared.steps.solve, lock, prepared, grounds, executor);
     let (streamed, answered) = tokio::join!(solve, executor.ask(&prepared.steps.beside));

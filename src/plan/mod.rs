@@ -28,6 +28,8 @@ pub struct BuildPlan {
     /// The build context, absolute.
     #[serde(serialize_with = "path_text")]
     pub context: PathBuf,
+    /// Which modes its files have for the build.
+    pub context_modes: ContextModes,
     /// The Dockerfile, absolute.
     #[serde(serialize_with = "path_text")]
     pub dockerfile: PathBuf,
@@ -162,6 +164,17 @@ pub enum PlanError {
         /// What is wrong with it.
         why: &'static str,
     },
+}
+
+/// Which modes the files of a context have for the build.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContextModes {
+    /// Those that they have.
+    #[default]
+    Keep,
+    /// Those that git stores: 755 for directories and for files that their owner may execute, else 644.
+    Git,
 }
 
 /// How layers are compressed.

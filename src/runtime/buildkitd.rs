@@ -45,6 +45,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: b
     let solve = with_proxy(solve, site.route.proxy.as_ref());
     Steps {
         prepare,
+        copy: Vec::new(),
         solve,
         beside: Vec::new(),
         finish: Vec::new(),

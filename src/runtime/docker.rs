@@ -123,6 +123,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
     let version = site.private.join(VERSION);
     Steps {
         prepare,
+        copy: Vec::new(),
         beside: vec![Query { command: inspect, stdout: version.clone() }],
         solve: client(docker, site, daemon_host(config).as_deref(), &authorities)
             .args(["buildx", "build"])

@@ -81,6 +81,7 @@ impl Executor<'_> {
             Step::Link { path, target } => {
                 symlink(target, path).map_err(|source| ExecuteError::Io { path: path.clone(), source })
             }
+            Step::Command(command) => self.run(command).await,
             Step::Ensure { probe, otherwise } => {
                 if probe.run(self.environment, self.interrupt, STEP_LIMIT).await?.status.success() {
                     return Ok(());

@@ -5,6 +5,7 @@ pub mod binaries;
 pub mod buildctl;
 pub mod buildkitd;
 pub mod command;
+pub mod copies;
 pub mod credentials;
 pub mod detect;
 mod dial;

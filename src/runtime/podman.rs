@@ -96,6 +96,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, variant: Variant) -> Steps {
         run_command(&podman, plan, site, variant, &container, (!plan.no_cache).then_some((volume.as_str(), state)));
     Steps {
         prepare,
+        copy: Vec::new(),
         solve: run,
         beside: Vec::new(),
         finish: Vec::new(),

@@ -99,6 +99,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig, remote: &
     let version = site.private.join(VERSION);
     Steps {
         prepare,
+        copy: Vec::new(),
         beside: vec![Query { command: inspect, stdout: version.clone() }],
         solve: client(docker, site, remote.address.host(), &authorities)
             .args(["buildx", "build"])

@@ -128,6 +128,9 @@ pub fn render_script(steps: &Steps, placeholder: &Placeholder, destination: &Des
         script.line(&[b"rm -f -- ".as_slice(), target].concat());
         script.put_times_back(destination);
     }
+    for step in &steps.copy {
+        script.step(step);
+    }
     for query in &steps.beside {
         let ask = script.command(&query.command);
         script.line(&[&ask, b" > ".as_slice(), &placeholder.word(query.stdout.as_os_str()), b" &"].concat());
@@ -308,6 +311,10 @@ impl Script<'_> {
                 }
                 self.line(b"# Credentials are taken from your own configuration; they never stand in this script.");
                 self.line(&[&line, b" > ".as_slice(), &word(path)].concat());
+            }
+            Step::Command(command) => {
+                let command = self.command(command);
+                self.line(&command);
             }
             Step::Ensure { probe, otherwise } => {
                 let (probe, otherwise) = (self.command(probe), self.command(otherwise));

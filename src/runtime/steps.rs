@@ -36,6 +36,8 @@ pub enum Step {
         /// Where to.
         target: PathBuf,
     },
+    /// Run a command that has to succeed.
+    Command(ToolCommand),
     /// Unless the first command succeeds, run the second.
     Ensure {
         /// Succeeds when there is nothing to do.
@@ -148,6 +150,8 @@ pub enum Documents {
 pub struct Steps {
     /// In order, before the solve.
     pub prepare: Vec<Step>,
+    /// In order, once the old archive is gone, which may lie in the context: copies of what the build reads.
+    pub copy: Vec<Step>,
     /// The build itself; the archive is its stdout.
     pub solve: ToolCommand,
     /// Where the solve's own messages go instead of stderr; they are shown when it fails.

@@ -18,13 +18,15 @@ pub use self::network::{NetworkSettings, NetworkWords, RouteWords, RunNetworkWor
 pub use self::remote::RemoteWords;
 pub use self::resolve::{ConfigChoice, SettingsError, resolve};
 pub use self::schema::json_schema;
-pub use self::words::{ArchiveWord, BuildWords, CompressionWord, MediaTypesWord, ProgressWord, RuntimeName};
+pub use self::words::{
+    ArchiveWord, BuildWords, CompressionWord, ContextModesWord, MediaTypesWord, ProgressWord, RuntimeName,
+};
 
 use crate::epoch::SourceDateEpoch;
 use crate::pin::{Pin, Variant};
 use crate::plan::{
-    Annotation, ArchiveFormat, BuildPlan, Cache, CacheKind, Compression, GHA_VARIABLES, MediaTypes, NamedContext,
-    PlanError, Platform, Secret, Ssh, cache_namespace,
+    Annotation, ArchiveFormat, BuildPlan, Cache, CacheKind, Compression, ContextModes, GHA_VARIABLES, MediaTypes,
+    NamedContext, PlanError, Platform, Secret, Ssh, cache_namespace,
 };
 use crate::remote::Remote;
 
@@ -103,6 +105,8 @@ pub struct BuildSettings {
     pub buildx_args: Vec<String>,
     /// The context, absolute.
     pub context: PathBuf,
+    /// Which modes its files have for the build.
+    pub context_modes: ContextModes,
     /// The Dockerfile, absolute.
     pub dockerfile: PathBuf,
     /// What stood in the Dockerfile when the settings were resolved.
@@ -183,6 +187,7 @@ impl BuildSettings {
         Ok(BuildPlan {
             cache_namespace: cache_namespace(&self.context, &self.dockerfile),
             context: self.context.clone(),
+            context_modes: self.context_modes,
             dockerfile: self.dockerfile.clone(),
             frontend: self.frontend.frontend.clone(),
             epoch: self.epoch.value,

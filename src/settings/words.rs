@@ -68,6 +68,15 @@ pub enum MediaTypesWord {
     Oci,
 }
 
+/// Which modes the files of a context have for the build, as a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ContextModesWord {
+    /// Those that they have
+    Keep,
+    /// Those that git stores: 755 for directories and executables, else 644
+    Git,
+}
+
 /// How layers are compressed, as a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CompressionWord {
@@ -168,6 +177,10 @@ pub struct BuildWords {
     /// The Dockerfile [default: CONTEXT/Dockerfile]
     #[arg(short, long, value_name = "FILE", help_heading = "What is built")]
     pub file: Option<PathBuf>,
+
+    /// The modes of the context's files: as they are, or as git stores them, whatever the umask of the checkout was [default: keep]
+    #[arg(long, value_enum, value_name = "MODES", help_heading = "What is built")]
+    pub context_modes: Option<ContextModesWord>,
 
     /// A build argument; without `=` its value is taken from the environment
     #[arg(long, value_name = "NAME[=VALUE]", help_heading = "What is built")]

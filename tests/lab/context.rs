@@ -1,6 +1,8 @@
 //! What reaches the image: the true bytes of this context, and nothing of ours.
 
-use std::fs::{self, File};
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -89,5 +91,59 @@ fn the_output_is_never_an_input() {
             names.sort();
             assert_eq!(names, ["Dockerfile", "f", "image.tar", "metadata.json"], "{}", way.name());
         }
+    }
+}
+
+/// Two checkouts of one commit, under the umask 022 and as a shared directory under 007 leaves it.
+#[test]
+fn modes_as_git_stores_them_are_those_of_a_usual_checkout_whatever_the_umask_was() {
+    for way in &runtimes() {
+        let bench = Bench::shared("modes", *way);
+        let dockerfile = "FROM scratch\nCOPY . /app/\nCOPY --from=named . /named/\n";
+        let usual = [("Dockerfile", dockerfile), ("a/run", "#!/bin/sh\n"), ("a/data", "x"), ("named/f", "y")];
+        let (one, other) = (bench.context("usual", &usual), bench.context("shared", &usual));
+        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        for context in [&one, &other] {
+            symlink("a/run", context.join("link")).unwrap();
+            let set = |name: &str, mode: u32| {
+                let path = context.join(name);
+                fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+                File::open(path).unwrap().set_modified(old).unwrap();
+            };
+            let shared = context == &other;
+            for (name, is_executable) in [("Dockerfile", false), ("a/run", true), ("a/data", false), ("named/f", false)]
+            {
+                set(
+                    name,
+                    match (shared, is_executable) {
+                        (false, true) => 0o755,
+                        (false, false) => 0o644,
+                        (true, true) => 0o2770,
+                        (true, false) => 0o660,
+                    },
+                );
+            }
+            for name in ["a", "named", "."] {
+                set(name, if shared { 0o2770 } else { 0o755 });
+            }
+            bench.give(*way, context);
+        }
+        let build = |context: &Path, archive: &Path, modes: &str| {
+            let mut arguments = words(&["--sde", "1700000000", modes, "--build-context"]);
+            let mut named = OsString::from("named=");
+            named.push(context.join("named"));
+            arguments.push(named);
+            bench.build(*way, archive, &arguments, context)
+        };
+        let archive = bench.output(*way, "image.tar");
+        let expected = build(&one, &archive, "--context-modes=keep");
+        assert_ne!(build(&other, &archive, "--context-modes=keep").digest(), expected.digest(), "{}", way.name());
+        for _ in 0..2 {
+            // The archive of the build before lies in the context: it is no part of the copy either.
+            let built = build(&other, &other.join("image.tar"), "--context-modes=git");
+            assert_eq!(built.digest(), expected.digest(), "{}", way.name());
+        }
+        let mode = fs::metadata(other.join("a/run")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o2770, "the user's own files are left alone");
     }
 }

@@ -1,6 +1,7 @@
 //! The dry run: a script that does what a run does, and tells no secret.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -19,8 +20,9 @@ fn the_script_gives_the_digest_of_the_run() {
             ],
         );
         let secret = bench.context("secrets", &[("s", "swordfish")]).join("s");
+        fs::set_permissions(context.join("f"), Permissions::from_mode(0o664)).unwrap();
         let mut arguments = base();
-        arguments.extend(words(&["--sde", "1700000000", "--label", "a=b 'c'", "--secret"]));
+        arguments.extend(words(&["--sde", "1700000000", "--label", "a=b 'c'", "--context-modes", "git", "--secret"]));
         arguments.push(format!("id=s,\"src={}\"", secret.display()).into());
         let expected = bench.build(*way, &bench.output(*way, "run.tar"), &arguments, &context);
 

@@ -105,7 +105,8 @@ const CHANGES: [&[&str]; 5] = [
     &["--compression=uncompressed", "--force-compression"],
     &["--compression-level=1"],
 ];
-const KEEPS: [&[&str]; 2] = [&["--pull", "--progress=rawjson"], &["--no-config", "--progress=auto", "--no-cache"]];
+const KEEPS: [&[&str]; 2] =
+    [&["--pull", "--progress=rawjson", "--context-modes=keep"], &["--no-config", "--progress=auto", "--no-cache"]];
 
 /// Defects 14, 16 and 23 of upstream.
 #[test]

@@ -27,7 +27,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     }
     let explanation = "Directories have the setgid bit on one side (`drwxr-sr-x`): new directories inherit it from the directory that the \
                        source was checked out into.";
-    let fix = "Set the modes where the directory is copied: `COPY --chmod=755`; or take the bit away from the checkout: \
-               `find . -type d -exec chmod g-s {} +`.";
+    let fix = "Set the modes where the directory is copied: `COPY --chmod=755`; or build with `--context-modes git`, which gives every \
+               directory the mode 755.";
     Some(Claim::new(Confidence::High, explanation).fix(fix).whole_if((a ^ b) & 0o5700 == 0))
 }

@@ -22,7 +22,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     let explanation = "Permissions of the group and of others differ as the umask of whoever checked out the source decides: git keeps \
                        nothing but whether a file can be executed.";
     let fix = "Set the modes where the files are copied: `COPY --chmod=755`, or with a frontend of 1.14 or later \
-               `COPY --chmod=u=rwX,go=rX`; or check out under one umask (`umask 022`).";
+               `COPY --chmod=u=rwX,go=rX`; or build with `--context-modes git`, which gives every file the mode that git stores.";
     let is_whole = (a ^ b) & 0o7777 & !(TAKEN | setgid::SETGID) == 0;
     Some(Claim::new(Confidence::High, explanation).fix(fix).whole_if(is_whole))
 }

@@ -19,13 +19,14 @@ use self::extra::{parse_buildctl, parse_buildx};
 use super::file::{FILE_NAME, SettingsFile};
 use super::sources::{Given, Words};
 use super::{
-    BuildSettings, BuildWords, CompressionWord, MediaTypesWord, NetworkSettings, Origin, ProgressWord, Setting,
+    BuildSettings, BuildWords, CompressionWord, ContextModesWord, MediaTypesWord, NetworkSettings, Origin,
+    ProgressWord, Setting,
 };
 use crate::environment::Environment;
 use crate::epoch::{EpochError, SourceDateEpoch};
 use crate::git::commit_time;
 use crate::pin::Pin;
-use crate::plan::{Direction, NamedContext, Secret, Ssh};
+use crate::plan::{ContextModes, Direction, NamedContext, Secret, Ssh};
 
 /// Which `repro.toml` counts.
 #[derive(Debug, Clone, Default)]
@@ -75,6 +76,7 @@ pub fn resolve(
         pin: resolve_pin(&words, environment)?,
         rootless: resolve_switch(&words, "--rootless", |words| words.rootless, environment, "REPRO_ROOTLESS", true)?,
         no_cache: resolve_switch(&words, "--no-cache", |words| words.no_cache, environment, "REPRO_CACHE", false)?,
+        context_modes: resolve_context_modes(&words, &mut notes),
         media_types: image::resolve_media_types(&words, &mut notes),
         host_network: notes
             .one(&words, "--builder-network", |words| words.builder_network.clone())
@@ -197,7 +199,7 @@ macro_rules! show_value_enum {
     };
 }
 
-show_value_enum!(CompressionWord, MediaTypesWord, ProgressWord);
+show_value_enum!(CompressionWord, ContextModesWord, MediaTypesWord, ProgressWord);
 
 fn load_file(
     flags: &BuildWords,
@@ -338,6 +340,13 @@ fn resolve_switch(
     }
     let key = words.key(flag, is_set);
     Ok(Setting { value: key.is_some(), origin: key.map_or(Origin::Default, |given| given.origin) })
+}
+
+fn resolve_context_modes(words: &Words<'_>, notes: &mut Notes) -> ContextModes {
+    match notes.one(words, "--context-modes", |words| words.context_modes) {
+        None | Some(ContextModesWord::Keep) => ContextModes::Keep,
+        Some(ContextModesWord::Git) => ContextModes::Git,
+    }
 }
 
 fn resolve_build_contexts(
