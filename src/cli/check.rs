@@ -88,7 +88,7 @@ impl CheckCommand {
         let (settings, outcome) = with_tokio(async |environment, interrupt| {
             let settings = self.settings.resolve(&self.words, environment)?;
             let check = Check { settings, vary: self.variations(), times: usize::from(self.times) };
-            let outcome = check::run(&check, environment, interrupt).await?;
+            let outcome = Box::pin(check::run(&check, environment, interrupt)).await?;
             Ok((check.settings, outcome))
         })?;
         for warning in &outcome.warnings {

@@ -40,10 +40,14 @@ const UNEXPLAINED: &str = "unexplained";
 pub fn sarif(comparison: Option<&Comparison>, moving: &[Moving], dockerfile: Option<&str>) -> Value {
     let mut log = Log { rules: BTreeMap::new(), results: Vec::new(), dockerfile };
     if let Some(comparison) = comparison.filter(|comparison| !comparison.verdict.is_equal()) {
-        comparison.findings.iter().for_each(|finding| log.finding(finding));
+        for finding in &comparison.findings {
+            log.finding(finding);
+        }
         log.rest(comparison);
     }
-    moving.iter().for_each(|input| log.input(input));
+    for input in moving {
+        log.input(input);
+    }
     log.finish()
 }
 

@@ -128,7 +128,7 @@ fn modes_as_git_stores_them_are_those_of_a_usual_checkout_whatever_the_umask_was
             }
             bench.give(*way, context);
         }
-        let build = |context: &Path, archive: &Path, modes: &str| {
+        let make = |context: &Path, archive: &Path, modes: &str| {
             let mut arguments = words(&["--sde", "1700000000", modes, "--build-context"]);
             let mut named = OsString::from("named=");
             named.push(context.join("named"));
@@ -136,11 +136,11 @@ fn modes_as_git_stores_them_are_those_of_a_usual_checkout_whatever_the_umask_was
             bench.build(*way, archive, &arguments, context)
         };
         let archive = bench.output(*way, "image.tar");
-        let expected = build(&one, &archive, "--context-modes=keep");
-        assert_ne!(build(&other, &archive, "--context-modes=keep").digest(), expected.digest(), "{}", way.name());
+        let expected = make(&one, &archive, "--context-modes=keep");
+        assert_ne!(make(&other, &archive, "--context-modes=keep").digest(), expected.digest(), "{}", way.name());
         for _ in 0..2 {
             // The archive of the build before lies in the context: it is no part of the copy either.
-            let built = build(&other, &other.join("image.tar"), "--context-modes=git");
+            let built = make(&other, &other.join("image.tar"), "--context-modes=git");
             assert_eq!(built.digest(), expected.digest(), "{}", way.name());
         }
         let mode = fs::metadata(other.join("a/run")).unwrap().permissions().mode();

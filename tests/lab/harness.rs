@@ -283,11 +283,13 @@ impl Bench {
         directory
     }
 
-    /// A context with these files; a name that ends in `/` is a directory.
+    /// A context with these files, in directories that are made where they are missing.
     pub fn context(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
         let context = self.directory(name);
         for (file, contents) in files {
-            fs::write(context.join(file), contents).unwrap();
+            let path = context.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, contents).unwrap();
         }
         context
     }
