@@ -1,5 +1,6 @@
 //! Files that RUN fetched.
 
+use super::commands::{names, statements};
 use super::step::Step;
 use super::{Cause, Claim, Place, path};
 use crate::diff::model::Confidence;
@@ -28,15 +29,12 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
 /// Whether these commands fetch a file of this name: for sure only where the command that fetches names it. Behind that command, another
 /// one may have given it its name, or made it.
 fn fetches(text: &str, name: &str) -> Option<Confidence> {
-    let mut statements = text.split("&&").flat_map(|part| part.split("||")).flat_map(|part| part.split([';', '\n']));
+    let mut statements = statements(text);
     let fetching = statements.by_ref().find(|statement| statement.split('|').any(is_fetch))?;
-    let names = |statement: &str| {
-        statement.split(|c: char| c.is_whitespace() || "/'\"=()<>[],".contains(c)).any(|word| word == name)
-    };
-    if names(fetching) {
+    if names(fetching, name) {
         return Some(Confidence::Medium);
     }
-    statements.any(|statement| names(statement)).then_some(Confidence::Low)
+    statements.any(|statement| names(statement, name)).then_some(Confidence::Low)
 }
 
 fn is_fetch(command: &str) -> bool {

@@ -43,6 +43,7 @@ mod buildah_version;
 mod buildkit_version;
 mod cache_mount;
 mod checksum_list;
+mod commands;
 mod compiler_date;
 mod compression;
 mod container_id;
