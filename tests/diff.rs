@@ -13,6 +13,7 @@ use repro::image::{Platform, ReadOptions, copy_blobs, read_archive};
 use repro::report::diff::write_diff;
 use repro::report::diff_html::write_diff_html;
 use repro::report::json::render_json;
+use repro::report::sarif::sarif;
 use serde_json::Value;
 use support::image_builder::{
     Entry, ImageBuilder, Layout, dir, file, gzip, hardlink, plain, platforms, special, symlink, tar, zstd,
@@ -481,6 +482,26 @@ fn the_json_is_what_the_schema_says() {
         assert_eq!(violations(&schema, &json), Vec::<String>::new());
         assert_eq!(render_json(&comparison).unwrap(), render_json(&comparison).unwrap());
     }
+}
+
+#[test]
+fn a_log_for_code_hosts_never_looks_as_if_all_were_well() {
+    let results = |comparison: &Comparison| {
+        let log = sarif(Some(comparison), &[], Some("Dockerfile"));
+        log["runs"][0]["results"].as_array().unwrap().clone()
+    };
+    let one = |time: u64| image([file("a", "x").at(time)]);
+    assert_eq!(results(&compare(&one(5), &one(5))), Vec::<Value>::new());
+    let mut different = compare(&one(5), &one(6));
+    let rules: Vec<Value> = results(&different).iter().map(|result| result["ruleId"].clone()).collect();
+    assert_eq!(rules, ["mtime"]);
+    // As if nobody knew why.
+    different.findings.clear();
+    different.summary.explained = 0;
+    let unknown = results(&different);
+    let at = &unknown[0]["locations"][0]["physicalLocation"];
+    assert_eq!((&unknown[0]["ruleId"], &unknown[0]["level"]), (&"unexplained".into(), &"error".into()));
+    assert_eq!((&at["artifactLocation"]["uri"], &at["region"]["startLine"]), (&"Dockerfile".into(), &1.into()));
 }
 
 #[test]
