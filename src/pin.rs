@@ -65,6 +65,16 @@ struct Release {
     rootless: &'static str,
 }
 
+impl Release {
+    fn image(&self, variant: Variant) -> String {
+        let (hex, suffix) = match variant {
+            Variant::Plain => (self.plain, ""),
+            Variant::Rootless => (self.rootless, "-rootless"),
+        };
+        format!("docker.io/moby/buildkit:{}{suffix}@sha256:{hex}", self.version)
+    }
+}
+
 /// The official images by digest. The first is the default.
 const RELEASES: [Release; 2] = [
     Release {
@@ -171,12 +181,7 @@ impl Pin {
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "it cannot: see below")]
     pub fn default_for(variant: Variant) -> Self {
-        let release = &RELEASES[0];
-        let (hex, suffix) = match variant {
-            Variant::Plain => (release.plain, ""),
-            Variant::Rootless => (release.rootless, "-rootless"),
-        };
-        let text = format!("docker.io/moby/buildkit:{}{suffix}@sha256:{hex}", release.version);
+        let text = RELEASES[0].image(variant);
         #[expect(clippy::expect_used, reason = "the table is a constant, and a test parses every row")]
         Self::parse(&text).expect("the built-in pins are valid references")
     }
@@ -192,6 +197,21 @@ impl Pin {
             check_usable(version)?;
         }
         Ok(Self { source, digest, version })
+    }
+
+    /// The image of the release whose own frontend has this version: that of v0.N is 1.(N-6), since v0.8 (`1.25.0` is of v0.31).
+    #[must_use]
+    pub fn by_frontend(version: &str) -> Option<Self> {
+        let version = Version::parse(version).filter(|version| version.major == 1)?;
+        let release = RELEASES.iter().find(|release| Some(release.version.minor) == version.minor.checked_add(6))?;
+        Self::parse(&release.image(Variant::Plain)).ok()
+    }
+
+    /// The other image of the same release, where this is an official one.
+    #[must_use]
+    pub fn of_variant(&self, variant: Variant) -> Self {
+        let release = RELEASES.iter().find(|release| [release.plain, release.rootless].contains(&self.digest.hex()));
+        release.and_then(|release| Self::parse(&release.image(variant)).ok()).unwrap_or_else(|| self.clone())
     }
 
     /// Whether it is an official image whose digest is in the table.

@@ -1,13 +1,13 @@
 //! Which file of settings a build reads, and the settings that come of it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
-use crate::settings::{BuildSettings, BuildWords, ConfigChoice, resolve};
+use crate::settings::{BuildSettings, BuildWords, ConfigChoice, ImageWords, SettingsError, resolve_for_image};
 
 /// Where settings are read from.
 #[derive(Debug, Args)]
@@ -24,20 +24,35 @@ pub struct ConfigWords {
 impl ConfigWords {
     /// The settings of a build; tells what the user should know of them, and where each value came from.
     pub fn resolve(&self, words: &BuildWords, environment: &Environment) -> Result<BuildSettings, Failure> {
+        self.resolve_for_image(words, None, None, environment)?.map_err(Failure::from)
+    }
+
+    /// The same to build an image again, which says what nobody else does; `recipe` stands for the file beside the Dockerfile. What is wrong with the words is the inner error.
+    pub fn resolve_for_image(
+        &self,
+        words: &BuildWords,
+        image: Option<&ImageWords>,
+        recipe: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<Result<BuildSettings, SettingsError>, Failure> {
         let directory = std::env::current_dir().map_err(|error| unknown("the working directory", &error))?;
         let config = match &self.config {
             _ if self.no_config => ConfigChoice::None,
             Some(path) => ConfigChoice::Named(path.clone()),
-            None => ConfigChoice::Found,
+            None => recipe.map_or(ConfigChoice::Found, |path| ConfigChoice::Recipe(path.to_owned())),
         };
-        let settings = resolve(words, &config, environment, &directory, chrono::Utc::now())?;
+        let settings = resolve_for_image(words, image, &config, environment, &directory, chrono::Utc::now());
+        let settings = match settings {
+            Ok(settings) => settings,
+            Err(error) => return Ok(Err(error)),
+        };
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
         for line in settings.all_provenance() {
             tracing::info!("{line}");
         }
-        Ok(settings)
+        Ok(Ok(settings))
     }
 }
 

@@ -133,22 +133,30 @@ impl Diagnose for FileError {
 impl SettingsFile {
     /// Reads a file. `trusted` says that the user named it.
     pub fn load(path: &Path, trusted: bool) -> Result<Self, FileError> {
+        let directory = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+        Self::parse(path, &directory, &Self::read(path)?, trusted)
+    }
+
+    /// Reads a file that stands for one in `directory`, and is not trusted.
+    pub fn load_recipe(path: &Path, directory: &Path) -> Result<Self, FileError> {
+        Self::parse(path, directory, &Self::read(path)?, false)
+    }
+
+    fn read(path: &Path) -> Result<String, FileError> {
         let read = |source| FileError::Read { path: path.to_owned(), source };
         let metadata = fs::metadata(path).map_err(read)?;
         if !metadata.is_file() || metadata.len() > LARGEST_FILE {
             return Err(read(std::io::Error::other("it is not a file of at most one MiB")));
         }
-        let text = fs::read_to_string(path).map_err(read)?;
-        Self::parse(path, &text, trusted)
+        fs::read_to_string(path).map_err(read)
     }
 
-    fn parse(path: &Path, text: &str, trusted: bool) -> Result<Self, FileError> {
+    fn parse(path: &Path, directory: &Path, text: &str, trusted: bool) -> Result<Self, FileError> {
         let table: toml::Table = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start.min(text.len()));
             let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
             FileError::Syntax { path: path.to_owned(), line, why: error.message().to_owned() }
         })?;
-        let directory = path.parent().map_or_else(PathBuf::new, Path::to_owned);
         let command = command();
         let mut line = Vec::new();
         for (key, value) in &table {
@@ -162,7 +170,7 @@ impl SettingsFile {
                 key: key.clone(),
                 why: why.to_owned(),
             })?;
-            if !trusted && let Some(why) = needs_consent(argument, &words, &directory) {
+            if !trusted && let Some(why) = needs_consent(argument, &words, directory) {
                 return Err(FileError::Consent { path: path.to_owned(), key: key.clone(), why });
             }
             line.extend(words.into_iter().map(|word| flag(argument, word)));
@@ -177,7 +185,7 @@ impl SettingsFile {
         };
         let matches = command.try_get_matches_from(line).map_err(|error| wrong(&error))?;
         let words = BuildWords::from_arg_matches(&matches).map_err(|error| wrong(&error))?;
-        Ok(Self { path: path.to_owned(), directory, words })
+        Ok(Self { path: path.to_owned(), directory: directory.to_owned(), words })
     }
 }
 
@@ -303,7 +311,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<BuildWords, FileError> {
-        SettingsFile::parse(Path::new("/p/repro.toml"), text, false).map(|file| file.words)
+        SettingsFile::parse(Path::new("/p/repro.toml"), Path::new("/p"), text, false).map(|file| file.words)
     }
 
     #[test]
@@ -362,11 +370,16 @@ mod tests {
             "addr-server-name = 'evil.example'",
         ] {
             assert!(matches!(parse(text), Err(FileError::Consent { .. })), "{text}");
-            assert!(SettingsFile::parse(Path::new("/p/repro.toml"), text, true).is_ok(), "{text}");
+            assert!(SettingsFile::parse(Path::new("/p/repro.toml"), Path::new("/p"), text, true).is_ok(), "{text}");
         }
         let directory = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc", directory.path().join("link")).unwrap();
-        let linked = SettingsFile::parse(&directory.path().join("repro.toml"), "output = 'link/passwd'", false);
+        let linked = SettingsFile::parse(
+            &directory.path().join("repro.toml"),
+            directory.path(),
+            "output = 'link/passwd'",
+            false,
+        );
         assert!(matches!(linked, Err(FileError::Consent { .. })), "a link leads out");
         for text in ["output = 'dist/image.tar'", "build-context = { a = 'b' }", "build-arg = ['A=b']"] {
             assert!(parse(text).is_ok(), "{text}");

@@ -16,8 +16,9 @@ pub use self::file::{FILE_NAME, FileError};
 pub use self::frontend::{FrontendSettings, FrontendWords};
 pub use self::network::{NetworkSettings, NetworkWords, RouteWords, RunNetworkWord};
 pub use self::remote::RemoteWords;
-pub use self::resolve::{ConfigChoice, SettingsError, resolve};
+pub use self::resolve::{ConfigChoice, SettingsError, resolve, resolve_for_image};
 pub use self::schema::json_schema;
+pub use self::sources::ImageWords;
 pub use self::words::{
     ArchiveWord, BuildWords, CompressionWord, ContextModesWord, MediaTypesWord, ProgressWord, RuntimeName,
 };
@@ -39,6 +40,8 @@ pub enum Origin {
     Variable(&'static str),
     /// The key of `repro.toml` that is named like this flag.
     Key(&'static str),
+    /// The image that is to be built again, by this part of it.
+    Image(&'static str),
     /// Nobody said anything.
     Default,
 }
@@ -49,6 +52,7 @@ impl fmt::Display for Origin {
             Self::Flag(name) => f.write_str(name),
             Self::Variable(name) => write!(f, "variable {name}"),
             Self::Key(name) => write!(f, "`{}` in {FILE_NAME}", name.trim_start_matches('-')),
+            Self::Image(whence) => write!(f, "the image: {whence}"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -151,13 +155,22 @@ pub struct BuildSettings {
     pub warnings: Vec<String>,
     /// One line a value: its name, the value, where it came from. Values that may be secret are left out.
     pub provenance: Vec<String>,
+    /// What only an image says that is to be built again: the flag without its dashes, the value, what of the image says it.
+    pub from_image: Vec<(String, String, &'static str)>,
+    /// Whether registries are asked without the user's credentials, as behoves a Dockerfile of somebody else.
+    pub anonymous: bool,
 }
 
 impl BuildSettings {
     /// The pin for a runtime that takes this variant when nobody names one.
     #[must_use]
     pub fn pin_for(&self, variant: Variant) -> Pin {
-        self.pin.value.clone().unwrap_or_else(|| Pin::default_for(variant))
+        match (&self.pin.value, self.pin.origin) {
+            (None, _) => Pin::default_for(variant),
+            // An image tells a release, not which of its two images.
+            (Some(pin), Origin::Image(_)) => pin.of_variant(variant),
+            (Some(pin), _) => pin.clone(),
+        }
     }
 
     /// The directories that the build reads, the context first.

@@ -66,6 +66,14 @@ pub struct NetworkWords {
     pub add_host: Vec<String>,
 }
 
+impl NetworkWords {
+    /// What of them is about the way to registries.
+    #[must_use]
+    pub fn to_route(&self) -> RouteWords {
+        RouteWords { ca: self.ca.clone(), proxy: self.proxy.clone(), no_proxy: self.no_proxy.clone() }
+    }
+}
+
 /// The arguments about how registries are reached, for commands that build nothing.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RouteWords {

@@ -1,5 +1,6 @@
-//! Where words come from: the command line, and below it a `repro.toml`.
+//! Where words come from: the command line, below it a `repro.toml`, and below that an image that tells how it was built.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::file::SettingsFile;
@@ -11,6 +12,17 @@ pub struct Words<'a> {
     flags: &'a BuildWords,
     directory: &'a Path,
     file: Option<&'a SettingsFile>,
+    image: Option<(&'a ImageWords, &'a Path)>,
+}
+
+/// What an image says of its own build, in the words of a command line. Whoever made the image chose them: they name nothing
+/// but what is built, and nothing of this machine.
+#[derive(Debug, Clone, Default)]
+pub struct ImageWords {
+    /// The words. A Dockerfile is named as it is called in the context.
+    pub words: BuildWords,
+    /// What of the image says each, by the name of the flag.
+    pub whence: BTreeMap<&'static str, &'static str>,
 }
 
 /// A word, and where it comes from.
@@ -27,7 +39,16 @@ pub struct Given<'a, T> {
 impl<'a> Words<'a> {
     /// The words of a command line that was given in `directory`, above those of a file.
     pub const fn new(flags: &'a BuildWords, directory: &'a Path, file: Option<&'a SettingsFile>) -> Self {
-        Self { flags, directory, file }
+        Self { flags, directory, file, image: None }
+    }
+
+    /// The same above what an image says, whose paths lie in `context`.
+    pub const fn above(self, image: Option<&'a ImageWords>, context: &'a Path) -> Self {
+        let image = match image {
+            Some(image) => Some((image, context)),
+            None => None,
+        };
+        Self { image, ..self }
     }
 
     /// What paths of the command line and of variables are relative to.
@@ -46,12 +67,19 @@ impl<'a> Words<'a> {
         get(&file.words).map(|value| Given { value, origin: Origin::Key(name), directory: &file.directory })
     }
 
-    /// What either says: the command line, else the file.
-    pub fn either<T>(&self, name: &'static str, get: impl Fn(&'a BuildWords) -> Option<T>) -> Option<Given<'a, T>> {
-        self.flag(name, &get).or_else(|| self.key(name, &get))
+    /// What the image says.
+    pub fn image<T>(&self, name: &'static str, get: impl Fn(&'a BuildWords) -> Option<T>) -> Option<Given<'a, T>> {
+        let (image, directory) = self.image?;
+        let whence = image.whence.get(name).copied().unwrap_or("its documents");
+        get(&image.words).map(|value| Given { value, origin: Origin::Image(whence), directory })
     }
 
-    /// A list: the command line's, else the file's.
+    /// What any of them says: the command line, else the file, else the image.
+    pub fn either<T>(&self, name: &'static str, get: impl Fn(&'a BuildWords) -> Option<T>) -> Option<Given<'a, T>> {
+        self.flag(name, &get).or_else(|| self.key(name, &get)).or_else(|| self.image(name, &get))
+    }
+
+    /// A list: the command line's, else the file's, else the image's.
     pub fn list(
         &self,
         name: &'static str,
@@ -60,13 +88,14 @@ impl<'a> Words<'a> {
         self.either(name, |words| Some(get(words)).filter(|list| !list.is_empty()))
     }
 
-    /// The items of both lists, the file's first, so that what comes later wins by its name.
+    /// The items of all lists, the image's first and then the file's, so that what comes later wins by its name.
     pub fn items(
         &self,
         name: &'static str,
-        get: impl Fn(&'a BuildWords) -> &'a [String],
+        get: impl Fn(&'a BuildWords) -> &'a [String] + Copy,
     ) -> impl Iterator<Item = Given<'a, &'a str>> {
-        let lists = [self.key(name, |words| Some(get(words))), self.flag(name, |words| Some(get(words)))];
+        let get = |words| Some(get(words));
+        let lists = [self.image(name, get), self.key(name, get), self.flag(name, get)];
         lists.into_iter().flatten().flat_map(|list| {
             list.value.iter().map(move |item| Given {
                 value: item.as_str(),

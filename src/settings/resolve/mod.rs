@@ -17,7 +17,7 @@ pub use self::error::SettingsError;
 use self::extra::{parse_buildctl, parse_buildx};
 
 use super::file::{FILE_NAME, SettingsFile};
-use super::sources::{Given, Words};
+use super::sources::{Given, ImageWords, Words};
 use super::{
     BuildSettings, BuildWords, CompressionWord, ContextModesWord, MediaTypesWord, NetworkSettings, Origin,
     ProgressWord, Setting,
@@ -36,6 +36,8 @@ pub enum ConfigChoice {
     Found,
     /// This one, which the user trusts.
     Named(PathBuf),
+    /// This one, which stands for the one beside the Dockerfile: somebody else's, and no more trusted than that.
+    Recipe(PathBuf),
     /// None.
     None,
 }
@@ -48,9 +50,21 @@ pub fn resolve(
     directory: &Path,
     now: DateTime<Utc>,
 ) -> Result<BuildSettings, SettingsError> {
+    resolve_for_image(flags, None, config, environment, directory, now)
+}
+
+/// The same, to build an image again: what nobody gives is what the image says of itself.
+pub fn resolve_for_image(
+    flags: &BuildWords,
+    image: Option<&ImageWords>,
+    config: &ConfigChoice,
+    environment: &Environment,
+    directory: &Path,
+    now: DateTime<Utc>,
+) -> Result<BuildSettings, SettingsError> {
     let context = place::resolve_context(&flags.context, directory)?;
-    let file = load_file(flags, config, &context, directory)?;
-    let words = Words::new(flags, directory, file.as_ref());
+    let file = load_file(flags, image, config, &context, directory)?;
+    let words = Words::new(flags, directory, file.as_ref()).above(image, &context);
     let mut notes = Notes::default();
     if let Some(file) = &file {
         notes.provenance.push(format!("settings are read from {}", file.path.display()));
@@ -106,11 +120,13 @@ pub fn resolve(
         epoch,
         platforms,
         archive,
-        context,
         dockerfile,
         dockerfile_bytes,
         warnings: notes.warnings,
         provenance: notes.provenance,
+        from_image: notes.from_image,
+        anonymous: false,
+        context,
     })
 }
 
@@ -119,6 +135,7 @@ pub fn resolve(
 struct Notes {
     warnings: Vec<String>,
     provenance: Vec<String>,
+    from_image: Vec<(String, String, &'static str)>,
 }
 
 impl Notes {
@@ -126,6 +143,9 @@ impl Notes {
     fn came_from(&mut self, name: &str, value: &str, origin: Origin) {
         let name = name.trim_start_matches('-');
         self.provenance.push(format!("{name} = {value} ({origin})"));
+        if let Origin::Image(whence) = origin {
+            self.from_image.push((name.to_owned(), value.to_owned(), whence));
+        }
     }
 
     /// A word that may not be secret.
@@ -203,6 +223,7 @@ show_value_enum!(CompressionWord, ContextModesWord, MediaTypesWord, ProgressWord
 
 fn load_file(
     flags: &BuildWords,
+    image: Option<&ImageWords>,
     config: &ConfigChoice,
     context: &Path,
     directory: &Path,
@@ -210,8 +231,10 @@ fn load_file(
     match config {
         ConfigChoice::None => Ok(None),
         ConfigChoice::Named(path) => Ok(Some(SettingsFile::load(&directory.join(path), true)?)),
+        ConfigChoice::Recipe(path) => Ok(Some(SettingsFile::load_recipe(&directory.join(path), context)?)),
         ConfigChoice::Found => {
-            let dockerfile = flags.file.as_ref().map(|file| directory.join(file));
+            let of_image = || image.and_then(|image| image.words.file.as_ref()).map(|file| context.join(file));
+            let dockerfile = flags.file.as_ref().map(|file| directory.join(file)).or_else(of_image);
             let beside = dockerfile.as_ref().and_then(|file| file.parent()).unwrap_or(context);
             let path = beside.join(FILE_NAME);
             // A link that leads nowhere is an error, not an absence.
@@ -230,8 +253,8 @@ pub(super) fn variable<'a>(environment: &'a Environment, name: &'static str) -> 
     })
 }
 
-/// Epoch and date are one setting: a pair of flags wins over a pair of variables, that over `SOURCE_DATE_EPOCH`, and that over
-/// the pair in the file.
+/// Epoch and date are one setting: a pair of flags wins over a pair of variables, that over `SOURCE_DATE_EPOCH`, that over the
+/// pair in the file, and that over what the image says.
 fn resolve_epoch(
     words: &Words<'_>,
     environment: &Environment,
@@ -274,7 +297,9 @@ fn resolve_epoch(
         words.key(SECONDS, |words| words.source_date_epoch.clone()).map(|given| given.value),
         words.key(DATE, |words| words.datetime.clone()).map(|given| given.value),
     )?;
-    let (text, origin, is_date) = chosen.or(standard).or(file).ok_or(SettingsError::NoEpoch)?;
+    let image = words.image(SECONDS, |words| words.source_date_epoch.clone());
+    let image = image.map(|given| (given.value, given.origin, false));
+    let (text, origin, is_date) = chosen.or(standard).or(file).or(image).ok_or(SettingsError::NoEpoch)?;
     let parsed = match text.as_str() {
         "git" if !is_date => {
             SourceDateEpoch::from_seconds(commit_time(context, environment).map_err(SettingsError::Git)?)
@@ -311,7 +336,7 @@ fn nearest<'a>(
     if let Some(text) = variable(environment, name)? {
         return Ok(Some((text, Origin::Variable(name))));
     }
-    Ok(words.key(flag, get).map(|given| (given.value, given.origin)))
+    Ok(words.key(flag, get).or_else(|| words.image(flag, get)).map(|given| (given.value, given.origin)))
 }
 
 /// A switch whose variable says either the same (`REPRO_ROOTLESS`) or the opposite (`REPRO_CACHE`).

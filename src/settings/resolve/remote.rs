@@ -74,7 +74,7 @@ const fn rank(origin: Origin) -> u8 {
         Origin::Flag(_) => 3,
         Origin::Variable(_) => 2,
         Origin::Key(_) => 1,
-        Origin::Default => 0,
+        Origin::Image(_) | Origin::Default => 0,
     }
 }
 
