@@ -69,7 +69,13 @@ async fn run_once(
     let mut prepared = Prepared::new(settings, environment, interrupt, runtime, &site.names()).await?;
     site.write_down(&prepared)?;
     let mut locks = Locks::take(&prepared, &site, environment, interrupt).await?;
-    let mut executor = Executor { environment, interrupt, engine: prepared.take_engine(), identity: None };
+    let mut executor = Executor {
+        environment,
+        interrupt,
+        engine: prepared.take_engine(),
+        identity: None,
+        anonymous: settings.anonymous,
+    };
     let result = solve::build(&prepared, &site, &mut executor, &mut locks).await;
     let mut clean = result.is_ok() || executor.clean_up(&prepared.steps.abort).await;
     clean &= executor.clean_up(&prepared.steps.cleanup).await;

@@ -109,8 +109,13 @@ async fn podman(ground: &Ground<'_>, arguments: &[&str]) -> Result<(), String> {
 async fn remove_builder(ground: &Ground<'_>, name: &str) -> Result<(), String> {
     let config = DockerConfig::load(ground.environment).map_err(|error| error.to_string())?;
     let private = tempfile::Builder::new().prefix("repro.").tempdir().map_err(|error| error.to_string())?;
-    let mut executor =
-        Executor { environment: ground.environment, interrupt: ground.interrupt, engine: None, identity: None };
+    let mut executor = Executor {
+        environment: ground.environment,
+        interrupt: ground.interrupt,
+        engine: None,
+        identity: None,
+        anonymous: false,
+    };
     for step in configuration_steps(private.path(), &ground.state, &config, &[]) {
         executor.step(&step).await.map_err(|error| error.to_string())?;
     }

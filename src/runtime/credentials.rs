@@ -81,6 +81,19 @@ pub async fn client_config(
     Ok(serde_json::to_vec_pretty(&merge(base, &found)).unwrap_or_default())
 }
 
+/// The same without any credentials, nor what could find some: for builds of other people's Dockerfiles.
+pub fn anonymous_config(environment: &Environment, credentials_only: bool) -> Result<Vec<u8>, DockerConfigError> {
+    let mut config: Map<String, Value> = if credentials_only {
+        Map::new()
+    } else {
+        serde_json::from_slice(&DockerConfig::load(environment)?.private_json()).unwrap_or_default()
+    };
+    for key in ["auths", "credHelpers", "credsStore"] {
+        config.remove(key);
+    }
+    Ok(serde_json::to_vec_pretty(&config).unwrap_or_default())
+}
+
 fn merge(mut config: Map<String, Value>, found: &[(&str, Credential)]) -> Map<String, Value> {
     let has_helpers = config.contains_key("credHelpers") || config.contains_key("credsStore");
     for (registry, credential) in found {
@@ -134,6 +147,20 @@ mod tests {
         assert_eq!(registries_in([toml]), ["docker.io", "mirror.example:8443"]);
         let many = (0..200).map(|number| format!("FROM r{number}.example/x")).collect::<Vec<_>>().join("\n");
         assert!(registries_in([many.as_str()]).len() <= MOST_REGISTRIES + 1);
+    }
+
+    #[test]
+    fn nothing_leads_from_an_anonymous_configuration_to_a_secret() {
+        let home = tempfile::tempdir().unwrap();
+        let config = json!({"auths": {"r.example": {"auth": "bWU6c3dvcmRmaXNo"}}, "credsStore": "desktop",
+            "credHelpers": {"gcr.io": "gcloud"}, "currentContext": "lab"});
+        std::fs::write(home.path().join("config.json"), config.to_string()).unwrap();
+        let environment: Environment = [("DOCKER_CONFIG", home.path())].into_iter().collect();
+        let anonymous = anonymous_config(&environment, false).unwrap();
+        let anonymous: Map<String, Value> = serde_json::from_slice(&anonymous).unwrap();
+        let keys: BTreeSet<&str> = anonymous.keys().map(String::as_str).collect();
+        assert_eq!(keys, BTreeSet::from(["cliPluginsExtraDirs", "currentContext"]));
+        assert_eq!(anonymous_config(&environment, true).unwrap(), b"{}");
     }
 
     #[test]

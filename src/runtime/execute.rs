@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::command::{CommandError, ToolCommand};
-use super::credentials::client_config;
+use super::credentials::{anonymous_config, client_config};
 use super::docker_config::DockerConfigError;
 use super::engine::{ContainerIdentity, Engine, EngineError, ProvedContainer};
 use super::interrupt::Interrupt;
@@ -66,6 +66,8 @@ pub struct Executor<'a> {
     pub engine: Option<Engine>,
     /// Which start of the builder's container was proved.
     pub identity: Option<ContainerIdentity>,
+    /// Whether registries are asked without the user's credentials.
+    pub anonymous: bool,
 }
 
 impl Executor<'_> {
@@ -75,7 +77,11 @@ impl Executor<'_> {
             Step::Directory(path) => make_directory(path),
             Step::File { path, contents } => write_private(path, contents),
             Step::DockerConfig { path, registries, credentials_only } => {
-                let config = client_config(self.environment, registries, *credentials_only).await?;
+                let config = if self.anonymous {
+                    anonymous_config(self.environment, *credentials_only)?
+                } else {
+                    client_config(self.environment, registries, *credentials_only).await?
+                };
                 write_private(path, &config)
             }
             Step::Link { path, target } => {
