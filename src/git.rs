@@ -54,6 +54,57 @@ impl GitError {
 
 /// The time of the commit that is checked out in the repository of a directory, in seconds since 1970.
 pub fn commit_time(directory: &Path, environment: &Environment) -> Result<i64, GitError> {
+    let mut git = git(directory, environment, &[]);
+    git.args(["rev-list", "--max-count=1", "--timestamp", "HEAD", "--"]);
+    let output = git.stdin(Stdio::null()).output().map_err(GitError::Start)?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let time = said.split_whitespace().next().and_then(|word| word.parse().ok());
+    time.filter(|_| output.status.success()).ok_or_else(|| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().next().unwrap_or_default();
+        let said = said.strip_prefix("fatal: ").unwrap_or(said).chars().filter(|c| !c.is_control()).collect();
+        GitError::NoCommit { path: directory.to_owned(), said }
+    })
+}
+
+/// What a repository says of a directory in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitState {
+    /// The commit that is checked out.
+    pub commit: String,
+    /// Whether files of the directory are others than in the commit, or new; nothing where git does not tell.
+    pub is_dirty: Option<bool>,
+    /// The top of the repository.
+    pub top: PathBuf,
+    /// The directory in it; empty for its top.
+    pub directory: String,
+}
+
+/// The state of a directory, where it is in a repository with a commit.
+#[must_use]
+pub fn state_of(directory: &Path, environment: &Environment) -> Option<GitState> {
+    let ask = |settings: &[String], words: &[&str]| {
+        let output = git(directory, environment, settings).args(words).stdin(Stdio::null()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned())
+    };
+    let commit = ask(&[], &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?;
+    let top = PathBuf::from(ask(&[], &["rev-parse", "--show-toplevel"])?);
+    let below = ask(&[], &["rev-parse", "--show-prefix"])?;
+    // To look whether a file differs, git runs the filters that the configuration names. None of them may.
+    let named = ask(&[], &["config", "--name-only", "--get-regexp", "^filter\\."]).unwrap_or_default();
+    let filters: Vec<&str> = named.lines().filter_map(|key| key.rsplit_once('.')).map(|(filter, _)| filter).collect();
+    let off =
+        |filter: &&str| [format!("{filter}.clean="), format!("{filter}.process="), format!("{filter}.required=false")];
+    let settings: Vec<String> = filters.iter().flat_map(off).collect();
+    let can_ask = !filters.iter().any(|filter| filter.contains('='));
+    let status = ["status", "--porcelain", "--ignore-submodules=all", "--untracked-files=normal", "--", "."];
+    let changes = if can_ask { ask(&settings, &status) } else { None };
+    let directory = below.trim_end_matches('/').to_owned();
+    Some(GitState { commit, is_dirty: changes.map(|changes| !changes.is_empty()), top, directory })
+}
+
+/// Git, in a directory, with nothing that a repository could make it run.
+fn git(directory: &Path, environment: &Environment, settings: &[String]) -> Command {
     let mut git = Command::new("git");
     git.env_clear();
     for name in KEEP {
@@ -70,19 +121,11 @@ pub fn commit_time(directory: &Path, environment: &Environment) -> Result<i64, G
         ("GIT_NO_LAZY_FETCH", "1"),
         ("GIT_NO_REPLACE_OBJECTS", "1"),
     ]);
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter().copied().chain(settings.iter().map(String::as_str)) {
         git.args(["-c", setting]);
     }
-    git.arg("-C").arg(directory).args(["rev-list", "--max-count=1", "--timestamp", "HEAD", "--"]);
-    let output = git.stdin(Stdio::null()).output().map_err(GitError::Start)?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let time = said.split_whitespace().next().and_then(|word| word.parse().ok());
-    time.filter(|_| output.status.success()).ok_or_else(|| {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().next().unwrap_or_default();
-        let said = said.strip_prefix("fatal: ").unwrap_or(said).chars().filter(|c| !c.is_control()).collect();
-        GitError::NoCommit { path: directory.to_owned(), said }
-    })
+    git.arg("-C").arg(directory);
+    git
 }
 
 #[cfg(test)]
@@ -119,7 +162,15 @@ mod tests {
             git(root.path(), &["config", key, script]);
         }
         git(root.path(), &["config", "log.showSignature", "true"]);
+        for key in ["filter.a.clean", "filter.a.process", "filter.b.smudge"] {
+            git(root.path(), &["config", key, script]);
+        }
+        std::fs::write(root.path().join(".gitattributes"), "* filter=a\n").unwrap();
+        // Another time makes git look at the contents.
+        std::fs::File::open(root.path().join("f")).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(commit_time(root.path(), &environment).unwrap(), 1_704_164_645);
+        let state = state_of(root.path(), &environment).unwrap();
+        assert_eq!((state.commit.len(), state.is_dirty, state.directory.as_str()), (40, Some(true), ""));
         assert!(!witness.exists(), "a program of the repository was run");
     }
 }
