@@ -1,10 +1,10 @@
 # `make` shows what there is. Everything that needs real engines runs in the laboratory (tests/lab/README.md), which
 # needs root on a Debian or Ubuntu machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test argv fuzz lint doc bench peers versions causes caches soak lab-up lab-down
+.PHONY: help demo test argv fuzz lint doc bench peers versions causes caches verify-images soak lab-up lab-down
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: ## build examples/hello and analyse it: needs Rust (and Go where no container registry can be reached)
 	@examples/demo
@@ -46,6 +46,9 @@ causes: lab-up ## contexts with planted causes, built twice: `repro diff` names 
 
 caches: lab-up ## the corpus through a registry's cache: what is imported gives what a cold build gives
 	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --ignored --nocapture caches::
+
+verify-images: lab-up ## a dozen images as others publish them, verified by what they say of themselves
+	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --ignored --nocapture verify::
 
 BUILDS := 200
 soak: lab-up ## 200 builds in a row and 8 at once, each way: nothing stays but a cache below its limit (BUILDS=20 for fewer)

@@ -13,6 +13,7 @@
 //! | [`moving`] | inputs of a Dockerfile that may be others tomorrow |
 //! | [`build`] | one build: a runtime runs the plan, the archive is checked while it streams, then it gets its name |
 //! | [`check`](mod@check) | the same build several times under other conditions |
+//! | [`verify`] | a published image against what its source gives |
 //! | [`kept`] | what `repro` keeps on a machine: builders, caches, and what a killed run left behind |
 //! | [`runtime`] | where BuildKit runs: plan to steps, a pure function; steps to processes or to a script |
 //! | [`registry`] | images from registries, by digest |
@@ -21,7 +22,7 @@
 //! | [`doctor`] | what works on a machine, and what to do about the rest |
 //! | [`analyze`](mod@analyze) | an image becomes a report |
 //! | [`report`] | reports become text and JSON |
-//! | [`git`] | the one question that a context's repository is asked |
+//! | [`git`] | what a context's repository is asked |
 //! | [`provenance`] | what BuildKit's own record says a build was made from |
 //! | [`output`] | where results go, and that they are never an input |
 //! | [`network`] | how the world is reached: proxy, certificate authorities, what RUN sees |
@@ -59,3 +60,4 @@ pub mod remote;
 pub mod report;
 pub mod runtime;
 pub mod settings;
+pub mod verify;

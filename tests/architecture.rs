@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module and the modules that it may use. A module stands above all that it uses, so that there is no way round:
 /// first the program, then the workflows, then what they work with, then the leaves.
-const ARROWS: [(&str, &[&str]); 32] = [
+const ARROWS: [(&str, &[&str]); 33] = [
     ("main", &["cli", "failure", "logging"]),
     (
         "cli",
@@ -23,19 +23,39 @@ const ARROWS: [(&str, &[&str]); 32] = [
             "doctor",
             "environment",
             "failure",
+            "git",
             "image",
             "kept",
             "limits",
             "network",
             "pin",
+            "plan",
             "reference",
             "registry",
             "report",
             "runtime",
             "settings",
+            "verify",
         ],
     ),
-    ("report", &["analyze", "check", "diff", "doctor", "image", "kept", "moving"]),
+    ("report", &["analyze", "build", "check", "diff", "digest", "doctor", "image", "kept", "moving", "verify"]),
+    (
+        "verify",
+        &[
+            "digest",
+            "dockerfile",
+            "environment",
+            "failure",
+            "frontend",
+            "image",
+            "network",
+            "pin",
+            "plan",
+            "provenance",
+            "runtime",
+            "settings",
+        ],
+    ),
     (
         "check",
         &[

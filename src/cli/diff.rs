@@ -215,7 +215,16 @@ pub(super) fn compare(
     let image_a = load(a, name_a, &known)?;
     known.learn(&image_a);
     let image_b = load(b, name_b, &known)?;
-    let plan = Plan::new((name_a.as_bytes(), &image_a), (name_b.as_bytes(), &image_b), options);
+    compare_loaded([(a, name_a, &image_a), (b, name_b, &image_b)], options, directory)
+}
+
+/// The same for images that were read and checked before.
+pub(super) fn compare_loaded(
+    [(a, name_a, image_a), (b, name_b, image_b)]: [(&Opened<'_>, &OsStr, &Image); 2],
+    options: Options,
+    directory: Option<&mut ReportDirectory>,
+) -> Result<Option<Comparison>, Failure> {
+    let plan = Plan::new((name_a.as_bytes(), image_a), (name_b.as_bytes(), image_b), options);
     if plan.platforms() == 0 {
         return Ok(None);
     }
@@ -231,7 +240,7 @@ pub(super) fn compare(
 }
 
 /// Reads an image and checks all of it. What is broken is never compared.
-fn load(opened: &Opened<'_>, word: &OsStr, known: &KnownLayers) -> Result<Image, Failure> {
+pub(super) fn load(opened: &Opened<'_>, word: &OsStr, known: &KnownLayers) -> Result<Image, Failure> {
     let options = ReadOptions { known: known.clone(), partial: true, ..ReadOptions::default() };
     let shown = word.to_string_lossy();
     opened.load(options)?.map_err(|error| match &error {

@@ -12,6 +12,7 @@ mod files;
 mod format;
 mod man;
 mod subject;
+mod verify;
 
 use std::io::{self, Write as _};
 
@@ -43,6 +44,8 @@ pub enum Command {
     Build(Box<build::BuildCommand>),
     /// Build several times under other conditions, compare, and say what makes the difference
     Check(Box<check::CheckCommand>),
+    /// Build a published image again from its source, compare, and say on which level it is the same
+    Verify(Box<verify::VerifyCommand>),
     /// Check every byte of an image in an archive, a directory or a registry, and print its digests
     Analyze(Box<analyze::AnalyzeCommand>),
     /// Compare two images: what differs on every level, why, and what to do about it
@@ -64,6 +67,7 @@ pub fn run(cli: &Cli) -> ExitStatus {
         Command::Analyze(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Verify(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
         Command::Build(command) => with_tokio(async |environment, interrupt| command.run(environment, interrupt).await),

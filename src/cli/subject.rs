@@ -178,6 +178,31 @@ impl<'a> Opened<'a> {
         copied.map_err(|error| not_copied(&error))
     }
 
+    /// The reference, where it is in a registry.
+    pub const fn reference(&self) -> Option<&ImageReference> {
+        match &self.place {
+            Place::Registry(reference) => Some(reference),
+            Place::Path(_) | Place::Spooled(_) => None,
+        }
+    }
+
+    /// From now on only what has this digest is asked for, wherever a tag goes meanwhile.
+    pub fn pin(&mut self, digest: &Digest) {
+        if let Place::Registry(reference) = &mut self.place {
+            *reference = reference.with_digest(digest.clone());
+        }
+    }
+
+    /// What a tag of the same repository names now.
+    pub fn resolve(&self, tag: &str) -> Option<Result<Digest, Failure>> {
+        let reference = self.reference()?;
+        Some(with_tokio(async |environment, interrupt| {
+            let repository = self.repository(reference, environment)?;
+            let resolved = until_interrupted(repository.resolve(tag), interrupt).await?;
+            resolved.map(|manifest| manifest.digest).map_err(|error| failed(reference, &error))
+        }))
+    }
+
     fn repository(&self, reference: &ImageReference, environment: &Environment) -> Result<Repository, Failure> {
         let route = self.route.resolve(environment)?;
         Repository::open(reference, registry_options(environment, &route)).map_err(|error| failed(reference, &error))

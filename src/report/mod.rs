@@ -8,3 +8,4 @@ pub mod json;
 pub mod kept;
 pub mod sarif;
 pub mod text;
+pub mod verify;

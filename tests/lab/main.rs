@@ -37,4 +37,5 @@ mod substitution;
 mod support;
 mod surface;
 mod traces;
+mod verify;
 mod versions;

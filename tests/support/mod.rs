@@ -4,4 +4,5 @@
 pub mod image_builder;
 pub mod mutations;
 pub mod reading;
+pub mod registry;
 pub mod schema;

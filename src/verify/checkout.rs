@@ -1,0 +1,232 @@
+//! A private checkout of a repository, made by a git that does nothing else.
+//!
+//! Repositories and their addresses come from strangers: no configuration but ours counts, no hook, filter, helper or submodule
+//! runs, no transport is spoken but those allowed, nobody is asked for a password, and there is an end to time and to the size
+//! of a file. The files get the modes that git keeps, as under umask 022, whatever the umask here is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::source::{GitRef, GitSource};
+use crate::environment::Environment;
+use crate::failure::{Diagnose, ExitStatus};
+use crate::network::Route;
+use crate::runtime::command::{CommandError, ToolCommand};
+use crate::runtime::interrupt::Interrupt;
+
+/// How long git may take for one command, which is enough for a kernel.
+const LIMIT: Duration = Duration::from_secs(1_800);
+/// The largest file that git may write, in blocks of 512 bytes: 8 GiB.
+const LARGEST_FILE: &str = "16777216";
+/// A larger `.gitattributes` is not looked into, in bytes.
+const LARGEST_ATTRIBUTES: u64 = 1 << 20;
+/// What runs git. The umask and the limit of a file's size are the shell's to set.
+const SHELL: &str = "umask 022; ulimit -f \"$1\" 2>/dev/null; shift; exec git \"$@\"";
+/// Above whatever a repository says.
+const SETTINGS: [&str; 15] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=",
+    "core.attributesFile=/dev/null",
+    "core.autocrlf=false",
+    "core.fileMode=true",
+    "core.symlinks=true",
+    "core.protectHFS=true",
+    "core.protectNTFS=true",
+    "credential.helper=",
+    "fetch.recurseSubmodules=false",
+    "gc.auto=0",
+    "http.followRedirects=initial",
+    "protocol.ext.allow=never",
+    "submodule.recurse=false",
+    "safe.directory=*",
+];
+
+/// What was checked out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkout {
+    /// The files, without git's own.
+    pub root: PathBuf,
+    /// The commit.
+    pub commit: String,
+    /// What a build of it may miss.
+    pub notes: Vec<String>,
+}
+
+/// Why there is no checkout.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckoutError {
+    /// Git failed.
+    #[error("cannot check out `{url}`")]
+    Git {
+        /// The repository.
+        url: String,
+        /// Why.
+        #[source]
+        source: CommandError,
+    },
+    /// There is no place for it.
+    #[error("there is no place for a checkout")]
+    Place(#[source] std::io::Error),
+    /// The directory is not in the checkout.
+    #[error("`{url}` has no directory `{directory}` at {commit}")]
+    Directory {
+        /// The repository.
+        url: String,
+        /// The directory.
+        directory: String,
+        /// The commit.
+        commit: String,
+    },
+}
+
+impl Diagnose for CheckoutError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::Git { source: CommandError::Interrupted(interruption), .. } => interruption.status(),
+            Self::Git { .. } | Self::Place(_) | Self::Directory { .. } => ExitStatus::Unknown,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(
+            match self {
+                Self::Git { source: CommandError::Interrupted(_), .. } => return None,
+                Self::Git { source: CommandError::Start { .. }, .. } => "install git, or check the source out yourself",
+                Self::Git { .. } => {
+                    "git's own words say why; nobody is asked for a password here: check the source out yourself and give its \
+                     directory as CONTEXT"
+                }
+                Self::Place(_) => "look at the permissions and the free space of XDG_STATE_HOME (`df`)",
+                Self::Directory { .. } => "give the directory that was built as CONTEXT: `ADDRESS#REF:DIRECTORY`",
+            }
+            .to_owned(),
+        )
+    }
+}
+
+/// A git that asks one repository.
+struct Git<'a> {
+    source: &'a GitSource,
+    directory: PathBuf,
+    route: &'a Route,
+    authorities: Option<PathBuf>,
+    environment: &'a Environment,
+    interrupt: &'a Interrupt,
+}
+
+impl Git<'_> {
+    fn command(&self, words: &[&str]) -> ToolCommand {
+        let by_user = self.source.whence.is_none();
+        let keep: &[&str] = if by_user { &["PATH", "TMPDIR", "HOME", "SSH_AUTH_SOCK"] } else { &["PATH", "TMPDIR"] };
+        let protocols = if by_user { "https:http:ssh:git+ssh:file" } else { "https" };
+        let mut command = ToolCommand::new("sh", keep)
+            .args(["-c", SHELL, "git", LARGEST_FILE])
+            .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
+            .arg("-C")
+            .arg(&self.directory)
+            .args(words)
+            .env("LC_ALL", "C")
+            .env("GIT_ALLOW_PROTOCOL", protocols)
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_LFS_SKIP_SMUDGE", "1")
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
+            .env("GIT_TERMINAL_PROMPT", "0");
+        if let Some(authorities) = &self.authorities {
+            command = command.env("GIT_SSL_CAINFO", authorities);
+        }
+        crate::runtime::with_proxy(command, self.route.proxy.as_ref())
+    }
+
+    async fn run(&self, words: &[&str]) -> Result<String, CheckoutError> {
+        let output = self.command(words).run_checked(self.environment, self.interrupt, LIMIT).await;
+        let output = output.map_err(|source| {
+            let source = match source {
+                // The shell is nobody's business.
+                CommandError::Failed { status, tail, .. } => {
+                    let command = format!("git {}", words.first().unwrap_or(&""));
+                    CommandError::Failed { command, status, tail }
+                }
+                other => other,
+            };
+            CheckoutError::Git { url: self.source.shown(), source }
+        })?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Fetches what is wanted, and as little else as the server allows.
+    async fn fetch(&self) -> Result<String, CheckoutError> {
+        const FETCH: [&str; 4] = ["fetch", "--quiet", "--no-tags", "--no-auto-maintenance"];
+        let wanted = match &self.source.reference {
+            GitRef::Commit(text) | GitRef::Name(text) => text.as_str(),
+            GitRef::Head => "HEAD",
+        };
+        let only = [&FETCH[..], &["--depth=1", "--", &self.source.url, wanted]].concat();
+        let fetched = self.run(&only).await;
+        if let (Err(error), GitRef::Commit(commit)) = (&fetched, &self.source.reference) {
+            if error.status() != ExitStatus::Unknown {
+                fetched?;
+            }
+            // Not every server gives a commit by its hash; then it is among all that its branches and tags lead to.
+            let all = ["--", &self.source.url, "+refs/heads/*:refs/all/heads/*", "+refs/tags/*:refs/all/tags/*"];
+            self.run(&[&FETCH[..], &all].concat()).await?;
+            return self.run(&["rev-parse", "--verify", "--quiet", &format!("{commit}^{{commit}}")]).await;
+        }
+        fetched?;
+        self.run(&["rev-parse", "--verify", "--quiet", "FETCH_HEAD^{commit}"]).await
+    }
+}
+
+/// Checks a repository out below `place`, which is private.
+pub async fn check_out(
+    source: &GitSource,
+    place: &Path,
+    route: &Route,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Result<Checkout, CheckoutError> {
+    let directory = place.join("source");
+    let root = directory.join("files");
+    fs::create_dir_all(&root).map_err(CheckoutError::Place)?;
+    let authorities = (!route.authorities.is_empty()).then(|| place.join("authorities.pem"));
+    if let Some(path) = &authorities {
+        // It stands for the system's own: git knows one place.
+        let system = fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
+        fs::write(path, [system, b"\n".to_vec(), route.authorities.clone()].concat()).map_err(CheckoutError::Place)?;
+    }
+    let git = Git { source, directory: directory.clone(), route, authorities, environment, interrupt };
+    let is_long = matches!(&source.reference, GitRef::Commit(commit) if commit.len() == 64);
+    let format = if is_long { "--object-format=sha256" } else { "--object-format=sha1" };
+    git.run(&["init", "--quiet", "--template=", format]).await?;
+    let commit = git.fetch().await?;
+    git.run(&["update-ref", "--no-deref", "HEAD", &commit]).await?;
+    git.run(&["--work-tree=files", "checkout", "--quiet", "--force", "--detach", &commit, "--"]).await?;
+    let notes = notes(&root);
+    Ok(Checkout { root, commit, notes })
+}
+
+/// What is in a checkout by name alone.
+fn notes(root: &Path) -> Vec<String> {
+    let mut notes = Vec::new();
+    if root.join(".gitmodules").symlink_metadata().is_ok() {
+        notes.push("the repository has submodules, which are not checked out".to_owned());
+    }
+    // A link of a stranger may lead to a file without end.
+    let attributes = root.join(".gitattributes");
+    let is_file = attributes.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() < LARGEST_ATTRIBUTES);
+    if is_file && String::from_utf8_lossy(&fs::read(attributes).unwrap_or_default()).contains("filter=lfs") {
+        notes.push("the repository keeps files in Git LFS, of which only the pointers are checked out".to_owned());
+    }
+    notes
+}
+
+/// The path of something in a checkout, with its links resolved, where that is in the checkout.
+#[must_use]
+pub fn path_in(root: &Path, path: &str) -> Option<PathBuf> {
+    let root = root.canonicalize().ok()?;
+    let found = root.join(path).canonicalize().ok()?;
+    found.starts_with(&root).then_some(found)
+}

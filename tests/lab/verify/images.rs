@@ -1,0 +1,201 @@
+//! What plain buildx publishes with all kinds of options, and what comes of it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{EPOCH, SCHEMA, way};
+use crate::foreign::Daemon;
+use crate::harness::{Bench, Way, lab, said, words};
+use crate::support::schema::violations;
+
+/// A builder of plain buildx on a BuildKit that `repro` knows nothing of.
+struct Buildx<'a> {
+    bench: &'a Bench,
+    daemon: Daemon,
+    name: String,
+}
+
+impl<'a> Buildx<'a> {
+    fn start(bench: &'a Bench, version: &str) -> Self {
+        let socket = bench.temporary().join(format!("{version}.sock"));
+        let daemon = Daemon::start(version, &bench.temporary().join(version), &socket, &[]);
+        let buildx = Self { bench, daemon, name: format!("verify-{version}") };
+        let address = buildx.daemon.address();
+        let made =
+            buildx.command(&["buildx", "create", "--name", &buildx.name, "--driver", "remote", &address]).output();
+        assert!(made.as_ref().unwrap().status.success(), "{}", said(&made.unwrap()));
+        buildx
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        command.args(words).env("BUILDX_CONFIG", self.bench.temporary().join("buildx"));
+        command.env_remove("SOURCE_DATE_EPOCH");
+        command
+    }
+
+    /// Builds and pushes, and gives the reference.
+    fn push(&self, name: &str, epoch: Option<&str>, output: &str, more: &[&str], context: &Path) -> String {
+        let subject = format!("{}/verify/{name}:v1", lab("LAB_REGISTRY"));
+        let output = format!("type=image,name={subject},push=true,{output}");
+        let mut command = self.command(&["buildx", "build", "--builder", &self.name, "--output", &output]);
+        command.args(more).arg(context).envs(epoch.map(|epoch| ("SOURCE_DATE_EPOCH", epoch)));
+        let built = command.output().unwrap();
+        assert!(built.status.success(), "{name}: {}", said(&built));
+        subject
+    }
+}
+
+/// What others publish, and what comes of it.
+struct Case {
+    name: &'static str,
+    version: &'static str,
+    epoch: Option<&'static str>,
+    output: &'static str,
+    options: &'static [&'static str],
+    expected: (i32, &'static str, Option<&'static str>),
+}
+
+const REWRITE: &str = "rewrite-timestamp=true,oci-mediatypes=true";
+const EQUAL: (i32, &str, Option<&str>) = (0, "equal", Some("image"));
+const BUT_FOR_ATTESTATIONS: (i32, &str, Option<&str>) = (0, "equal", Some("manifest"));
+const OLD: &str = "V0_19_0";
+const NEW: &str = "V0_31_1";
+const AT: Option<&str> = Some(EPOCH);
+
+const fn case(
+    name: &'static str,
+    version: &'static str,
+    epoch: Option<&'static str>,
+    output: &'static str,
+    options: &'static [&'static str],
+    expected: (i32, &'static str, Option<&'static str>),
+) -> Case {
+    Case { name, version, epoch, output, options, expected }
+}
+
+const CASES: [Case; 12] = [
+    // What upstream's actions ask for.
+    case("docker", OLD, AT, "rewrite-timestamp=true", &["--provenance=false", "--build-arg=MODE=fast"], EQUAL),
+    case(
+        "max",
+        NEW,
+        AT,
+        REWRITE,
+        &["--provenance=mode=max", "--target=two", "--build-arg=MODE=fast"],
+        BUT_FOR_ATTESTATIONS,
+    ),
+    case("clock", OLD, None, "oci-mediatypes=true", &["--provenance=mode=max"], (4, "unknown", None)),
+    case("words", OLD, AT, REWRITE, &["--provenance=false", "--label=l=m n", "--annotation=a=b,c"], EQUAL),
+    case(
+        "zstd",
+        OLD,
+        AT,
+        "rewrite-timestamp=true,oci-mediatypes=true,compression=zstd",
+        &["--provenance=false"],
+        EQUAL,
+    ),
+    case(
+        "estargz",
+        OLD,
+        AT,
+        "rewrite-timestamp=true,oci-mediatypes=true,compression=estargz",
+        &["--provenance=false"],
+        EQUAL,
+    ),
+    case(
+        "plain",
+        OLD,
+        AT,
+        "rewrite-timestamp=true,oci-mediatypes=true,compression=uncompressed",
+        &["--provenance=false"],
+        EQUAL,
+    ),
+    case("min", OLD, AT, REWRITE, &["--provenance=mode=min"], BUT_FOR_ATTESTATIONS),
+    case(
+        "min-new",
+        NEW,
+        AT,
+        "rewrite-timestamp=true",
+        &["--provenance=mode=min", "--sbom=false"],
+        BUT_FOR_ATTESTATIONS,
+    ),
+    case("two", OLD, AT, REWRITE, &["--provenance=mode=max", "--platform=linux/amd64,linux/386"], BUT_FOR_ATTESTATIONS),
+    case(
+        "level",
+        OLD,
+        AT,
+        "rewrite-timestamp=true,oci-mediatypes=true,compression-level=9",
+        &["--provenance=false"],
+        (1, "different", Some("config")),
+    ),
+    // A file that is copied keeps the time that it has here.
+    case(
+        "not-rewritten",
+        OLD,
+        AT,
+        "oci-mediatypes=true",
+        &["--provenance=mode=max", "--target=copied"],
+        BUT_FOR_ATTESTATIONS,
+    ),
+];
+
+/// A context whose Dockerfile needs arguments, a target and a base.
+fn stages(bench: &Bench) -> PathBuf {
+    let dockerfile = format!(
+        "FROM scratch AS copied\nCOPY f /f\nFROM {} AS one\nARG MODE=slow\nCOPY f /f\nRUN cp /f /g && echo $MODE >/mode\n\
+         FROM one AS two\nLABEL made=here\n",
+        lab("LAB_BASE_SMALL")
+    );
+    bench.context("stages", &[("f", "content\n"), ("Dockerfile", &dockerfile)])
+}
+
+fn verify_cases(bench: &Bench, way: Way, cases: &[Case]) {
+    let context = stages(bench);
+    for version in [OLD, NEW] {
+        let of_version: Vec<&Case> = cases.iter().filter(|case| case.version == version).collect();
+        if of_version.is_empty() {
+            continue;
+        }
+        let buildx = Buildx::start(bench, version);
+        let image = format!("--buildkit-image={}", lab(&format!("LAB_BUILDKIT_{version}")));
+        for case in of_version {
+            let subject = buildx.push(case.name, case.epoch, case.output, case.options, &context);
+            let mut arguments: Vec<OsString> = words(&["verify", "--quiet", "--format", "json"]);
+            let own = bench.arguments(way).into_iter().skip(1).collect::<Vec<_>>();
+            let at = own.iter().position(|word| word == "--buildkit-image").unwrap();
+            arguments.extend(
+                own.iter()
+                    .enumerate()
+                    .filter(|(place, _)| *place != at && *place != at + 1)
+                    .map(|(_, word)| word.clone()),
+            );
+            arguments.extend(words(&[&image, &subject]));
+            let output = bench.repro(way).args(arguments).arg(&context).output().unwrap();
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+            let found = (output.status.code().unwrap(), report["verdict"].as_str().unwrap(), report["level"].as_str());
+            assert_eq!(found, case.expected, "{}: {}", case.name, said(&output));
+            let violations = violations(&serde_json::from_str(SCHEMA).unwrap(), &report);
+            assert_eq!(violations, Vec::<String>::new(), "{}", case.name);
+            if case.name == "clock" {
+                assert_eq!(report["missing"][0]["what"], "epoch", "{}", said(&output));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_others_publish_is_built_again_by_what_it_says() {
+    let Some(way) = way() else { return };
+    verify_cases(&Bench::alone("verify short"), way, &CASES[..3]);
+}
+
+#[test]
+#[ignore = "pushes and builds a dozen images: `make verify-images`"]
+fn a_dozen_images_that_others_publish() {
+    let Some(way) = way() else { return };
+    verify_cases(&Bench::alone("verify images"), way, &CASES);
+}
