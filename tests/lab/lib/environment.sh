@@ -5,7 +5,7 @@
 variable_of() { echo "${1^^}" | tr .- __; }
 
 cmd_env() {
-    local image reference version
+    local image reference version language
     [[ -r $LAB_STATE/images ]] || fail "the laboratory is not up: tests/lab/lab up"
     print_variable PATH "$LAB_STATE/bin:$PATH"
     print_variable DOCKER_HOST "unix://$(docker_socket)"
@@ -22,6 +22,9 @@ cmd_env() {
     print_variable LAB_BASE_SMALL "$(image_reference small:latest)"
     print_variable LAB_BASE_PYTHON "$(image_reference debian:python)"
     [[ -z $(image_reference debian:causes) ]] || print_variable LAB_BASE_TOOLS "$(image_reference debian:causes)"
+    for language in "${LAB_LANGUAGES[@]}"; do
+        [[ -z $(image_reference "debian:$language") ]] || print_variable "LAB_BASE_${language^^}" "$(image_reference "debian:$language")"
+    done
     print_variable LAB_BASE_ZSTD "$(image_reference zstd:latest)"
     print_variable LAB_BASE_SMALL_ZSTD "$(image_reference small:zstd)"
     print_variable LAB_BASE_UNREWRITTEN "$(image_reference unrewritten:latest)"

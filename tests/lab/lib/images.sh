@@ -41,6 +41,17 @@ up_causes() {
     push_layout "$place" debian causes
 }
 
+# What stands for the official images of languages in `make real-images`.
+up_real_images() {
+    local language base place
+    daemon_runs registry || fail "the laboratory is not up: tests/lab/lab up"
+    for language in "${LAB_LANGUAGES[@]}"; do
+        base=$(language_rootfs "$language")
+        place=$(cached "image-debian-$language" "$(key_of "${base##*/}" "$(image_code)")" debian_image "$base/rootfs.tar" gzip)
+        push_layout "$place" debian "$language"
+    done
+}
+
 publish_buildkit_images() {
     local version=$1 tools buildkit runc rootlesskit code place
     if [[ $LAB_BUILDKIT == official && $version == v0.19.0 ]]; then
@@ -76,6 +87,18 @@ tools_rootfs() { cached rootfs-tools "$(key_of "$(declare -f debootstrap tools_r
 causes_rootfs() {
     cached rootfs-causes "$(key_of "$(declare -f debootstrap causes_rootfs)")" debootstrap \
         ca-certificates,python3,gcc,libc6-dev,faketime,fontconfig,fonts-dejavu-core,openssh-client,openssl,gpg,gpg-agent,gpgconf,rpm
+}
+
+# Made when they are asked for, too: the tools that a Dockerfile begins with in that language.
+LAB_LANGUAGES=(node go maven)
+language_rootfs() {
+    local packages
+    case $1 in
+        node) packages=nodejs,npm ;;
+        go) packages=golang-go,gcc,libc6-dev,git,tzdata ;;
+        maven) packages=maven,default-jdk-headless ;;
+    esac
+    cached "rootfs-$1" "$(key_of "$(declare -f debootstrap)" "$packages")" debootstrap "ca-certificates,$packages"
 }
 
 debootstrap() {
