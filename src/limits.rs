@@ -107,8 +107,8 @@ pub const DIFF_ALIGN: usize = 1 << 20;
 /// Files that are looked into. A finding needs a handful; the rest is told by size and digest.
 pub const LOOK_FILES: usize = 1_000;
 
-/// One file that is looked into, in bytes. Of larger ones only the first byte that differs is told.
-pub const LOOK_BYTES: u64 = 8 << 20;
+/// One file that is looked into, in bytes: 32 MiB, what programs in Go have. Of larger ones only the first byte that differs is told.
+pub const LOOK_BYTES: u64 = 32 << 20;
 
 /// All contents that are read again, of one side, in bytes of temporary files: 4 GiB.
 pub const LOOK_TOTAL_BYTES: u64 = 4 << 30;

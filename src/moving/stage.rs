@@ -9,7 +9,7 @@ use super::images::{self, Meaning, Names};
 use super::packages::{self, Place};
 use super::rule::Rule;
 use super::shell::{self, Command};
-use super::variables::{Expansion, Variables};
+use super::variables::{self, Expansion, Variables};
 use super::{Inputs, Moving, Severity};
 use crate::dockerfile::{Instruction, Source, Stage};
 
@@ -37,6 +37,16 @@ struct State {
     has_archive: bool,
     /// Whether the shell of RUN is one that is read here.
     has_shell: bool,
+}
+
+/// Whether a script names a snapshot of the archive, or a variable that holds one.
+fn names_snapshot(text: &str, variables: &Variables) -> bool {
+    let names_one = |text: &str| SNAPSHOTS.iter().any(|snapshot| text.contains(snapshot));
+    names_one(text)
+        || text.match_indices('$').any(|(at, _)| {
+            let (name, _) = variables::variable(&text[at + 1..]);
+            name.and_then(|name| variables.get(variables::plain_name(name))).is_some_and(|value| names_one(&value))
+        })
 }
 
 struct Reader<'a> {
@@ -252,7 +262,7 @@ impl Reader<'_> {
 
     fn run(&mut self, instruction: &Instruction, state: &mut State, downloads: &mut Downloads) {
         let text = self.source.text(instruction, self.inputs.dockerfile.escape);
-        state.has_snapshot |= SNAPSHOTS.iter().any(|snapshot| text.text.contains(snapshot));
+        state.has_snapshot |= names_snapshot(&text.text, &state.variables);
         state.has_archive |= ARCHIVES.iter().any(|archive| text.text.contains(archive));
         let mut variables = Variables::clone(&state.variables);
         let line = instruction.lines.first;

@@ -52,9 +52,11 @@ pub fn is_only(place: &Place<'_>, content: &Content, kinds: &[Kind]) -> bool {
     let is_header = |part: &Difference| is_at(part, "gzip mtime") || is_at(part, "inside");
     let others = content.parts.iter().filter(|part| !kinds.contains(&part.kind) && !is_header(part));
     let (contents, others): (Vec<_>, Vec<_>) = others.partition(|part| part.kind == Kind::Content);
-    content.more == 0
+    let is_known = |kind: &Kind| kinds.contains(kind) || *kind == Kind::Content;
+    let contents = contents.len() as u64 + content.more_kinds.get(&Kind::Content).copied().unwrap_or_default();
+    content.more_kinds.keys().all(is_known)
         && others.is_empty()
-        && (contents.is_empty() || contents.len() == texts(content) && words_known(place))
+        && (contents == 0 || contents == texts(content) as u64 && words_known(place))
 }
 
 /// How many texts the lines are of.

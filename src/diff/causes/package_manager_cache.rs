@@ -67,7 +67,44 @@ const PATHS: &[&str] = &[
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let confidence = place.content_at(PATHS)?;
     let explanation = "The cache of a package manager is in the image: it holds when things were fetched.";
-    let fix = "Give the cache a mount, so that it stays out of the image: `RUN --mount=type=cache,target=/root/.cache …` \
-         (or `--no-cache-dir`, `npm ci --cache /tmp/npm && rm -rf /tmp/npm`, `cargo fetch` under a cache mount).";
-    Some(Claim::new(confidence, explanation).fix(fix))
+    let fix = format!(
+        "Give the cache a mount in each RUN that uses it, so that it stays out of the image: `RUN --mount=type=cache,target=/{} …` \
+         (pip has `--no-cache-dir`, too).",
+        directory(place.path())
+    );
+    Some(Claim::new(confidence, explanation).fix(&fix))
+}
+
+/// The directory of a cache, as far as its name tells: that of all package managers, else.
+fn directory(path: &[u8]) -> String {
+    /// Directories that hold nothing but a cache, and those whose directories do.
+    const CACHES: [&str; 8] = [".npm", ".m2", ".gradle", ".ivy2", ".sbt", ".ccache", ".stack", "_cacache"];
+    const OF_CACHES: [&str; 3] = [".cache", ".cargo", "cargo"];
+    let path = String::from_utf8_lossy(path);
+    let names: Vec<&str> = path.split('/').collect();
+    let above = |is_one: fn(&str) -> bool| names[..names.len() - 1].iter().position(|name| is_one(name));
+    let end = above(|name| CACHES.contains(&name)).or_else(|| {
+        let at = above(|name| OF_CACHES.contains(&name))?;
+        (at + 2 < names.len()).then_some(at + 1)
+    });
+    end.map_or_else(|| "root/.cache".to_owned(), |end| names[..=end].join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mount_is_for_the_cache_that_differs() {
+        for (path, expected) in [
+            ("root/.npm/_cacache/index-v5/18/27/b2", "root/.npm"),
+            ("home/app/.m2/repository/a/b/_remote.repositories", "home/app/.m2"),
+            ("root/.cache/pip/http-v2/a", "root/.cache/pip"),
+            ("usr/local/cargo/registry/index/x", "usr/local/cargo/registry"),
+            ("root/.cache/x", "root/.cache"),
+            ("root/.npm", "root/.cache"),
+        ] {
+            assert_eq!(directory(path.as_bytes()), expected, "{path}");
+        }
+    }
 }

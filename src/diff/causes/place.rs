@@ -171,7 +171,8 @@ impl<'a> Place<'a> {
         self.mounts().filter(|mount| mount.split(',').any(|field| field == "type=cache")).filter_map(target)
     }
 
-    fn mounts(&self) -> impl Iterator<Item = &'a str> {
+    /// What stands behind `--mount=` in RUN.
+    pub fn mounts(&self) -> impl Iterator<Item = &'a str> {
         let text = self.instruction().unwrap_or_default();
         text.split_ascii_whitespace().filter_map(|word| word.strip_prefix("--mount="))
     }

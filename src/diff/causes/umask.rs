@@ -1,7 +1,7 @@
 //! Permissions that the umask of a checkout decides.
 
 use super::{Cause, Claim, Level, Place, setgid};
-use crate::diff::model::{Confidence, Kind};
+use crate::diff::model::{Confidence, EntryDifference, Kind};
 
 /// See the module.
 pub const CAUSE: Cause = Cause { id: "umask", explain };
@@ -10,21 +10,48 @@ pub const CAUSE: Cause = Cause { id: "umask", explain };
 const TAKEN: i64 = 0o077;
 /// The umasks that are in use.
 const UMASKS: [i64; 8] = [0o000, 0o002, 0o007, 0o022, 0o026, 0o027, 0o037, 0o077];
+const FIX: &str = "Set the modes where the files are copied: `COPY --chmod=755`, or with a frontend of 1.14 or later \
+                   `COPY --chmod=u=rwX,go=rX`, in RUN `install -m 644` or `chmod -R u=rwX,go=rX DIR`; or build with `--context-modes git`, \
+                   which gives every file the mode that git stores.";
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     if place.level != Level::Entry || place.difference.kind != Kind::Mode {
         return None;
     }
     let (a, b) = setgid::modes(place)?;
-    if !differ_by_umask(a, b) || place.step().is_run() {
+    if !differ_by_umask(a, b) {
         return None;
+    }
+    let is_whole = (a ^ b) & 0o7777 & !(TAKEN | setgid::SETGID) == 0;
+    if place.step().is_run() {
+        return of_run(place).map(|claim| claim.whole_if(is_whole));
     }
     let explanation = "Permissions of the group and of others differ as the umask of whoever checked out the source decides: git keeps \
                        nothing but whether a file can be executed.";
-    let fix = "Set the modes where the files are copied: `COPY --chmod=755`, or with a frontend of 1.14 or later \
-               `COPY --chmod=u=rwX,go=rX`; or build with `--context-modes git`, which gives every file the mode that git stores.";
-    let is_whole = (a ^ b) & 0o7777 & !(TAKEN | setgid::SETGID) == 0;
-    Some(Claim::new(Confidence::High, explanation).fix(fix).whole_if(is_whole))
+    Some(Claim::new(Confidence::High, explanation).fix(FIX).whole_if(is_whole))
+}
+
+/// In RUN the umask is always the builder's, but a file that is written into keeps its mode, and `cp` takes it along.
+fn of_run(place: &Place<'_>) -> Option<Claim> {
+    let (platform, layer) = (place.platform?, place.layer?);
+    let earlier = || platform.layers.iter().take_while(|other| !std::ptr::eq(*other, layer));
+    let by_umask = |entry: &EntryDifference| {
+        let modes = entry.a.as_ref().zip(entry.b.as_ref());
+        modes.is_some_and(|(a, b)| differ_by_umask(a.mode, b.mode))
+    };
+    let mut before = earlier().flat_map(|layer| &layer.entries).filter(|entry| by_umask(entry)).peekable();
+    let has_such = before.peek().is_some();
+    if before.any(|entry| entry.path.bytes == place.path()) {
+        let explanation = "RUN wrote into a file that was copied before, which keeps the permissions that it came with.";
+        return Some(Claim::new(Confidence::High, explanation).consequence());
+    }
+    let is_mounted = || place.mounts().any(|mount| mount.contains("type=bind") && !mount.contains("from="));
+    if !has_such && !is_mounted() {
+        return None;
+    }
+    let explanation = "RUN copied files of the context with their permissions, which differ as the umask of whoever checked out the \
+                       source decides.";
+    Some(Claim::new(Confidence::Medium, explanation).fix(FIX))
 }
 
 /// Whether two umasks make these modes from one.

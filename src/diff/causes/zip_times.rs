@@ -14,6 +14,6 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
         return None;
     }
     let explanation = "The entries of a zip (a jar, a wheel) have the times of files that were just made.";
-    let fix = "Give the packer an epoch: `ARG SOURCE_DATE_EPOCH` before the RUN (setuptools, Gradle and newer tools take it), `project.build.outputTimestamp` in Maven, `jar --date`, `zip -X` after `find . -exec touch -d \"@$SOURCE_DATE_EPOCH\" {} +`.";
+    let fix = "Give the packer an epoch: `ARG SOURCE_DATE_EPOCH` before the RUN (setuptools, Gradle and newer tools take it), in Maven `project.build.outputTimestamp` with plugins that know it (maven-jar-plugin 3.2, maven-shade-plugin 3.2.3 and later), `jar --date`, `zip -X` after `find . -exec touch -d \"@$SOURCE_DATE_EPOCH\" {} +`.";
     Some(Claim::new(Confidence::High, explanation).fix(fix).whole_if(inside::is_only(place, content, KINDS)))
 }

@@ -128,12 +128,12 @@ fn compare_member(a: &Member, b: &Member, budget: &mut Budget, content: &mut Con
     budget.depth += 1;
     let inside = look(&a.name, one, other, budget);
     budget.depth -= 1;
+    content.leave_out(&inside);
     for part in inside.parts {
         let inner = part.place.as_ref().map(|place| place.bytes.as_slice()).unwrap_or_default();
         let whole = [a.name.as_slice(), b"!", inner].concat();
         content.push(Difference { place: Some(Text::value(&whole)), ..part });
     }
-    content.more += inside.more;
     if content.lines.len() < limits::LOOK_LINES && !inside.lines.is_empty() {
         content.lines.push(Text::value(&[b"in ", a.name.as_slice(), b":"].concat()));
         content.lines.extend(inside.lines);
@@ -167,7 +167,7 @@ fn gzip(path: &[u8], a: &[u8], b: &[u8], budget: &mut Budget, content: &mut Cont
     let inside = look(name, &one, &other, budget);
     budget.depth -= 1;
     content.push(Difference::new(Kind::Content, inside.format.name(), inside.format.name()).at("inside"));
+    content.leave_out(&inside);
     inside.parts.into_iter().for_each(|part| content.push(part));
-    content.more += inside.more;
     (content.lines, content.more_lines) = (inside.lines, inside.more_lines);
 }

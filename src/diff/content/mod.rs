@@ -12,13 +12,14 @@ mod packages;
 mod strings;
 mod text;
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use serde::Serialize;
 
 pub(super) use extract::{Looker, SideFiles};
 
-use super::model::{Difference, Text};
+use super::model::{Difference, Kind, Text};
 use crate::limits;
 
 /// What was found inside of two files that differ.
@@ -30,6 +31,9 @@ pub struct Content {
     pub parts: Vec<Difference>,
     /// How many parts are not told.
     pub more: u64,
+    /// Of which kinds these are, and how many of each.
+    #[serde(skip)]
+    pub more_kinds: BTreeMap<Kind, u64>,
     /// A unified diff, for text: its lines, cut where there are many.
     pub lines: Vec<Text>,
     /// How many lines are not told.
@@ -52,6 +56,7 @@ impl Content {
             format,
             parts: Vec::new(),
             more: 0,
+            more_kinds: BTreeMap::new(),
             lines: Vec::new(),
             more_lines: 0,
             is_reordered: false,
@@ -73,7 +78,20 @@ impl Content {
     }
 
     fn push(&mut self, difference: Difference) {
-        if self.parts.len() < limits::LOOK_PARTS { self.parts.push(difference) } else { self.more += 1 }
+        if self.parts.len() < limits::LOOK_PARTS {
+            self.parts.push(difference);
+        } else {
+            *self.more_kinds.entry(difference.kind).or_default() += 1;
+            self.more += 1;
+        }
+    }
+
+    /// Counts what another content does not tell to what this one does not tell.
+    fn leave_out(&mut self, other: &Self) {
+        self.more += other.more;
+        for (kind, count) in &other.more_kinds {
+            *self.more_kinds.entry(*kind).or_default() += count;
+        }
     }
 }
 

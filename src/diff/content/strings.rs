@@ -12,29 +12,36 @@ use crate::limits;
 /// The shortest run that is taken for a text.
 const SHORTEST: usize = 5;
 
+/// What is told of a run that differs, before and after the place where it does. Some linkers put all texts of a program behind
+/// each other, without anything between them.
+const CONTEXT: usize = 80;
+
 /// The runs of printable characters in which two files differ. Says whether nothing but them differs.
 pub fn compare(a: &[u8], b: &[u8], content: &mut Content) {
     let (runs_a, runs_b) = (runs(a), runs(b));
-    let is_only = rest(a, &runs_a) == rest(b, &runs_b);
-    let texts = |bytes: &'_ [u8], runs: &[(usize, usize)]| -> Vec<Vec<u8>> {
-        runs.iter().map(|(start, end)| bytes[*start..*end].to_vec()).collect()
-    };
-    let (texts_a, texts_b) = (texts(a, &runs_a), texts(b, &runs_b));
+    let is_only = between(a, &runs_a).eq(between(b, &runs_b));
+    if a.len() == b.len() {
+        in_place(a, b, &runs_a, &runs_b, content);
+    } else {
+        in_order(a, b, &runs_a, &runs_b, content);
+    }
+    content.is_only_texts = is_only && !content.lines.is_empty();
+}
+
+/// In two files of different sizes, texts are held against each other in their order.
+fn in_order(a: &[u8], b: &[u8], runs_a: &[(usize, usize)], runs_b: &[(usize, usize)], content: &mut Content) {
+    let texts_a: Vec<&[u8]> = runs_a.iter().map(|(start, end)| &a[*start..*end]).collect();
+    let texts_b: Vec<&[u8]> = runs_b.iter().map(|(start, end)| &b[*start..*end]).collect();
     let start = texts_a.iter().zip(&texts_b).take_while(|(one, other)| one == other).count();
     let (rest_a, rest_b) = (&texts_a[start..], &texts_b[start..]);
     let end = rest_a.iter().rev().zip(rest_b.iter().rev()).take_while(|(one, other)| one == other).count();
     let (rest_a, rest_b) = (&rest_a[..rest_a.len() - end], &rest_b[..rest_b.len() - end]);
-    if rest_a.len().max(rest_b.len()) > limits::LOOK_TEXT_LINES {
-        return;
-    }
     // As many runs on both sides stand at the same places, as a rule: then each is the other one's.
     if rest_a.len() == rest_b.len() {
         for (one, other) in rest_a.iter().zip(rest_b).filter(|(one, other)| one != other) {
-            push(content, b'-', one);
-            push(content, b'+', other);
-            push(content, b' ', b"");
+            pair(content, one, other);
         }
-    } else {
+    } else if rest_a.len().max(rest_b.len()) <= limits::LOOK_TEXT_LINES {
         for op in capture_diff_slices(Algorithm::Myers, rest_a, rest_b) {
             for change in op.iter_changes(rest_a, rest_b) {
                 match change.tag() {
@@ -45,7 +52,44 @@ pub fn compare(a: &[u8], b: &[u8], content: &mut Content) {
             }
         }
     }
-    content.is_only_texts = is_only && !content.lines.is_empty();
+}
+
+/// In two files of one size, what stands at the same place is the same thing.
+fn in_place(a: &[u8], b: &[u8], runs_a: &[(usize, usize)], runs_b: &[(usize, usize)], content: &mut Content) {
+    let (mut left, mut right) = (runs_a.iter().copied().peekable(), runs_b.iter().copied().peekable());
+    loop {
+        match (left.peek().copied(), right.peek().copied()) {
+            (None, None) => break,
+            (Some((start, end)), Some((other_start, other_end))) if start == other_start => {
+                if a[start..end] != b[start..other_end] {
+                    pair(content, &a[start..end], &b[start..other_end]);
+                }
+                left.next();
+                right.next();
+            }
+            (Some((start, end)), other) if other.is_none_or(|(other, _)| start < other) => {
+                push(content, b'-', &a[start..end]);
+                push(content, b' ', b"");
+                left.next();
+            }
+            (_, Some((start, end))) => {
+                push(content, b'+', &b[start..end]);
+                push(content, b' ', b"");
+                right.next();
+            }
+            (Some(_), None) => break,
+        }
+    }
+}
+
+/// One text that became another one: what differs, with what stands around it.
+fn pair(content: &mut Content, one: &[u8], other: &[u8]) {
+    let start = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    let end = one[start..].iter().rev().zip(other[start..].iter().rev()).take_while(|(one, other)| one == other).count();
+    let around = |text: &[u8]| text[start.saturating_sub(CONTEXT)..(text.len() - end.saturating_sub(CONTEXT))].to_vec();
+    push(content, b'-', &around(one));
+    push(content, b'+', &around(other));
+    push(content, b' ', b"");
 }
 
 fn push(content: &mut Content, sign: u8, text: &[u8]) {
@@ -70,15 +114,11 @@ fn runs(bytes: &[u8]) -> Vec<(usize, usize)> {
     runs
 }
 
-/// What lies between the runs.
-fn rest(bytes: &[u8], runs: &[(usize, usize)]) -> Vec<u8> {
-    let (mut rest, mut at) = (Vec::new(), 0);
-    for (start, end) in runs {
-        rest.extend_from_slice(&bytes[at..*start]);
-        at = *end;
-    }
-    rest.extend_from_slice(&bytes[at..]);
-    rest
+/// What lies between the runs, piece by piece: programs are large, and a copy of one costs as much again.
+fn between<'a>(bytes: &'a [u8], runs: &'a [(usize, usize)]) -> impl Iterator<Item = &'a u8> {
+    let starts = std::iter::once(0).chain(runs.iter().map(|(_, end)| *end));
+    let ends = runs.iter().map(|(start, _)| *start).chain(std::iter::once(bytes.len()));
+    starts.zip(ends).flat_map(move |(start, end)| &bytes[start..end])
 }
 
 #[cfg(test)]
@@ -98,6 +138,22 @@ mod tests {
             lines(b"\x01\x02built Nov 22 2026\0\xffsame text\0", b"\x01\x02built Nov 23 2026\0\xffsame text\0");
         assert_eq!(found, ["-built Nov 22 2026", "+built Nov 23 2026"]);
         assert!(is_only);
+    }
+
+    #[test]
+    fn one_date_among_many_texts_is_found() {
+        let program = |date: &str, id: &str| -> Vec<u8> {
+            let texts: Vec<String> = (0..5_000).map(|number| format!("text number {number}\0\u{1}")).collect();
+            let glued = "all texts of a program behind each other ".repeat(200);
+            format!("{id}\0{}{glued}{date}{glued}\0{id}\0", texts.concat()).into_bytes()
+        };
+        let before = program("Sun Nov 22 04:24:39 UTC 2026", "id-aaaaaa");
+        let (found, is_only) = lines(&before, &program("Sun Nov 22 04:25:12 UTC 2026", "id-bbbbbb"));
+        assert!(is_only && found.len() == 6, "{found:?}");
+        assert!(found[2].contains("Nov 22 04:24:39 UTC 2026all texts") && found[2].len() < 200, "{}", found[2]);
+        // A text that is longer moves all that stands behind it.
+        let (found, _) = lines(&before, &program("Sun Nov 22 04:25:12 CEST 2026", "id-bbbbbb"));
+        assert!(found.len() == 6 && found[3].contains("04:25:12 CEST 2026all texts"), "{found:?}");
     }
 
     #[test]
