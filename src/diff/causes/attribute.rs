@@ -4,7 +4,7 @@
 //! one shows in what the lines say of the path, and in whether they call something that makes such a difference.
 
 use super::step::Step;
-use super::{Level, Place, build_argument};
+use super::{Level, Place, build_argument, umask};
 use crate::diff::model::Instruction;
 use crate::diff::origin::Source;
 use crate::dockerfile;
@@ -14,7 +14,8 @@ const DEPTH: usize = 16;
 
 /// The instructions that made what differs, as far as that shows.
 pub fn made_by(place: &Place<'_>, id: &str, source: Option<&Source>) -> Vec<Instruction> {
-    let own = place.layer.and_then(|layer| layer.instruction.clone());
+    let brought = if id == "umask" && place.step().is_run() { umask::brought_by(place) } else { None };
+    let own = brought.or(place.layer).and_then(|layer| layer.instruction.clone());
     let Some(source) = source else { return own.into_iter().collect() };
     let found = match id {
         "base-image" => source.base_line().into_iter().collect(),

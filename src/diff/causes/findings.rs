@@ -65,8 +65,9 @@ impl Findings {
             let collected = self.found.entry(key.clone()).or_default();
             collected.differences += 1;
             if keys.insert(key) {
-                if collected.places.len() < limits::DIFF_PLACES {
-                    collected.places.push(place.shown());
+                let shown = place.shown();
+                if collected.places.len() < limits::DIFF_PLACES && !collected.places.contains(&shown) {
+                    collected.places.push(shown);
                 }
                 if collected.instructions.len() < limits::DIFF_PLACES {
                     collected.instructions.extend(attribute::made_by(place, id, self.source.as_ref()));

@@ -3,7 +3,7 @@
 use super::commands::{names, statements};
 use super::lines::Pair;
 use super::words::Word;
-use super::{Cause, Claim, Place, checksum_list, container_id, path};
+use super::{Cause, Claim, Place, checksum_list, container_id, go_build_info, path};
 use crate::diff::model::Confidence;
 
 /// See the module.
@@ -15,7 +15,7 @@ const FIX: &str = "Make it at the start of the container, or give it as a secret
 
 fn explain(place: &Place<'_>) -> Option<Claim> {
     let Some(lines) = place.lines() else { return explain_bytes(place) };
-    let is_alone = |pair: &Pair| !container_id::names_a_container(pair);
+    let is_alone = |pair: &Pair| !container_id::names_a_container(pair) && !go_build_info::is_build_id(&pair.a);
     let mut random = lines.moved(Word::Random).filter(|(pair, ..)| is_alone(pair));
     // Digits as long as a checksum, where nothing else differs that they could be one of.
     let mut bare = lines

@@ -1,7 +1,8 @@
 //! Permissions that the umask of a checkout decides.
 
+use super::step::Step;
 use super::{Cause, Claim, Level, Place, setgid};
-use crate::diff::model::{Confidence, EntryDifference, Kind};
+use crate::diff::model::{Confidence, EntryDifference, Kind, LayerPair};
 
 /// See the module.
 pub const CAUSE: Cause = Cause { id: "umask", explain };
@@ -23,7 +24,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
         return None;
     }
     let is_whole = (a ^ b) & 0o7777 & !(TAKEN | setgid::SETGID) == 0;
-    if place.step().is_run() {
+    if place.step().is_run() && brought_by(place).is_none() {
         return of_run(place).map(|claim| claim.whole_if(is_whole));
     }
     let explanation = "Permissions of the group and of others differ as the umask of whoever checked out the source decides: git keeps \
@@ -31,20 +32,10 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
     Some(Claim::new(Confidence::High, explanation).fix(FIX).whole_if(is_whole))
 }
 
-/// In RUN the umask is always the builder's, but a file that is written into keeps its mode, and `cp` takes it along.
+/// In RUN the umask is always the builder's, but `cp` takes the mode of a file of the context along.
 fn of_run(place: &Place<'_>) -> Option<Claim> {
     let (platform, layer) = (place.platform?, place.layer?);
-    let earlier = || platform.layers.iter().take_while(|other| !std::ptr::eq(*other, layer));
-    let by_umask = |entry: &EntryDifference| {
-        let modes = entry.a.as_ref().zip(entry.b.as_ref());
-        modes.is_some_and(|(a, b)| differ_by_umask(a.mode, b.mode))
-    };
-    let mut before = earlier().flat_map(|layer| &layer.entries).filter(|entry| by_umask(entry)).peekable();
-    let has_such = before.peek().is_some();
-    if before.any(|entry| entry.path.bytes == place.path()) {
-        let explanation = "RUN wrote into a file that was copied before, which keeps the permissions that it came with.";
-        return Some(Claim::new(Confidence::High, explanation).consequence());
-    }
+    let has_such = platform.layers.iter().take_while(|other| !std::ptr::eq(*other, layer)).any(differs);
     let is_mounted = || place.mounts().any(|mount| mount.contains("type=bind") && !mount.contains("from="));
     if !has_such && !is_mounted() {
         return None;
@@ -52,6 +43,24 @@ fn of_run(place: &Place<'_>) -> Option<Claim> {
     let explanation = "RUN copied files of the context with their permissions, which differ as the umask of whoever checked out the \
                        source decides.";
     Some(Claim::new(Confidence::Medium, explanation).fix(FIX))
+}
+
+/// The layer that brought a file into which RUN only wrote: it keeps the mode that it came with.
+#[must_use]
+pub(super) fn brought_by<'a>(place: &Place<'a>) -> Option<&'a LayerPair> {
+    let (platform, layer) = (place.platform?, place.layer?);
+    let mut earlier = platform.layers.iter().take_while(|other| !std::ptr::eq(*other, layer));
+    let is_it = |entry: &EntryDifference| entry.path.bytes == place.path() && differ(entry);
+    let found = earlier.find(|layer| layer.entries.iter().any(is_it))?;
+    (!Step::of(found.instruction.as_ref()).is_run()).then_some(found)
+}
+
+fn differs(layer: &LayerPair) -> bool {
+    layer.entries.iter().any(differ)
+}
+
+fn differ(entry: &EntryDifference) -> bool {
+    entry.a.as_ref().zip(entry.b.as_ref()).is_some_and(|(a, b)| differ_by_umask(a.mode, b.mode))
 }
 
 /// Whether two umasks make these modes from one.
