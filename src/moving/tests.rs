@@ -240,6 +240,10 @@ fn packages_of_distributions() {
     sources(copied, &[("sources.list", "deb http://snapshot.debian.org")], &[]);
     sources(copied, &[], &[]);
     sources("FROM scratch AS a\nRUN repro-sources-list.sh\nFROM a\nRUN apt-get install curl", &[], &[]);
+    let named = "FROM scratch\nARG M=http://snapshot.debian.org/x\nRUN echo \"deb ${M%/} x\" >/etc/apt/sources.list && apt-get install curl";
+    sources(named, &[], &[]);
+    let other = Given { arguments: &[("M", "http://deb.debian.org/debian")], ..Given::default() };
+    check(named, &other, &["3 apt-packages"]);
     sources("FROM scratch\nSHELL [\"powershell\"]\nRUN apt-get install curl", &[], &[]);
     sources("FROM scratch\nONBUILD RUN apt-get install curl", &[], &["2 apt-packages?"]);
     sources("FROM scratch\nENV P=\"curl git\"\nRUN apt-get install $P", &[], &["3 apt-packages"]);

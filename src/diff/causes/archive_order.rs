@@ -13,7 +13,7 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
         return None;
     }
     let explanation = "The members of an archive come in another order: that in which a directory was read.";
-    let fix = "Sort them: `tar --sort=name`, `find … | LC_ALL=C sort | zip -X -@`, sorted lists in build scripts.";
+    let fix = "Sort them: `tar --sort=name`, `find … | LC_ALL=C sort | zip -X -@`, sorted lists in build scripts; in Maven plugins that know `project.build.outputTimestamp` do.";
     let kinds = [Kind::Order, Kind::Mtime, Kind::Record];
     Some(Claim::new(Confidence::High, explanation).fix(fix).whole_if(inside::is_only(place, content, &kinds)))
 }

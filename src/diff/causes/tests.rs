@@ -67,6 +67,7 @@ fn entries() -> Vec<(&'static str, Pair)> {
         ("ar-times", Pair::parts("srv/a.a", Format::Ar, &[(Kind::Mtime, "a")])),
         ("archive-order", Pair::parts("srv/a.tar", Format::Tar, &[(Kind::Order, "")])),
         ("archive-owners", Pair::parts("srv/a.tar", Format::Tar, &[(Kind::Uid, "a")])),
+        ("archive-owners", Pair::parts("srv/a.jar", Format::Zip, &[(Kind::Mode, "a")])),
         ("gzip-header", Pair::parts("srv/a.gz", Format::Gzip, &[(Kind::Value, "gzip mtime")])),
         ("pyc-mtime", Pair::parts("srv/a.pyc", Format::Pyc, &[(Kind::Value, "source mtime")])),
         ("pyc-source", Pair::parts("srv/a.pyc", Format::Pyc, &[(Kind::Value, "source hash"), (Kind::Content, "code")])),
@@ -330,6 +331,30 @@ fn what_is_half_explained_is_told_so() {
     let pair = Pair::text("srv/f", &[DATES[0], "-mode=fast", DATES[1], "+mode=slow"]);
     let (heard, is_whole) = pair.heard();
     assert!(!is_whole, "{heard:?}");
+}
+
+#[test]
+fn parts_that_are_too_many_to_be_told_are_explained_by_their_kinds() {
+    let with_more = |kind| {
+        let mut pair = Pair::parts("srv/a.jar", Format::Zip, &[(Kind::Mtime, "a")]);
+        let content = pair.content.as_mut().unwrap();
+        (content.more, content.more_kinds) = (200, [(kind, 200)].into());
+        pair.heard().1
+    };
+    assert!(with_more(Kind::Mtime) && !with_more(Kind::Content) && !with_more(Kind::Missing));
+}
+
+#[test]
+fn the_build_id_of_a_program_in_go_follows_from_its_date() {
+    let id =
+        |part: &str| format!("{part}zZITQF2LsrLEGOL/BB4AlqBM9xzBlzS0ipJV/6cBqvyc56rY7HMGShaDu/6FVEFsMa9DVxWqd7TPTu");
+    let lines =
+        [format!("-{}", id("Ndni6")), format!("+{}", id("yWEyB")), " ".into(), DATES[0].into(), DATES[1].into()];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let mut pair = Pair::text("srv/app", &lines);
+    pair.content.as_mut().unwrap().format = Format::Elf;
+    let ids: Vec<&str> = pair.heard().0.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, ["compiler-date", "go-build-info"]);
 }
 
 #[test]

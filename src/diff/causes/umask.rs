@@ -34,9 +34,8 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
 
 /// In RUN the umask is always the builder's, but `cp` takes the mode of a file of the context along.
 fn of_run(place: &Place<'_>) -> Option<Claim> {
-    let (platform, layer) = (place.platform?, place.layer?);
-    let has_such = platform.layers.iter().take_while(|other| !std::ptr::eq(*other, layer)).any(differs);
-    let is_mounted = || place.mounts().any(|mount| mount.contains("type=bind") && !mount.contains("from="));
+    let has_such = earlier(place).any(|layer| layer.entries.iter().any(differ));
+    let is_mounted = || place.mounts().any(|mount| !mount.contains("from=") && (mount.contains("type=bind") || !mount.contains("type=")));
     if !has_such && !is_mounted() {
         return None;
     }
@@ -48,15 +47,17 @@ fn of_run(place: &Place<'_>) -> Option<Claim> {
 /// The layer that brought a file into which RUN only wrote: it keeps the mode that it came with.
 #[must_use]
 pub(super) fn brought_by<'a>(place: &Place<'a>) -> Option<&'a LayerPair> {
-    let (platform, layer) = (place.platform?, place.layer?);
-    let mut earlier = platform.layers.iter().take_while(|other| !std::ptr::eq(*other, layer));
     let is_it = |entry: &EntryDifference| entry.path.bytes == place.path() && differ(entry);
-    let found = earlier.find(|layer| layer.entries.iter().any(is_it))?;
+    let found = earlier(place).find(|layer| layer.entries.iter().any(is_it))?;
     (!Step::of(found.instruction.as_ref()).is_run()).then_some(found)
 }
 
-fn differs(layer: &LayerPair) -> bool {
-    layer.entries.iter().any(differ)
+/// The layers below the one that a place is in.
+fn earlier<'a>(place: &Place<'a>) -> impl Iterator<Item = &'a LayerPair> {
+    let number = |layer: &LayerPair| layer.a.as_ref().or(layer.b.as_ref()).map(|layer| layer.number);
+    let own = place.layer.and_then(number);
+    let layers = place.platform.map(|platform| platform.layers.as_slice()).unwrap_or_default();
+    layers.iter().filter(move |layer| own.is_some() && number(layer) < own)
 }
 
 fn differ(entry: &EntryDifference) -> bool {

@@ -85,7 +85,8 @@ fn in_place(a: &[u8], b: &[u8], runs_a: &[(usize, usize)], runs_b: &[(usize, usi
 /// One text that became another one: what differs, with what stands around it.
 fn pair(content: &mut Content, one: &[u8], other: &[u8]) {
     let start = one.iter().zip(other).take_while(|(one, other)| one == other).count();
-    let end = one[start..].iter().rev().zip(other[start..].iter().rev()).take_while(|(one, other)| one == other).count();
+    let end =
+        one[start..].iter().rev().zip(other[start..].iter().rev()).take_while(|(one, other)| one == other).count();
     let around = |text: &[u8]| text[start.saturating_sub(CONTEXT)..(text.len() - end.saturating_sub(CONTEXT))].to_vec();
     push(content, b'-', &around(one));
     push(content, b'+', &around(other));
