@@ -56,7 +56,7 @@ fn example(image: &Image) -> PathBuf {
 
 /// What a build is given: bases, and the authorities of a proxy that this machine may be behind.
 fn arguments(bench: &Bench, image: &Image) -> Vec<OsString> {
-    let mut arguments = words(&["--sde", "1700000000", "--quiet"]);
+    let mut arguments = words(&["--sde", "1700000000"]);
     for (name, variable) in &image.bases {
         arguments.extend(["--build-arg".into(), format!("{name}={}", lab(variable)).into()]);
     }
@@ -79,7 +79,7 @@ fn check(bench: &Bench, image: &Image, more: &[OsString]) -> (Output, Value) {
         of_way.drain(1..3);
     }
     let mut command = bench.repro(way);
-    command.args(words(&["check", "--format", "json"])).args(&of_way[1..]);
+    command.args(words(&["check", "--format", "json", "--quiet"])).args(&of_way[1..]);
     let output = command.args(arguments(bench, image)).args(more).arg(example(image)).output().unwrap();
     let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
     (output, report)

@@ -35,7 +35,11 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
 /// In RUN the umask is always the builder's, but `cp` takes the mode of a file of the context along.
 fn of_run(place: &Place<'_>) -> Option<Claim> {
     let has_such = earlier(place).any(|layer| layer.entries.iter().any(differ));
-    let is_mounted = || place.mounts().any(|mount| !mount.contains("from=") && (mount.contains("type=bind") || !mount.contains("type=")));
+    let is_mounted = || {
+        place
+            .mounts()
+            .any(|mount| !mount.contains("from=") && (mount.contains("type=bind") || !mount.contains("type=")))
+    };
     if !has_such && !is_mounted() {
         return None;
     }

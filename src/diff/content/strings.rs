@@ -58,26 +58,17 @@ fn in_order(a: &[u8], b: &[u8], runs_a: &[(usize, usize)], runs_b: &[(usize, usi
 fn in_place(a: &[u8], b: &[u8], runs_a: &[(usize, usize)], runs_b: &[(usize, usize)], content: &mut Content) {
     let (mut left, mut right) = (runs_a.iter().copied().peekable(), runs_b.iter().copied().peekable());
     loop {
-        match (left.peek().copied(), right.peek().copied()) {
-            (None, None) => break,
-            (Some((start, end)), Some((other_start, other_end))) if start == other_start => {
-                if a[start..end] != b[start..other_end] {
-                    pair(content, &a[start..end], &b[start..other_end]);
-                }
-                left.next();
-                right.next();
-            }
-            (Some((start, end)), other) if other.is_none_or(|(other, _)| start < other) => {
-                push(content, b'-', &a[start..end]);
+        let starts = [left.peek(), right.peek()].into_iter().flatten().map(|(start, _)| *start);
+        let Some(first) = starts.min() else { break };
+        let (one, other) = (left.next_if(|(start, _)| *start == first), right.next_if(|(start, _)| *start == first));
+        match (one.map(|(start, end)| &a[start..end]), other.map(|(start, end)| &b[start..end])) {
+            (Some(one), Some(other)) if one == other => {}
+            (Some(one), Some(other)) => pair(content, one, other),
+            (one, other) => {
+                one.iter().for_each(|text| push(content, b'-', text));
+                other.iter().for_each(|text| push(content, b'+', text));
                 push(content, b' ', b"");
-                left.next();
             }
-            (_, Some((start, end))) => {
-                push(content, b'+', &b[start..end]);
-                push(content, b' ', b"");
-                right.next();
-            }
-            (Some(_), None) => break,
         }
     }
 }
