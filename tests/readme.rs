@@ -62,7 +62,9 @@ fn the_tutorial() {
             fs::write(sandbox.path().join(file), lines.join("\n") + "\n").unwrap();
         }
         if info.starts_with("console") {
-            shown(&lines).iter().for_each(|command| command.check_masked(sandbox.path()));
+            for command in shown(&lines) {
+                command.check_masked(sandbox.path());
+            }
         }
     }
 }
@@ -72,7 +74,8 @@ fn has_buildkit(what: &str) -> bool {
     let asked = std::env::var("REPRO_TEST_ENGINES").unwrap_or_default();
     if !asked.is_empty() && !asked.split([',', ' ']).any(|way| way == "buildkitd") {
         // Not with println!, which a test that passes keeps to itself.
-        writeln!(std::io::stderr(), "left out: {what}, by REPRO_TEST_ENGINES").unwrap();
+        let mut out = std::io::stderr();
+        writeln!(out, "left out: {what}, by REPRO_TEST_ENGINES").unwrap();
         return false;
     }
     assert!(

@@ -65,8 +65,12 @@ fn in_place(a: &[u8], b: &[u8], runs_a: &[(usize, usize)], runs_b: &[(usize, usi
             (Some(one), Some(other)) if one == other => {}
             (Some(one), Some(other)) => pair(content, one, other),
             (one, other) => {
-                one.iter().for_each(|text| push(content, b'-', text));
-                other.iter().for_each(|text| push(content, b'+', text));
+                if let Some(text) = one {
+                    push(content, b'-', text);
+                }
+                if let Some(text) = other {
+                    push(content, b'+', text);
+                }
                 push(content, b' ', b"");
             }
         }
