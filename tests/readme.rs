@@ -136,7 +136,8 @@ impl Shown {
             .unwrap();
         let mut said = String::from_utf8_lossy(&run.stdout).into_owned();
         let shows_error = self.output.contains("error: ");
-        let shows_failure = shows_error || self.output.starts_with("Not reproducible");
+        let shows_failure =
+            shows_error || ["Not reproducible", "Different"].iter().any(|verdict| self.output.starts_with(verdict));
         let stderr = String::from_utf8_lossy(&run.stderr);
         assert_eq!(run.status.success(), !shows_failure, "`{}`: {}\n{said}{stderr}", self.line, run.status);
         if shows_error {
