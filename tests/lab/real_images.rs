@@ -153,7 +153,7 @@ fn judge_after(bench: &Bench, name: &str, image: &Image, faults: &mut Vec<String
             faults.push(format!("{name}: {} with podman, {digest} before", built.digest()));
         }
     }
-    print(&format!("{name}: {} causes found before, {digest} after\n", image.causes.len()));
+    print(&format!("{name}: {digest}\n"));
 }
 
 /// Past the capture of the test runner.
