@@ -14,6 +14,8 @@ pub struct Around {
     partners: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The moving words in these names.
     names: BTreeSet<Vec<u8>>,
+    /// Names of the first side that end in a hash, with those of the second side.
+    renamed: Vec<(Vec<u8>, Vec<u8>)>,
     /// Sources of Python that differ.
     sources: BTreeSet<Vec<u8>>,
     /// How many entries differ in what they hold, or are on one side only.
@@ -83,6 +85,9 @@ impl Around {
                         self.names.extend([a.bytes.to_vec(), b.bytes.to_vec()]);
                     }
                 }
+                if path::hash_in_name(one).is_some() {
+                    self.renamed.push((path::name(one).to_vec(), path::name(other).to_vec()));
+                }
                 self.partners.insert(one.to_vec(), other.to_vec());
                 self.partners.insert(other.to_vec(), one.to_vec());
             }
@@ -145,6 +150,20 @@ impl Around {
         self.names.contains(word)
     }
 
+    /// Whether a line became another one because files that it names by their hashes are called otherwise, and by nothing else.
+    #[must_use]
+    pub fn follows_names(&self, one: &[u8], other: &[u8]) -> bool {
+        let mut line = one.to_vec();
+        for (from, to) in &self.renamed {
+            let mut at = 0;
+            while let Some(found) = line[at..].windows(from.len()).position(|part| part == from.as_slice()) {
+                line.splice(at + found..at + found + from.len(), to.iter().copied());
+                at += found + to.len();
+            }
+        }
+        one != other && line == other
+    }
+
     /// Whether other versions of packages came with this manager.
     #[must_use]
     pub fn has_packages(&self, manager: Manager) -> bool {
@@ -168,6 +187,9 @@ impl Around {
 
 /// What stays of a path when moving words are taken out, and what `mktemp` puts behind a dot or a dash.
 fn skeleton(path: &[u8]) -> Vec<u8> {
+    if let Some(hash) = path::hash_in_name(path) {
+        return [&path[..hash.start], b"\0", &path[hash.end..]].concat();
+    }
     let fixed = words::fixed_parts(path);
     let end = fixed.iter().rposition(|byte| b".-_/".contains(byte)).map_or(0, |at| at + 1);
     let last = &fixed[end..];

@@ -1,5 +1,6 @@
 //! Files that are named by a hash of what is in them, and what names them.
 
+use super::lines::Pair;
 use super::words::Word;
 use super::{Cause, Claim, Place};
 use crate::diff::model::{Confidence, Kind};
@@ -22,6 +23,10 @@ fn explain(place: &Place<'_>) -> Option<Claim> {
         return is_hash.then(|| Claim::new(Confidence::Medium, explanation).consequence());
     }
     let lines = place.lines()?;
+    let follows = |pair: &Pair| place.around.follows_names(&pair.a, &pair.b);
+    if lines.single == 0 && !lines.is_cut && !lines.pairs.is_empty() && lines.pairs.iter().all(follows) {
+        return Some(Claim::new(Confidence::High, explanation).consequence());
+    }
     let mut words =
         lines.moved(Word::Random).chain(lines.moved(Word::Checksum)).chain(lines.moved(Word::Container)).peekable();
     words.peek()?;

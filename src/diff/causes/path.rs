@@ -1,5 +1,7 @@
 //! Paths against patterns.
 
+use std::ops::Range;
+
 use crate::diff::model::Confidence;
 
 /// The first of the patterns that fits a path: one that fits from the root is sure, one that fits the end of a path, as in a root file
@@ -63,9 +65,52 @@ pub fn name(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }
 
+/// Where in the path of a file that a bundler of JavaScript wrote the hash of its content stands: eight letters, digits, `-` and `_` in
+/// front of the ending (Vite, Rollup, esbuild). A word of one kind of letters is none.
+#[must_use]
+pub fn hash_in_name(path: &[u8]) -> Option<Range<usize>> {
+    const LENGTH: usize = 8;
+    let first = path.len() - name(path).len();
+    let mut end = path.len();
+    while let Some(dot) = path[first..end].iter().rposition(|byte| *byte == b'.') {
+        if !BUNDLED.contains(&&path[first + dot + 1..end]) {
+            break;
+        }
+        end = first + dot;
+    }
+    let start = end.checked_sub(LENGTH).filter(|start| *start > first && end < path.len())?;
+    let hash = &path[start..end];
+    let kinds: [fn(&u8) -> bool; 4] =
+        [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit, |byte| b"-_".contains(byte)];
+    let is_hash = hash.iter().all(|byte| kinds.iter().any(|kind| kind(byte)))
+        && kinds[..3].iter().filter(|kind| hash.iter().any(|byte| kind(byte))).count() >= 2;
+    (is_hash && b"-._".contains(&path[start - 1])).then_some(start..end)
+}
+
+/// Endings of what bundlers of JavaScript write.
+pub const BUNDLED: [&[u8]; 13] =
+    [b"js", b"mjs", b"cjs", b"css", b"map", b"json", b"html", b"wasm", b"svg", b"png", b"woff2", b"woff", b"txt"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hash_in_a_name_may_hold_what_separates_words() {
+        for (path, hash) in [
+            ("dist/assets/index-DnUna6iJ.js", Some("DnUna6iJ")),
+            ("dist/assets/index-D_x-uJQ2.js", Some("D_x-uJQ2")),
+            ("dist/assets/index--5x_uJQ2.js.map", Some("-5x_uJQ2")),
+            ("dist/chunk.ABCD2345.css", Some("ABCD2345")),
+            ("dist/main-settings.js", None),
+            ("dist/DnUna6iJ.js", None),
+            ("dist/index-DnUna6iJ", None),
+            ("dist/index-DnUna6iJ.conf", None),
+        ] {
+            let found = hash_in_name(path.as_bytes()).map(|range| &path[range]);
+            assert_eq!(found, hash, "{path}");
+        }
+    }
 
     #[test]
     fn patterns_fit_whole_names() {

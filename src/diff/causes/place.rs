@@ -148,10 +148,10 @@ impl<'a> Place<'a> {
         let is_hash = |part: &&[u8]| {
             part.len() >= 8 && part.iter().all(u8::is_ascii_alphanumeric) && part.iter().any(u8::is_ascii_digit)
         };
-        let known: [&[u8]; 13] = [
-            b"js", b"mjs", b"cjs", b"css", b"map", b"json", b"html", b"wasm", b"svg", b"png", b"woff2", b"woff", b"txt",
-        ];
-        parts.len() >= 2 && parts.last().is_some_and(|end| known.contains(end)) && parts.iter().any(is_hash)
+        path::hash_in_name(self.path()).is_some()
+            || parts.len() >= 2
+                && parts.last().is_some_and(|end| path::BUNDLED.contains(end))
+                && parts.iter().any(is_hash)
     }
 
     /// The modes of both sides.

@@ -358,6 +358,19 @@ fn the_build_id_of_a_program_in_go_follows_from_its_date() {
 }
 
 #[test]
+fn what_names_a_file_by_its_hash_follows_from_it() {
+    let names = ["srv/assets/index-D_x-uJQ2.js", "srv/assets/index--q_B9-kX.js"];
+    let page = ["-<script src=\"/assets/index-D_x-uJQ2.js\">", "+<script src=\"/assets/index--q_B9-kX.js\">"];
+    let beside = |pair: Pair| pair.beside(Pair::missing(names[0])).beside(Pair::added(names[1]));
+    let (heard, is_whole) = beside(Pair::text("srv/index.html", &page)).heard();
+    assert!(heard == [("hashed-name", Confidence::High)] && is_whole, "{heard:?}");
+    let (heard, _) = Pair::missing(names[0]).beside(Pair::added(names[1])).heard();
+    assert_eq!(heard, [("hashed-name", Confidence::Medium)]);
+    let other = [page[0], "+<script async src=\"/assets/index--q_B9-kX.js\">"];
+    assert!(!beside(Pair::text("srv/index.html", &other)).heard().1);
+}
+
+#[test]
 fn files_of_packages_that_moved_follow_from_them() {
     let status = Pair::parts("var/lib/dpkg/status", Format::DpkgStatus, &[(Kind::Package, "app:all")]);
     let (heard, _) = Pair::binary("usr/bin/app").beside(status).heard();
