@@ -83,7 +83,7 @@ pub fn hash_in_name(path: &[u8]) -> Option<Range<usize>> {
     let kinds: [fn(&u8) -> bool; 4] =
         [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit, |byte| b"-_".contains(byte)];
     let is_hash = hash.iter().all(|byte| kinds.iter().any(|kind| kind(byte)))
-        && kinds[..3].iter().filter(|kind| hash.iter().any(|byte| kind(byte))).count() >= 2;
+        && kinds[..3].iter().filter(|kind| hash.iter().any(kind)).count() >= 2;
     (is_hash && b"-._".contains(&path[start - 1])).then_some(start..end)
 }
 
