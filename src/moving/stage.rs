@@ -9,7 +9,7 @@ use super::images::{self, Meaning, Names};
 use super::packages::{self, Place};
 use super::rule::Rule;
 use super::shell::{self, Command};
-use super::variables::{self, Expansion, Variables};
+use super::variables::{Expansion, Variables};
 use super::{Inputs, Moving, Severity};
 use crate::dockerfile::{Instruction, Source, Stage};
 
@@ -42,11 +42,16 @@ struct State {
 /// Whether a script names a snapshot of the archive, or a variable that holds one.
 fn names_snapshot(text: &str, variables: &Variables) -> bool {
     let names_one = |text: &str| SNAPSHOTS.iter().any(|snapshot| text.contains(snapshot));
-    names_one(text)
-        || text.match_indices('$').any(|(at, _)| {
-            let (name, _) = variables::variable(&text[at + 1..]);
-            name.and_then(|name| variables.get(variables::plain_name(name))).is_some_and(|value| names_one(&value))
-        })
+    // Each name once: a script may hold a variable as often as it likes.
+    let names: BTreeSet<&str> = text.split('$').skip(1).map(name_in_front).filter(|name| !name.is_empty()).collect();
+    names_one(text) || names.into_iter().filter_map(|name| variables.get(name)).any(|value| names_one(&value))
+}
+
+/// The name behind a `$` or `${`.
+fn name_in_front(text: &str) -> &str {
+    let text = text.strip_prefix('{').unwrap_or(text);
+    let end = text.bytes().position(|byte| !byte.is_ascii_alphanumeric() && byte != b'_').unwrap_or(text.len());
+    &text[..end]
 }
 
 struct Reader<'a> {
