@@ -67,6 +67,17 @@ pub struct Setting<T> {
     pub origin: Origin,
 }
 
+/// A value that somebody gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// The flag without its dashes.
+    pub name: String,
+    /// Its value; of build arguments, labels and contexts the name.
+    pub value: String,
+    /// Who said it.
+    pub origin: Origin,
+}
+
 /// Where the archive goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
@@ -155,6 +166,9 @@ pub struct BuildSettings {
     pub warnings: Vec<String>,
     /// One line a value: its name, the value, where it came from. Values that may be secret are left out.
     pub provenance: Vec<String>,
+    /// The values that are not defaults, as far as they are no settings with an origin of their own. Values that may be secret
+    /// are left out.
+    pub given: Vec<Given>,
     /// What only an image says that is to be built again: the flag without its dashes, the value, what of the image says it.
     pub from_image: Vec<(String, String, &'static str)>,
     /// Whether registries are asked without the user's credentials, as behoves a Dockerfile of somebody else.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::resolve::Notes;
 use super::resolve::variable;
 use super::sources::Words;
 use super::{Origin, Setting, SettingsError};
@@ -125,32 +126,34 @@ impl NetworkSettings {
     pub(super) fn resolve(
         words: &Words<'_>,
         environment: &Environment,
-        warnings: &mut Vec<String>,
-        provenance: &mut Vec<String>,
+        notes: &mut Notes,
     ) -> Result<Self, SettingsError> {
         let proxy = resolve_proxy(words, environment)?;
         let proxy_in_run = words.either("--proxy-in-run", |words| words.network.proxy_in_run.then_some(()));
         let no_proxy = words.list("--no-proxy", |words| &words.network.no_proxy);
         if let Some(Setting { value, origin }) = &proxy {
-            provenance.push(format!("proxy = {} ({origin})", value.shown()));
+            notes.came_from("--proxy", value.shown(), *origin);
         } else {
             let unused = [no_proxy.map(|given| given.origin), proxy_in_run.map(|given| given.origin)];
             let unused = unused.into_iter().flatten();
-            warnings.extend(unused.map(|origin| format!("{origin} says nothing without a proxy: give `--proxy`")));
+            notes
+                .warnings
+                .extend(unused.map(|origin| format!("{origin} says nothing without a proxy: give `--proxy`")));
         }
         let mut authorities = Vec::new();
         if let Some(files) = words.either("--ca", |words| Some(&words.network.ca).filter(|files| !files.is_empty())) {
-            provenance.push(format!("ca = {} given ({})", files.value.len(), files.origin));
+            notes.came_from("--ca", &format!("{} given", files.value.len()), files.origin);
             for file in files.value {
                 authorities.extend(load_authorities(&files.directory.join(file))?);
             }
         }
         let network = words.either("--network", |words| words.network.network);
         if let Some(given) = &network {
-            provenance.push(format!("network = {} ({})", given.value.network().name(), given.origin));
+            notes.came_from("--network", given.value.network().name(), given.origin);
         }
         let hosts = words.items("--add-host", |words| &words.network.add_host).map(|given| {
             let wrong = |source| SettingsError::Network { origin: given.origin, source };
+            notes.came_from("--add-host", given.value, given.origin);
             HostEntry::parse(given.value).map_err(wrong)
         });
         Ok(Self {

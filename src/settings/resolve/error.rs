@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::epoch::EpochError;
 use crate::failure::{Diagnose, ExitStatus};
-use crate::frontend::FrontendError;
+use crate::frontend::{FrontendError, FrontendOrigin};
 use crate::git::GitError;
 use crate::network::NetworkError;
 use crate::pin::PinError;
@@ -157,6 +157,19 @@ pub enum SettingsError {
     /// An annotation for a platform that is not built.
     #[error("annotation `{0}` is for {1}, which is not built")]
     NotBuilt(String, String),
+}
+
+impl SettingsError {
+    /// Whether it is the Dockerfile that asks for a frontend that is none.
+    #[must_use]
+    pub const fn is_of_dockerfile(&self) -> bool {
+        matches!(
+            self,
+            Self::Frontend(
+                FrontendError::Reference { origin: FrontendOrigin::Line(_), .. } | FrontendError::Unreadable
+            )
+        )
+    }
 }
 
 impl Diagnose for SettingsError {

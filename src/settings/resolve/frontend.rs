@@ -11,8 +11,8 @@ use super::{Notes, SettingsError};
 use crate::dockerfile::detect_syntax;
 use crate::frontend::{BUILD_ARGUMENT, Frontend};
 use crate::limits::DOCKERFILE_BYTES;
-use crate::settings::FrontendSettings;
 use crate::settings::sources::Words;
+use crate::settings::{FrontendSettings, Origin};
 
 /// What the words mean. BuildKit's own build argument is taken out of the others: it is a word about the frontend.
 pub(super) fn resolve(
@@ -23,6 +23,18 @@ pub(super) fn resolve(
 ) -> Result<FrontendSettings, SettingsError> {
     let argument = build_args.remove(BUILD_ARGUMENT);
     let flag = notes.one(words, "--frontend", |words| words.frontend.frontend.clone());
+    // What the image says is less than what is said nearer, in whichever of the two ways.
+    let is_argument = |given: &crate::settings::Given| given.name == "build-arg" && given.value == BUILD_ARGUMENT;
+    let of_image = notes
+        .given
+        .iter()
+        .rfind(|given| is_argument(given))
+        .is_some_and(|given| matches!(given.origin, Origin::Image(_)));
+    let argument = argument.filter(|_| flag.is_none() || !of_image);
+    if argument.is_none() {
+        notes.given.retain(|given| !is_argument(given));
+        notes.from_image.retain(|(name, value, _)| name != "build-arg" || value != BUILD_ARGUMENT);
+    }
     let frontend = Frontend::resolve(flag.as_deref(), argument.as_deref(), &detect_syntax(dockerfile))?;
     if let (Some(image), false) = (&frontend.image, frontend.is_pinned()) {
         notes.warnings.push(format!(

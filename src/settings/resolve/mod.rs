@@ -95,10 +95,10 @@ pub fn resolve_for_image(
         host_network: notes
             .one(&words, "--builder-network", |words| words.builder_network.clone())
             .map(|network| network == "host"),
-        network: NetworkSettings::resolve(&words, environment, &mut notes.warnings, &mut notes.provenance)?,
+        network: NetworkSettings::resolve(&words, environment, &mut notes)?,
         buildkitd_config: place::resolve_buildkitd_config(&words)?,
-        buildkit_args: parse_buildctl(words.either("--buildkit-args", |words| words.buildkit_args.as_deref()))?,
-        buildx_args: parse_buildx(words.either("--buildx-args", |words| words.buildx_args.as_deref()))?,
+        buildkit_args: parse_buildctl(notes.hidden(&words, "--buildkit-args", |words| words.buildkit_args.as_deref()))?,
+        buildx_args: parse_buildx(notes.hidden(&words, "--buildx-args", |words| words.buildx_args.as_deref()))?,
         frontend,
         build_args,
         labels: image::resolve_labels(&words, &mut notes)?,
@@ -124,6 +124,7 @@ pub fn resolve_for_image(
         dockerfile_bytes,
         warnings: notes.warnings,
         provenance: notes.provenance,
+        given: notes.given,
         from_image: notes.from_image,
         anonymous: false,
         context,
@@ -132,17 +133,19 @@ pub fn resolve_for_image(
 
 /// What the resolution learnt on its way.
 #[derive(Debug, Default)]
-struct Notes {
-    warnings: Vec<String>,
+pub(super) struct Notes {
+    pub(super) warnings: Vec<String>,
     provenance: Vec<String>,
+    given: Vec<super::Given>,
     from_image: Vec<(String, String, &'static str)>,
 }
 
 impl Notes {
     /// Writes down where a value came from.
-    fn came_from(&mut self, name: &str, value: &str, origin: Origin) {
+    pub(super) fn came_from(&mut self, name: &str, value: &str, origin: Origin) {
         let name = name.trim_start_matches('-');
         self.provenance.push(format!("{name} = {value} ({origin})"));
+        self.given.push(super::Given { name: name.to_owned(), value: value.to_owned(), origin });
         if let Origin::Image(whence) = origin {
             self.from_image.push((name.to_owned(), value.to_owned(), whence));
         }
@@ -158,6 +161,18 @@ impl Notes {
         let given = words.either(name, get)?;
         self.came_from(name, &given.value.show(), given.origin);
         Some(given.value)
+    }
+
+    /// A word that may be secret: only that it is given is written down.
+    fn hidden<'a, T>(
+        &mut self,
+        words: &Words<'a>,
+        name: &'static str,
+        get: impl Fn(&'a BuildWords) -> Option<T>,
+    ) -> Option<Given<'a, T>> {
+        let given = words.either(name, get)?;
+        self.came_from(name, "given", given.origin);
+        Some(given)
     }
 
     /// A switch.
