@@ -4,13 +4,17 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use repro::environment::Environment;
 use repro::image::{Image, ReadOptions, read_archive};
 use repro::provenance::Material;
-use repro::settings::{CompressionWord, MediaTypesWord};
-use repro::verify::{BuildRecord, Level, PlatformVerdict, Recipe, Verdict, compare, judge, moved, read};
+use repro::settings::{BuildSettings, BuildWords, CompressionWord, ConfigChoice, MediaTypesWord, resolve_for_image};
+use repro::verify::{
+    BuildRecord, Level, PlatformVerdict, Recipe, Verdict, assumed, choose_arguments, compare, judge, moved, read,
+};
 use serde_json::{Value, json};
 use support::image_builder::{ImageBuilder, file, gzip, platforms, tar, zstd};
 
@@ -67,7 +71,7 @@ fn what_is_missing_is_listed() {
     }
     let (status, report, _) = repro(&["nowhere.example/none"]);
     assert_eq!((status, &report["reason"]), (4, &"subject".into()));
-    let (status, report, said) = repro(&["Cargo.toml", "."]);
+    let (status, report, said) = repro(&["Cargo.toml", "src"]);
     assert_eq!((status, &report["verdict"]), (5, &"corrupt".into()), "{said}");
     // Somebody else's BuildKit could hand back what it is to prove.
     let context = tempfile::tempdir().unwrap();
@@ -185,6 +189,136 @@ fn a_base_that_moved_is_named() {
         [base("debian@12", "aa", "linux%2Famd64"), base("debian@12", "bb", "linux%2Farm64"), base("gone@1", "cc", "x")];
     let now = [base("debian@12", "dd", "linux%2Famd64"), base("debian@12", "bb", "linux%2Farm64")];
     let found = moved(&before, &now);
-    assert!(matches!(found.as_slice(), [one] if one.contains("`pkg:docker/debian@12` was `aa`")), "{found:?}");
+    let [one] = found.as_slice() else { panic!("{found:?}") };
+    assert!(one.what.contains("`pkg:docker/debian@12`") && one.why.contains("`aa`"), "{one:?}");
+    assert!(one.fix.starts_with("--build-context debian:12=docker-image://debian@sha256:aa"), "{one:?}");
     assert!(moved(&before, &before).is_empty());
+}
+
+#[test]
+fn what_is_published_is_neither_built_nor_written_over() {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name).display().to_string();
+    std::fs::create_dir(place.path().join("context")).unwrap();
+    std::fs::write(path("context/Dockerfile"), "FROM scratch\nCOPY . .\n").unwrap();
+    for name in ["context/image.tar", "image.tar"] {
+        std::fs::copy("fuzz/corpus/archive/docker-v0.19.tar", path(name)).unwrap();
+    }
+    std::fs::write(path("context/summary.md"), "").unwrap();
+    std::fs::hard_link(path("image.tar"), path("other.tar")).unwrap();
+    std::os::unix::fs::symlink(path("context/image.tar"), path("link.tar")).unwrap();
+    let (context, inside, outside) = (path("context"), path("context/image.tar"), path("image.tar"));
+    let named = format!("named={context}");
+    for words in [
+        vec![inside.clone(), context.clone()],
+        vec![path("link.tar"), context.clone()],
+        vec![outside.clone(), context.clone(), "--summary".to_owned(), path("context/summary.md")],
+        vec![outside.clone(), context.clone(), "--report".to_owned(), path("context/report")],
+        vec![outside.clone(), context.clone(), "--output".to_owned(), outside.clone()],
+        vec![outside.clone(), context.clone(), "--html".to_owned(), path("other.tar")],
+    ] {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (status, _, said) = repro(&words);
+        assert!(
+            status == 2 && said.contains("hint: ") && (said.contains("is built") || said.contains("written over")),
+            "{words:?}: {said}"
+        );
+    }
+    assert!(!place.path().join("context/report").exists(), "what is refused leaves nothing");
+    // Nor by another way into the build.
+    std::fs::create_dir(place.path().join("second")).unwrap();
+    std::fs::write(path("second/Dockerfile"), "FROM scratch\nCOPY . .\n").unwrap();
+    let (status, _, said) = repro(&[&inside, &path("second"), "--build-context", &named]);
+    assert!(status == 2 && said.contains("is built"), "{said}");
+}
+
+#[test]
+fn wrong_words_of_a_stranger_are_no_wrong_usage() {
+    const ARCHIVE: &str = "fuzz/corpus/archive/docker-v0.19.tar";
+    let context = tempfile::tempdir().unwrap();
+    let path = |name: &str| context.path().join(name);
+    std::fs::write(path("Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n").unwrap();
+    let words = [ARCHIVE, context.path().to_str().unwrap()];
+    let (status, _, said) = repro(&[&words[..], &["--label", "=x"]].concat());
+    assert_eq!(status, 2, "{said}");
+    std::fs::write(path("repro.toml"), "label = ['=x']\n").unwrap();
+    let (status, report, said) = repro(&words);
+    assert_eq!((status, &report["verdict"], &report["reason"]), (4, &"unknown".into(), &"settings".into()), "{said}");
+    // Who names a file, trusts it.
+    let (status, _, said) = repro(&[&words[..], &["--config", path("repro.toml").to_str().unwrap()]].concat());
+    assert_eq!(status, 2, "{said}");
+}
+
+/// The settings for a Dockerfile and an image that says this of itself.
+fn settings(dockerfile: &str, recipe: &Recipe, flags: &BuildWords) -> BuildSettings {
+    let context = tempfile::tempdir().unwrap();
+    std::fs::write(context.path().join("Dockerfile"), dockerfile).unwrap();
+    let flags = BuildWords { context: context.path().into(), ..flags.clone() };
+    let environment = Environment::default();
+    let now = chrono::Utc::now();
+    resolve_for_image(&flags, Some(&recipe.words), &ConfigChoice::None, &environment, context.path(), now).unwrap()
+}
+
+#[test]
+fn what_nobody_said_is_an_assumption_until_somebody_does() {
+    let builder = ImageBuilder::oci()
+        .layer_of(gzip(layer()).rewritten(EPOCH), DATE, "RUN |2 MODE=fast N=3 /bin/sh -c x")
+        .layer_of(gzip(layer()).rewritten(EPOCH), DATE, "ARG UNSET");
+    let recipe = recipe(&image(builder));
+    let dockerfile = "ARG IDLE\nFROM scratch AS a\nARG HIDDEN\nFROM scratch\nARG MODE=slow\nARG N=3\nARG UNSET\nARG TARGETARCH\nRUN x\n";
+    let found = |flags: &BuildWords, has_recipe: bool| {
+        let mut settings = settings(dockerfile, &recipe, flags);
+        let unclear = choose_arguments(&mut settings);
+        let whats: Vec<String> =
+            assumed(&recipe, &settings, &unclear, has_recipe).into_iter().map(|one| one.what).collect();
+        (whats, settings.build_args)
+    };
+    let (whats, arguments) = found(&BuildWords::default(), false);
+    assert_eq!(whats, ["BuildKit", "build arguments `HIDDEN`"]);
+    // N has the value that the stage gives it anyway; said by a flag, it would be that of every stage.
+    assert_eq!(arguments.into_iter().collect::<Vec<_>>(), [("MODE".to_owned(), "fast".to_owned())]);
+    let pin = repro::pin::Pin::by_frontend("1.25.0").unwrap().source.to_string();
+    let all = BuildWords { build_arg: vec!["HIDDEN=1".to_owned()], buildkit_image: Some(pin), ..Default::default() };
+    assert_eq!(found(&all, false).0, [""; 0]);
+    assert_eq!(found(&BuildWords { build_arg: Vec::new(), ..all }, true).0, [""; 0]);
+
+    // What was given and is not taken over.
+    let built = image(ImageBuilder::oci().layer_created(gzip(layer()).rewritten(EPOCH), DATE));
+    let record = statement(&json!({ "build-arg:HTTP_PROXY": "http://evil.example" }));
+    let recipe = read(&built, &[(None, record)], &[]);
+    let settings = settings("FROM scratch\nARG A\n", &recipe, &BuildWords::default());
+    let [one] = &assumed(&recipe, &settings, &BTreeSet::new(), false)[..] else { panic!() };
+    assert!(one.fix.contains("--build-arg HTTP_PROXY="), "{one:?}");
+}
+
+#[test]
+fn whoever_names_a_frontend_overrules_the_image() {
+    let built = image(ImageBuilder::oci().layer_created(gzip(layer()).rewritten(EPOCH), DATE));
+    let record = statement(&json!({ "build-arg:BUILDKIT_SYNTAX": "docker/dockerfile:1.7" }));
+    let recipe = read(&built, &[(None, record)], &[]);
+    let context = tempfile::tempdir().unwrap();
+    std::fs::write(context.path().join("Dockerfile"), "FROM scratch\n").unwrap();
+    let flags = BuildWords { context: context.path().into(), ..Default::default() };
+    let resolve = |config: &ConfigChoice| {
+        let environment = Environment::default();
+        resolve_for_image(&flags, Some(&recipe.words), config, &environment, context.path(), chrono::Utc::now())
+            .unwrap()
+    };
+    assert!(resolve(&ConfigChoice::Found).frontend.frontend.image.is_some());
+    std::fs::write(context.path().join("repro.toml"), "frontend = 'builtin'\n").unwrap();
+    let settings = resolve(&ConfigChoice::Found);
+    assert!(settings.frontend.frontend.image.is_none());
+    assert!(settings.from_image.iter().all(|(_, value, _)| value != "BUILDKIT_SYNTAX"));
+}
+
+#[test]
+fn what_names_no_platform_cannot_be_left_out() {
+    let one = ImageBuilder::oci().layer_created(gzip(layer()).rewritten(EPOCH), DATE);
+    let mut published = image(one);
+    let link = json!({ "mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 2,
+        "digest": format!("sha256:{}", "0".repeat(64)) });
+    published.left_out.push(serde_json::from_value(link).unwrap());
+    let wanted = ["linux/amd64".parse().unwrap()];
+    let compared = compare(&published, &published, &wanted, |_| false);
+    assert_eq!(judge(&compared, &published).0, Verdict::Unknown);
 }

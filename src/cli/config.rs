@@ -54,6 +54,20 @@ impl ConfigWords {
         }
         Ok(Ok(settings))
     }
+
+    /// The settings of the user's words alone: flags, variables, and files that the user names.
+    pub fn resolve_own(
+        &self,
+        words: &BuildWords,
+        recipe: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<BuildSettings, SettingsError> {
+        let named = |path: &PathBuf| ConfigChoice::Named(path.clone());
+        let of_recipe = || recipe.map_or(ConfigChoice::None, |path| ConfigChoice::Recipe(path.to_owned()));
+        let config = self.config.as_ref().map_or_else(of_recipe, named);
+        let directory = std::env::current_dir().unwrap_or_default();
+        resolve_for_image(words, None, &config, environment, &directory, chrono::Utc::now())
+    }
 }
 
 /// What this process is not told of itself.

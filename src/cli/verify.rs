@@ -5,6 +5,7 @@
     reason = "the comments are the help, where brackets mean that a part may be left out"
 )]
 
+mod guard;
 mod published;
 mod source;
 mod told;
@@ -17,7 +18,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use self::published::Published;
-use self::told::{explain, judge, note_build, note_overruled, source_of, told, verified};
+use self::source::Found;
+use self::told::{doubt, explain, judge, note_build, note_overruled, source_of, told, verified};
 use super::config::ConfigWords;
 use super::diff::{compare_loaded, load, write_page};
 use super::files::ReportDirectory;
@@ -32,10 +34,10 @@ use crate::image::{Image, KnownLayers, Platform};
 use crate::kept::place::WorkPlace;
 use crate::report::json::write_json;
 use crate::report::verify::{ErrorReport, VerifyReport, render_markdown, write_verify};
-use crate::settings::{BuildSettings, BuildWords, Origin, RouteWords, SettingsError};
+use crate::settings::{BuildSettings, BuildWords, RouteWords, SettingsError};
 use crate::verify::{
-    self, ComparedPlatform, Conditions, Missing, PlatformVerdict, Reason, Recipe, Summary, Verdict, VerifyError,
-    render_summary,
+    self, ComparedPlatform, Conditions, GitSource, Missing, PlatformVerdict, Reason, Recipe, Summary, SummarySource,
+    Verdict, VerifyError, render_summary,
 };
 
 /// The arguments of `repro verify`.
@@ -116,27 +118,36 @@ fn at<E: Into<Failure>>(reason: Reason) -> impl FnOnce(E) -> Stopped {
 impl VerifyCommand {
     /// Builds again, compares, and prints what came out.
     pub fn run(&self) -> Result<ExitStatus, Failure> {
+        self.guard_context()?;
         let directory = self.report.as_deref().map(ReportDirectory::create).transpose()?;
         let mut report = VerifyReport::new(self.subject.to_string_lossy().into_owned());
         let failure = match self.verify(&mut report, directory) {
             Ok(()) => None,
             Err((_, failure)) if !is_verdict(failure.status) => return Err(failure),
-            Err((reason, failure)) => {
+            Err((reason, mut failure)) => {
                 let is_corrupt = failure.status == ExitStatus::Corrupt && reason == Reason::Subject;
+                if failure.status == ExitStatus::Corrupt && !is_corrupt {
+                    // What is broken is not what is published.
+                    failure.status = ExitStatus::Unknown;
+                }
                 report.verdict = if is_corrupt { Verdict::Corrupt } else { Verdict::Unknown };
                 report.reason = (!is_corrupt).then_some(reason);
                 report.error = Some(ErrorReport { message: failure.message.clone(), hint: failure.hint.clone() });
                 Some(failure)
             }
         };
-        if let Some(path) = &self.summary {
-            append(path, &render_markdown(&report))?;
-        }
         if failure.is_none() || self.format == Format::Json {
             print_with(|out| match self.format {
                 Format::Text => write_verify(out, &report),
                 Format::Json => write_json(&report, out).map_err(io::Error::from),
             })?;
+        }
+        let appended = self.summary.as_deref().map_or(Ok(()), |path| append(path, &render_markdown(&report)));
+        match appended {
+            Err(unwritten) if failure.is_some() || report.verdict == Verdict::Different => {
+                tracing::warn!("{}", unwritten.message);
+            }
+            other => other?,
         }
         match (failure, report.verdict) {
             (Some(failure), _) => Err(failure),
@@ -151,7 +162,7 @@ impl VerifyCommand {
         let wanted = self.platforms().map_err(at(Reason::Settings))?;
         let published = Published::open(&self.subject, &route, report).map_err(at(Reason::Subject))?;
         published.check_platforms(&wanted).map_err(at(Reason::Subject))?;
-        let recipe = published.recipe(&wanted, report);
+        let recipe = published.recipe(&wanted, report).map_err(at(Reason::Subject))?;
         let environment = Environment::of_this_process();
         let place = WorkPlace::make(&environment).map_err(|error| (Reason::Source, no_place(&error)))?;
         let site = Site { place: place.path(), route: &route, environment: &environment };
@@ -160,15 +171,19 @@ impl VerifyCommand {
             .map_err(|failure| (Reason::Build, self.anonymous(explain(failure, &settings))))?;
         note_build(&built, &settings, &recipe, report);
         judge(&published, &built, &settings, &wanted, report)?;
+        doubt(report);
         let rebuilt = built.archive.unwrap_or_default();
         let must_explain = report.platforms.iter().any(is_to_explain);
         if let (Published::Image { opened, image }, true) = (&published, must_explain) {
             let source = source_of(&settings, &root);
-            self.explain_difference((opened, image), &rebuilt, source, report, directory)
-                .map_err(at(Reason::Comparison))?;
+            let explained = self.explain_difference((opened, image), &rebuilt, source, report, directory);
+            keep_verdict(explained, "why it differs could not be told or written", report)?;
         }
         published.ask_again(report);
-        self.attest(report).map_err(at(Reason::Comparison))
+        match self.attest(report) {
+            Err(failure) if report.verdict == Verdict::Equal => Err((Reason::Comparison, failure)),
+            other => keep_verdict(other, "there is no statement", report),
+        }
     }
 
     fn platforms(&self) -> Result<Vec<Platform>, Failure> {
@@ -203,10 +218,6 @@ impl VerifyCommand {
         let mut of_image = recipe.words.clone();
         of_image.words.file.clone_from(&found.dockerfile);
         of_image.whence.insert("--file", "its provenance");
-        if words.frontend.frontend.is_some() {
-            // Another way to say the same.
-            of_image.words.build_arg.retain(|word| !word.starts_with("BUILDKIT_SYNTAX="));
-        }
         let resolved =
             self.settings.resolve_for_image(&words, Some(&of_image), self.recipe.as_deref(), site.environment);
         let mut settings = match resolved.map_err(at(Reason::Settings))? {
@@ -215,8 +226,10 @@ impl VerifyCommand {
                 report.missing.push(no_epoch());
                 return Err(missing(report));
             }
-            Err(error) => return Err((Reason::Settings, error.into())),
+            Err(error) => return Err((Reason::Settings, self.blame(error, words, &found, site))),
         };
+        self.guard(settings.directories()).map_err(at(Reason::Settings))?;
+        let unclear = verify::choose_arguments(&mut settings);
         report.missing = recipe.missing(&settings);
         if !report.missing.is_empty() {
             return Err(missing(report));
@@ -228,11 +241,29 @@ impl VerifyCommand {
         };
         verify::prepare(&mut settings, &self.words, conditions, &site.place.join("rebuilt.tar"))
             .map_err(at(Reason::Settings))?;
-        report.settings = told(&settings);
-        report.notes.extend(recipe.assumed_pin.clone().filter(|_| settings.pin.origin == Origin::Default));
+        report.settings = told(&settings, &self.words);
+        report.assumptions = verify::assumed(recipe, &settings, &unclear, self.recipe.is_some());
         note_overruled(&settings, recipe, report);
         report.notes.extend(verify::chosen_images(&settings));
         Ok((settings, found.root))
+    }
+
+    /// What is wrong with the words of whoever made the image or wrote its source is no wrong usage: without them the user's
+    /// are right.
+    fn blame(&self, error: SettingsError, words: BuildWords, found: &Found, site: Site<'_>) -> Failure {
+        let mut words = words;
+        words.file = words.file.or_else(|| found.dockerfile.clone());
+        let is_line = error.is_of_dockerfile();
+        let mut failure = Failure::from(error);
+        let is_right = |words: &BuildWords| self.settings.resolve_own(words, self.recipe.as_deref(), site.environment);
+        let without_epoch = matches!(is_right(&words), Err(SettingsError::NoEpoch));
+        if without_epoch {
+            words.source_date_epoch = Some("0".to_owned());
+        }
+        if is_line || is_right(&words).is_ok() {
+            failure.status = ExitStatus::Unknown;
+        }
+        failure
     }
 
     /// A login that the build did not get is a reason to fail.
@@ -284,7 +315,15 @@ impl VerifyCommand {
                 return Ok(());
             }
         };
+        let source = source_of_summary(report);
+        if passed && !source.is_named() {
+            let why = "no commit holds the files that were built: the statement says so in its level";
+            report.notes.push(format!("`{}`: {why}", path.display()));
+        }
+        let words = report.settings.iter().map(|one| (one.name.clone(), one.value.clone(), one.origin.clone()));
         let summary = Summary {
+            source,
+            words: words.collect(),
             subjects: verified(report, passed),
             resource: report.subject.given.clone(),
             passed,
@@ -311,6 +350,32 @@ const fn is_verdict(status: ExitStatus) -> bool {
 
 const fn is_to_explain(one: &ComparedPlatform) -> bool {
     matches!(one.verdict, PlatformVerdict::Different | PlatformVerdict::Emulated)
+}
+
+/// What comes after the verdict does not change it: what went wrong with that is a note.
+fn keep_verdict(done: Result<(), Failure>, what: &str, report: &mut VerifyReport) -> Result<(), Stopped> {
+    match done {
+        Err(failure) if matches!(failure.status, ExitStatus::Interrupted | ExitStatus::Terminated) => {
+            Err((Reason::Comparison, failure))
+        }
+        Err(failure) => {
+            report.notes.push(format!("{what}: {}", failure.message));
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// The source for others: an address that is one for them, too, and no path of this machine.
+fn source_of_summary(report: &VerifyReport) -> SummarySource {
+    let Some(source) = &report.source else { return SummarySource::default() };
+    let is_for_others = GitSource::is_address(&source.place) && !source.place.starts_with("file:");
+    SummarySource {
+        place: Some(source.place.clone()).filter(|_| is_for_others),
+        commit: source.commit.clone(),
+        directory: source.directory.clone(),
+        dirty: source.dirty,
+    }
 }
 
 fn no_epoch() -> Missing {

@@ -37,6 +37,8 @@ pub struct VerifyReport {
     pub index: Option<ComparedIndex>,
     /// What has to be known and is not.
     pub missing: Vec<Missing>,
+    /// What nobody said: a difference may come of it.
+    pub assumptions: Vec<Missing>,
     /// What else has to be known to read this.
     pub notes: Vec<String>,
     /// What went wrong.
@@ -135,6 +137,7 @@ impl VerifyReport {
             platforms: Vec::new(),
             index: None,
             missing: Vec::new(),
+            assumptions: Vec::new(),
             notes: Vec::new(),
             error: None,
             comparison: None,
@@ -161,6 +164,7 @@ impl VerifyReport {
                     Some(Reason::Emulated) => {
                         "it differs, and RUN was emulated, or on a machine that nobody knows: that may be why"
                     }
+                    Some(Reason::Assumed) => "it differs, and nobody said all words of its build: that may be why",
                     Some(Reason::NotRebuilt) => "not all that it holds was built again",
                     Some(Reason::Missing) => "it does not say enough to be built again",
                     Some(Reason::Subject) => "it could not be read",
@@ -211,6 +215,12 @@ pub fn write_verify(out: &mut impl io::Write, report: &VerifyReport) -> io::Resu
             writeln!(out, "  {}: {}; give {}", escape(&missing.what), escape(&missing.why), escape(&missing.fix))?;
         }
     }
+    if !report.assumptions.is_empty() {
+        writeln!(out, "\nAssumed, because nobody says it")?;
+        for assumed in &report.assumptions {
+            writeln!(out, "  {}", escape(&assumption(assumed, report.verdict)))?;
+        }
+    }
     if !report.notes.is_empty() {
         writeln!(out)?;
         for note in &report.notes {
@@ -224,6 +234,12 @@ pub fn write_verify(out: &mut impl io::Write, report: &VerifyReport) -> io::Resu
         }
         None => Ok(()),
     }
+}
+
+/// What was assumed; what to give matters to nobody where all is equal.
+fn assumption(assumed: &Missing, verdict: Verdict) -> String {
+    let fix = if verdict == Verdict::Equal { String::new() } else { format!("; give {}", assumed.fix) };
+    format!("{}: {}{fix}", assumed.what, assumed.why)
 }
 
 /// The report as Markdown, to be put behind what a summary holds already.
@@ -250,7 +266,9 @@ pub fn render_markdown(report: &VerifyReport) -> String {
     let found = report.comparison.iter().flat_map(|comparison| &comparison.findings);
     let causes = found.map(|finding| format!("cause: {}", finding.id));
     let error = report.error.iter().map(|error| error.message.clone());
-    let lines: Vec<String> = error.chain(missing).chain(causes).chain(report.notes.iter().cloned()).collect();
+    let assumed = report.assumptions.iter().map(|one| format!("assumed: {}", assumption(one, report.verdict)));
+    let lines: Vec<String> =
+        error.chain(missing).chain(assumed).chain(causes).chain(report.notes.iter().cloned()).collect();
     if !lines.is_empty() {
         text.push('\n');
     }

@@ -17,7 +17,12 @@ pub(super) fn read_arguments(recipe: &mut Recipe, ones: &[One<'_>], records: &[&
     let is_complete = !records.is_empty() && records.iter().all(|record| record.is_complete);
     let mut arguments: BTreeMap<String, String> = BTreeMap::new();
     let whence = if is_complete {
-        for (key, value) in agreed(records.iter().map(|record| &record.arguments)) {
+        let of_all = agreed(records.iter().map(|record| &record.arguments));
+        let some = records.iter().flat_map(|record| record.arguments.keys()).filter(|key| !of_all.contains_key(*key));
+        for name in some.filter_map(|key| key.strip_prefix("build-arg:")).collect::<BTreeSet<_>>() {
+            refuse(recipe, name, "its platforms were built with several values of it");
+        }
+        for (key, value) in of_all {
             arguments.extend(key.strip_prefix("build-arg:").map(|name| (name.to_owned(), value)));
         }
         "its provenance"
@@ -25,6 +30,12 @@ pub(super) fn read_arguments(recipe: &mut Recipe, ones: &[One<'_>], records: &[&
         arguments = agreed(ones.iter().map(|one| history_arguments(one.config, epoch)).collect::<Vec<_>>().iter());
         let why =
             if records.is_empty() { "there is no provenance" } else { "its provenance leaves them out (mode=min)" };
+        recipe.untold_arguments = Some(why);
+        recipe.told_arguments = arguments.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
+        let unset = ones.iter().flat_map(|one| unset_arguments(one.config, epoch));
+        let unset: Vec<String> = unset.filter(|name| !recipe.told_arguments.contains_key(name)).collect();
+        let is_unset_in_all = |name: &String| ones.iter().all(|one| unset_arguments(one.config, epoch).contains(name));
+        recipe.told_arguments.extend(unset.into_iter().filter(is_unset_in_all).map(|name| (name, None)));
         recipe.notes.push(format!(
             "which build arguments were given is not told: {why}; taken are those that the history of the last stage shows"
         ));
@@ -34,7 +45,7 @@ pub(super) fn read_arguments(recipe: &mut Recipe, ones: &[One<'_>], records: &[&
     for (name, value) in arguments {
         if let Some(why) = refused(&name, &value) {
             if whence == "its provenance" {
-                recipe.notes.push(format!("build argument {} is not taken over: {why}", shown(&name)));
+                refuse(recipe, &name, why);
             }
             continue;
         }
@@ -49,6 +60,11 @@ pub(super) fn read_arguments(recipe: &mut Recipe, ones: &[One<'_>], records: &[&
     for record in records {
         require(recipe, record);
     }
+}
+
+fn refuse(recipe: &mut Recipe, name: &str, why: &'static str) {
+    recipe.notes.push(format!("build argument {} is not taken over: {why}", shown(name)));
+    recipe.refused.push((name.to_owned(), why));
 }
 
 /// What only the user can give.
@@ -105,6 +121,14 @@ fn history_arguments(config: &Config, epoch: Option<i64>) -> BTreeMap<String, St
     }
     arguments.retain(|name, _| is_name(name));
     arguments
+}
+
+/// The arguments that the history says have no value: `ARG NAME`.
+fn unset_arguments(config: &Config, epoch: Option<i64>) -> BTreeSet<String> {
+    let is_own = |text: &str| DateTime::parse_from_rfc3339(text).is_ok_and(|date| Some(date.timestamp()) == epoch);
+    let own = config.history.iter().filter(|step| step.created.as_deref().is_some_and(is_own));
+    let names = own.flat_map(|step| step.created_by.strip_prefix("ARG ").unwrap_or_default().split(' '));
+    names.filter(|name| is_name(name)).map(str::to_owned).collect()
 }
 
 /// `N NAME=VALUE NAME=VALUE… /SHELL …`. Values hold spaces at times, and then nobody can tell where one ends.

@@ -1,13 +1,15 @@
 //! What a build read, and who chose it.
 
-use super::recipe::shown;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::recipe::{Missing, shown};
 use crate::dockerfile::Dockerfile;
 use crate::provenance::Material;
-use crate::settings::BuildSettings;
+use crate::settings::{BuildSettings, Given, Origin};
 
-/// Images that go by one name and were others when the image was published.
+/// Images that go by one name and were others when the image was published, each with the words that build upon the old one.
 #[must_use]
-pub fn moved(published: &[Material], rebuilt: &[Material]) -> Vec<String> {
+pub fn moved(published: &[Material], rebuilt: &[Material]) -> Vec<Missing> {
     let name = |material: &Material| material.uri.split(['?', '#']).next().unwrap_or_default().to_owned();
     let platform = |material: &Material| {
         let query = material.uri.split_once('?').map_or("", |(_, query)| query);
@@ -19,37 +21,79 @@ pub fn moved(published: &[Material], rebuilt: &[Material]) -> Vec<String> {
             rebuilt.iter().filter(|now| name(now) == name(before) && platform(now) == platform(before)).peekable();
         let (Some(old), Some(now)) = (before.digest.get("sha256"), same.peek().copied()) else { continue };
         if let Some(new) = now.digest.get("sha256").filter(|_| same.all(|now| now.digest.get("sha256") != Some(old))) {
-            moved.push(format!(
-                "{} was {} when the image was built, and is {} now",
-                shown(&name(before)),
-                shown(old),
-                shown(new)
-            ));
+            let why = format!("it was {} when the image was built, and is {} now", shown(old), shown(new));
+            let image = name(before);
+            let image = image.strip_prefix("pkg:docker/").unwrap_or(&image);
+            let (bare, tag) = image.rsplit_once('@').unwrap_or((image, "latest"));
+            let fix = format!(
+                "--build-context {bare}:{tag}=docker-image://{bare}@sha256:{old}, which builds upon the old one"
+            );
+            moved.push(Missing::new(format!("base image {}", shown(&name(before))), why, fix));
         }
     }
     moved
 }
 
-/// Images that the Dockerfile names by an argument of which the image alone says what it is: not the source, but whoever pushed
-/// the image chose what is built upon.
+/// Images that the Dockerfile names by an argument of which the image or a file of settings says what it is: not the Dockerfile,
+/// but whoever wrote that chose what is built upon.
 #[must_use]
 pub fn chosen_images(settings: &BuildSettings) -> Vec<String> {
     let Ok(dockerfile) = Dockerfile::parse(&settings.dockerfile_bytes) else { return Vec::new() };
-    let is_named = |name: &str| {
-        let words = [format!("${name}"), format!("${{{name}")];
-        dockerfile.instructions.iter().any(|one| {
-            let base = if one.is("from") { one.arguments.as_str() } else { "" };
-            let texts = one.flags.iter().map(String::as_str).chain([base]);
-            texts.into_iter().any(|text| words.iter().any(|word| text.contains(word.as_str())))
-        })
-    };
-    let taken = settings.from_image.iter().filter(|(flag, name, _)| flag == "build-arg" && is_named(name));
-    let note = |name: &String| {
-        let value = settings.build_args.get(name).map_or("", String::as_str);
-        format!(
-            "the Dockerfile builds upon ${name}, and only the image says that this is {}: look whether it is what the source means",
+    let is_of_others = |origin: Origin| matches!(origin, Origin::Image(_) | Origin::Key(_));
+    let taken = settings.given.iter().filter(|given| given.name == "build-arg" && is_of_others(given.origin));
+    // Of one that several say, the last counts.
+    let taken: BTreeMap<&str, Origin> = taken.map(|given| (given.value.as_str(), given.origin)).collect();
+    let named = names_in_bases(&dockerfile);
+    let note = |(name, origin): (&str, Origin)| {
+        let value = settings.build_args.get(name)?;
+        let of_flag = |given: &Given| given.value == name && matches!(given.origin, Origin::Flag(_));
+        if !named.contains(name) || settings.given.iter().any(|given| given.name == "build-arg" && of_flag(given)) {
+            return None;
+        }
+        Some(format!(
+            "the Dockerfile builds upon ${name}, and only {origin} says that this is {}: look whether it is what the source means",
             shown(value)
-        )
+        ))
     };
-    taken.map(|(_, name, _)| note(name)).collect()
+    taken.into_iter().filter_map(note).collect()
+}
+
+/// The arguments that decide what is built upon, by themselves or by the defaults of others.
+pub(super) fn names_in_bases(dockerfile: &Dockerfile) -> BTreeSet<String> {
+    let names = |text: &str| -> BTreeSet<String> {
+        let parts = text.split('$').skip(1).map(|part| part.trim_start_matches('{'));
+        let word = |part: &str| part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
+        parts.map(word).filter(|name| !name.is_empty()).collect()
+    };
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    for one in &dockerfile.instructions {
+        let base = if one.is("from") { one.arguments.as_str() } else { "" };
+        found.extend(one.flags.iter().map(String::as_str).chain([base]).flat_map(names));
+    }
+    // A default can name others, and theirs again; no chain is longer than there are instructions.
+    for _ in 0..dockerfile.instructions.len() {
+        let before = found.len();
+        for one in dockerfile.instructions.iter().filter(|one| one.is("arg")) {
+            let declared = one.arguments.split_whitespace().filter_map(|word| word.split_once('='));
+            let more: Vec<String> =
+                declared.filter(|(name, _)| found.contains(*name)).flat_map(|(_, default)| names(default)).collect();
+            found.extend(more);
+        }
+        if found.len() == before {
+            break;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_may_hang_on_the_default_of_another_argument() {
+        let text = "ARG V\nARG TAG=x-${V}\nARG BASE=a:$TAG\nARG OTHER=$NOT\nFROM $BASE\nCOPY --from=$FROM /a /\n";
+        let found = names_in_bases(&Dockerfile::parse(text.as_bytes()).unwrap());
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["BASE", "FROM", "TAG", "V"]);
+    }
 }

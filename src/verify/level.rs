@@ -151,7 +151,8 @@ pub fn compare(
     }
     platforms.extend(published.left_out.iter().filter(|link| !is_attestation(link)).map(|link| ComparedPlatform {
         platform: link.platform.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string),
-        asked: link.platform.as_ref().map_or(wanted.is_empty(), is_wanted),
+        // An engine may take what names no platform on any: nobody can leave it out.
+        asked: link.platform.as_ref().is_none_or(is_wanted),
         verdict: PlatformVerdict::NotRebuilt,
         level: None,
         published: Digests { manifest: Some(link.digest.clone()), config: None },

@@ -9,12 +9,16 @@
 //! | `source.rs`, `checkout.rs` | where the source is, and how it is fetched |
 //! | `inputs.rs` | what was read for it, and who chose that |
 //! | `level.rs` | which level is equal |
+//! | `emulated.rs` | whether an emulator had a hand in it |
+//! | `assumed.rs` | what nobody said and a difference may come of |
 //! | `summary.rs` | the verdict as an in-toto statement for others to sign |
 //!
 //! Nothing here talks to a registry: who asks brings the published [`Image`] and the rebuilt one.
 
 mod arguments;
+mod assumed;
 mod checkout;
+mod emulated;
 mod inputs;
 mod level;
 mod provenance;
@@ -26,7 +30,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+pub use self::assumed::{assumed, choose_arguments};
 pub use self::checkout::{Checkout, CheckoutError, check_out, path_in};
+pub use self::emulated::is_emulated;
 pub use self::inputs::{chosen_images, moved};
 pub use self::level::{
     Compared, ComparedIndex, ComparedPlatform, Digests, IndexVerdict, Level, PlatformVerdict, compare, top_index,
@@ -34,13 +40,11 @@ pub use self::level::{
 pub use self::provenance::BuildRecord;
 pub use self::recipe::{Missing, Recipe, read};
 pub use self::source::{GitRef, GitSource, SourceError, is_below};
-pub use self::summary::{Summary, render_summary};
+pub use self::summary::{Summary, SummarySource, render_summary};
 
 use crate::digest::Digest;
-use crate::dockerfile::Dockerfile;
 use crate::failure::{Diagnose, ExitStatus};
-use crate::image::{Image, Platform};
-use crate::plan;
+use crate::image::Image;
 use crate::settings::{BuildSettings, BuildWords, Origin, Output, Setting};
 
 /// What came out.
@@ -73,6 +77,8 @@ pub enum Reason {
     Build,
     /// It differs, and RUN was emulated.
     Emulated,
+    /// It differs, and something was assumed that nobody said.
+    Assumed,
     /// Not all that is published was rebuilt.
     NotRebuilt,
     /// What was built or found cannot be compared or written.
@@ -182,27 +188,6 @@ pub fn prepare(
     Ok(())
 }
 
-/// Whether RUN of a build for this platform does not run as on a machine of its own. Where somebody else runs BuildKit, nothing
-/// tells which machine that is.
-#[must_use]
-pub fn is_emulated(settings: &BuildSettings, platform: &Platform) -> bool {
-    let native = plan::Platform::of_this_machine();
-    let is_native = platform.os == native.os && platform.architecture == native.architecture;
-    (!is_native || settings.remote.is_some()) && runs_on_target(&settings.dockerfile_bytes)
-}
-
-/// Whether a Dockerfile runs something on the platform that is built for: not in stages that say they run on the builder's.
-fn runs_on_target(bytes: &[u8]) -> bool {
-    // What cannot be read may be another frontend's, with a RUN of its own.
-    let Ok(dockerfile) = Dockerfile::parse(bytes) else { return true };
-    dockerfile.stages.iter().any(|stage| {
-        let instructions = &dockerfile.instructions[stage.instructions.clone()];
-        let platform = instructions.first().and_then(|from| from.flag("platform")).unwrap_or_default();
-        !matches!(platform, "$BUILDPLATFORM" | "${BUILDPLATFORM}")
-            && instructions.iter().any(|one| one.is("run") || one.is("onbuild"))
-    }) || dockerfile.stages.is_empty()
-}
-
 /// What a comparison comes to.
 #[must_use]
 pub fn judge(compared: &Compared, published: &Image) -> (Verdict, Option<Reason>, Option<Level>) {
@@ -248,20 +233,6 @@ pub fn find(rebuilt: &Image, digest: &Digest) -> Option<(Level, Option<String>)>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_runs_on_the_builders_platform_is_not_emulated() {
-        for (text, runs) in [
-            ("FROM a\nCOPY f /\n", false),
-            ("FROM a\nRUN x\n", true),
-            ("FROM --platform=$BUILDPLATFORM a AS b\nRUN x\nFROM scratch\nCOPY --from=b /x /\n", false),
-            ("FROM --platform=${BUILDPLATFORM} a AS b\nRUN x\nFROM scratch\nRUN y\n", true),
-            ("FROM --platform=linux/amd64 a\nRUN x\n", true),
-            ("# syntax=x/y\n", true),
-        ] {
-            assert_eq!(runs_on_target(text.as_bytes()), runs, "{text}");
-        }
-    }
 
     fn platform(name: &str, verdict: PlatformVerdict, level: Option<Level>) -> ComparedPlatform {
         let published = Digests { manifest: None, config: None };

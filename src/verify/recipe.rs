@@ -59,6 +59,14 @@ pub struct Recipe {
     pub notes: Vec<String>,
     /// Why it is the built-in BuildKit that builds, where nobody names another.
     pub assumed_pin: Option<String>,
+    /// Whether the epoch is a guess.
+    pub is_epoch_guessed: bool,
+    /// Build arguments that it names and that are not taken over, each with the reason.
+    pub refused: Vec<(String, &'static str)>,
+    /// Why it is not known which build arguments were given.
+    pub untold_arguments: Option<&'static str>,
+    /// Build arguments of which the history tells the value, or that they have none.
+    pub told_arguments: BTreeMap<String, Option<String>>,
     /// What provenance says was read.
     pub materials: Vec<Material>,
 }
@@ -107,7 +115,10 @@ pub fn read(image: &Image, records: &[(Option<String>, BuildRecord)], wanted: &[
     recipe.materials.sort();
     recipe.materials.dedup();
     match find_source(image, &ones, &records) {
-        Ok(source) => recipe.source = Some(source),
+        Ok((source, doubt)) => {
+            recipe.notes.extend(doubt);
+            recipe.source = Some(source);
+        }
         Err(why) => recipe.no_source = Some(why),
     }
     recipe.needs.sort();
@@ -196,6 +207,7 @@ fn read_epoch(
         }
     }
     let seconds = dated()?;
+    recipe.is_epoch_guessed = true;
     recipe.notes.push(format!(
         "the epoch is a guess: nothing but `{CREATED}` tells a date, which need not be the one that the image was built with"
     ));

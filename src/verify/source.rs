@@ -133,19 +133,23 @@ pub fn is_below(path: &str) -> bool {
     !path.contains(char::is_control) && Path::new(path).components().all(plain)
 }
 
-/// What an image says about its source, or why that is of no use.
-pub(super) fn find_source(image: &Image, ones: &[One<'_>], records: &[&BuildRecord]) -> Result<GitSource, String> {
+/// What an image says about its source, with what else it says against that; or why it is of no use.
+pub(super) fn find_source(
+    image: &Image,
+    ones: &[One<'_>],
+    records: &[&BuildRecord],
+) -> Result<(GitSource, Option<String>), String> {
     let mut why = None;
     for record in records {
         for found in [of_git_context(record), of_local_context(record)].into_iter().flatten() {
             match found {
-                Ok(source) => return Ok(source),
+                Ok(source) => return Ok((source, why)),
                 Err(reason) => why = why.or(Some(reason)),
             }
         }
     }
     match of_words(image, ones) {
-        Some(Ok(source)) => Ok(source),
+        Some(Ok(source)) => Ok((source, why)),
         Some(Err(reason)) => Err(why.unwrap_or(reason)),
         None => Err(why.unwrap_or_else(|| {
             format!("neither provenance nor annotations or labels (`{SOURCE}`, `{REVISION}`) say where its source is")

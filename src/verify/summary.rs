@@ -22,7 +22,35 @@ pub struct Summary {
     pub verifier: String,
     /// When.
     pub time: DateTime<Utc>,
+    /// What it was built from.
+    pub source: SummarySource,
+    /// The words of the build: name, value, and where it came from.
+    pub words: Vec<(String, String, String)>,
 }
+
+/// The source that was built again.
+#[derive(Debug, Clone, Default)]
+pub struct SummarySource {
+    /// The address of the repository, where others can reach it.
+    pub place: Option<String>,
+    /// The commit, where it is known.
+    pub commit: Option<String>,
+    /// The context's directory in the repository.
+    pub directory: Option<String>,
+    /// Whether files were others than in the commit, where that is known.
+    pub dirty: Option<bool>,
+}
+
+impl SummarySource {
+    /// Whether anybody else can get this very source.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.commit.is_some() && self.dirty == Some(false)
+    }
+}
+
+/// The name of repro's own part of the predicate.
+const OWN: &str = "pkg:cargo/repro#verify/v1";
 
 /// The statement as JSON.
 #[must_use]
@@ -32,8 +60,12 @@ pub fn render_summary(summary: &Summary) -> Vec<u8> {
         set.insert(digest.algorithm().name().to_owned(), digest.hex().into());
         json!({ "name": name, "digest": set })
     };
-    let level =
-        summary.level.filter(|_| summary.passed).map(|level| format!("REPRO_REBUILT_{}", level.name().to_uppercase()));
+    // Who counts such statements must not count one about files that nobody else has.
+    let from = if summary.source.is_named() { "" } else { "_FROM_UNNAMED_SOURCE" };
+    let level = summary.level.filter(|_| summary.passed);
+    let level = level.map(|level| format!("REPRO_REBUILT_{}{from}", level.name().to_uppercase()));
+    let word =
+        |(name, value, origin): &(String, String, String)| json!({ "name": name, "value": value, "origin": origin });
     let statement = json!({
         "_type": "https://in-toto.io/Statement/v1",
         "subject": summary.subjects.iter().map(subject).collect::<Vec<Value>>(),
@@ -45,6 +77,15 @@ pub fn render_summary(summary: &Summary) -> Vec<u8> {
             "policy": { "uri": concat!("pkg:cargo/repro@", env!("CARGO_PKG_VERSION"), "#docs/verify.md") },
             "verificationResult": if summary.passed { "PASSED" } else { "FAILED" },
             "verifiedLevels": level.into_iter().collect::<Vec<_>>(),
+            OWN: {
+                "source": {
+                    "uri": summary.source.place,
+                    "commit": summary.source.commit,
+                    "directory": summary.source.directory,
+                    "dirty": summary.source.dirty,
+                },
+                "words": summary.words.iter().map(word).collect::<Vec<Value>>(),
+            },
         },
     });
     let mut text = serde_json::to_vec_pretty(&statement).unwrap_or_default();
@@ -59,7 +100,7 @@ mod tests {
     #[test]
     fn a_failure_names_no_level() {
         let digest = Digest::of(b"");
-        let summary = |passed| {
+        let summary = |passed, is_clean: bool| {
             let rendered = render_summary(&Summary {
                 subjects: vec![("example.org/a".to_owned(), digest.clone())],
                 resource: "pkg:docker/a".to_owned(),
@@ -67,10 +108,16 @@ mod tests {
                 level: Some(Level::Manifest),
                 verifier: "https://example.org/me".to_owned(),
                 time: DateTime::UNIX_EPOCH,
+                source: SummarySource {
+                    dirty: is_clean.then_some(false),
+                    commit: Some("c0".to_owned()),
+                    ..Default::default()
+                },
+                words: vec![("build-arg".to_owned(), "A=b".to_owned(), "--build-arg".to_owned())],
             });
             serde_json::from_slice::<Value>(&rendered).unwrap()
         };
-        let (passed, failed) = (summary(true), summary(false));
+        let (passed, failed) = (summary(true, true), summary(false, true));
         assert_eq!(passed["subject"][0]["digest"]["sha256"], digest.hex());
         assert_eq!(passed["predicate"]["verifiedLevels"], json!(["REPRO_REBUILT_MANIFEST"]));
         assert_eq!(passed["predicate"]["timeVerified"], "1970-01-01T00:00:00Z");
@@ -78,5 +125,10 @@ mod tests {
             (&failed["predicate"]["verificationResult"], &failed["predicate"]["verifiedLevels"]),
             (&json!("FAILED"), &json!([]))
         );
+        let own = &passed["predicate"][OWN];
+        assert_eq!((&own["source"]["commit"], &own["words"][0]["value"]), (&json!("c0"), &json!("A=b")));
+        // Files that nobody else has are said to be such where verifiers look.
+        let unnamed = summary(true, false);
+        assert_eq!(unnamed["predicate"]["verifiedLevels"], json!(["REPRO_REBUILT_MANIFEST_FROM_UNNAMED_SOURCE"]));
     }
 }

@@ -89,20 +89,19 @@ impl<'a> Published<'a> {
     }
 
     /// What it says of its own build.
-    pub fn recipe(&self, wanted: &[Platform], report: &mut VerifyReport) -> Recipe {
+    pub fn recipe(&self, wanted: &[Platform], report: &mut VerifyReport) -> Result<Recipe, Failure> {
         let Self::Image { opened, image } = self else {
-            return Recipe { no_source: Some("a digest alone says nothing".to_owned()), ..Recipe::default() };
+            let why = "a digest alone says nothing".to_owned();
+            return Ok(Recipe { no_source: Some(why), ..Recipe::default() });
         };
-        let records = match records(opened, image) {
-            Ok(records) => records,
-            Err(failure) => {
-                report.notes.push(format!("its attestations could not be read: {}", failure.message));
-                Vec::new()
-            }
-        };
+        // Without them another build would be made, and differ.
+        let records = records(opened, image).map_err(|failure| Failure {
+            message: format!("its attestations could not be read: {}", failure.message),
+            ..failure
+        })?;
         let recipe = verify::read(image, &records, wanted);
         report.notes.extend(recipe.notes.iter().cloned());
-        recipe
+        Ok(recipe)
     }
 
     /// Asks the tag again: who pushed meanwhile must not think that this is about the new image.
@@ -167,11 +166,12 @@ fn records(opened: &Opened<'_>, image: &Image) -> Result<Vec<(Option<String>, Bu
             if !kind.is_some_and(|kind| kind.starts_with("https://slsa.dev/provenance/")) {
                 continue;
             }
-            total += size;
-            if total <= limits::FINDINGS_LIMIT {
-                wanted.insert(digest.clone(), size);
-                found.push((attestation.subject.clone(), digest));
+            total = size.saturating_add(total);
+            if total > limits::FINDINGS_LIMIT {
+                return Err(unreadable(&format!("they have more than {} bytes", limits::FINDINGS_LIMIT)));
             }
+            wanted.insert(digest.clone(), size);
+            found.push((attestation.subject.clone(), digest));
         }
     }
     let copies = opened.copy_blobs(&wanted)?;
@@ -179,7 +179,13 @@ fn records(opened: &Opened<'_>, image: &Image) -> Result<Vec<(Option<String>, Bu
     for (subject, digest) in found {
         let mut bytes = Vec::new();
         let read = copies.open(&digest).and_then(|blob| blob.take(limits::FINDINGS_LIMIT).read_to_end(&mut bytes));
-        records.extend(read.ok().and_then(|_| BuildRecord::parse(&bytes)).map(|record| (subject, record)));
+        read.map_err(|error| unreadable(&error.to_string()))?;
+        records.extend(BuildRecord::parse(&bytes).map(|record| (subject, record)));
     }
     Ok(records)
+}
+
+fn unreadable(why: &str) -> Failure {
+    let hint = Some("look at the registry or the archive, and try again".to_owned());
+    Failure { status: ExitStatus::Unknown, message: why.to_owned(), hint }
 }

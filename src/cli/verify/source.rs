@@ -87,7 +87,7 @@ impl VerifyCommand {
             place: source.shown(),
             commit: Some(checkout.commit.clone()),
             directory: Some(source.directory.clone()),
-            dirty: None,
+            dirty: Some(false),
             from_image: source.whence,
         });
         let context = directory_in(&checkout, source).map_err(at(Reason::Source))?;

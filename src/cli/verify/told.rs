@@ -13,7 +13,7 @@ use crate::failure::{ExitStatus, Failure};
 use crate::image::{Image, KnownLayers, Platform};
 use crate::plan::Annotation;
 use crate::report::verify::{RebuiltReport, SettingReport, VerifyReport};
-use crate::settings::{BuildSettings, Origin, RouteWords};
+use crate::settings::{BuildSettings, BuildWords, Given, Origin, RouteWords};
 use crate::verify::{self, IndexVerdict, PlatformVerdict, Reason, Recipe, Verdict};
 
 /// Holds the rebuilt image against the published one.
@@ -35,7 +35,7 @@ pub fn judge(
         return Err((Reason::Comparison, Failure { status: ExitStatus::Unknown, message, hint }));
     }
     match published {
-        Published::Digest(digest) => judge_digest(digest, &rebuilt, report),
+        Published::Digest(digest) => judge_digest(digest, &rebuilt, settings, report),
         Published::Image { image, .. } => {
             let emulated = |platform: &Platform| verify::is_emulated(settings, platform);
             let compared = verify::compare(image, &rebuilt, wanted, emulated);
@@ -47,9 +47,16 @@ pub fn judge(
     Ok(())
 }
 
-fn judge_digest(digest: &Digest, rebuilt: &Image, report: &mut VerifyReport) {
+/// Whoever verifies a digest alone said all words of the build: with these, it differs.
+fn judge_digest(digest: &Digest, rebuilt: &Image, settings: &BuildSettings, report: &mut VerifyReport) {
     let found = verify::find(rebuilt, digest);
-    report.verdict = if found.is_some() { Verdict::Equal } else { Verdict::Different };
+    let mut platforms = rebuilt.manifests.iter().map(|manifest| &manifest.config.platform);
+    let is_emulated = platforms.any(|platform| verify::is_emulated(settings, platform));
+    (report.verdict, report.reason) = match found {
+        Some(_) => (Verdict::Equal, None),
+        None if is_emulated => (Verdict::Unknown, Some(Reason::Emulated)),
+        None => (Verdict::Different, None),
+    };
     report.level = found.as_ref().map(|(level, _)| *level);
     match found {
         Some((level, Some(platform))) => {
@@ -68,9 +75,10 @@ fn judge_digest(digest: &Digest, rebuilt: &Image, report: &mut VerifyReport) {
 pub fn verified(report: &VerifyReport, passed: bool) -> Vec<(String, Digest)> {
     let name = &report.subject.given;
     let mut subjects: Vec<(String, Digest)> = Vec::new();
+    let is_proved = |verdict| matches!(verdict, IndexVerdict::Equal | IndexVerdict::AttestationsOnly);
     let is_whole = report.platforms.iter().all(|one| one.asked)
-        && report.index.as_ref().is_none_or(|index| index.verdict != IndexVerdict::NotCompared);
-    if let Some(digest) = report.subject.digest.clone().filter(|_| is_whole || !passed) {
+        && report.index.as_ref().is_none_or(|index| is_proved(index.verdict));
+    if let Some(digest) = report.subject.digest.clone().filter(|_| is_whole) {
         subjects.push((name.clone(), digest));
     }
     let compared = report.platforms.iter().filter(|one| one.asked && (one.verdict == PlatformVerdict::Equal) == passed);
@@ -94,7 +102,16 @@ pub fn note_build(built: &BuildOutcome, settings: &BuildSettings, recipe: &Recip
         archive,
     });
     report.notes.extend(built.warnings.iter().cloned());
-    report.notes.extend(verify::moved(&recipe.materials, &built.materials));
+    let moved = verify::moved(&recipe.materials, &built.materials);
+    report.notes.extend(moved.iter().map(|one| format!("{}: {}", one.what, one.why)));
+    report.assumptions.extend(moved);
+}
+
+/// A difference under an assumption is none that anything proves.
+pub fn doubt(report: &mut VerifyReport) {
+    if report.verdict == Verdict::Different && !report.assumptions.is_empty() {
+        (report.verdict, report.reason) = (Verdict::Unknown, Some(Reason::Assumed));
+    }
 }
 
 /// Says where somebody overrules what the image says of its own epoch.
@@ -110,31 +127,53 @@ pub fn note_overruled(settings: &BuildSettings, recipe: &Recipe, report: &mut Ve
     }
 }
 
-/// What decided the build.
-pub fn told(settings: &BuildSettings) -> Vec<SettingReport> {
+/// What decided the build: what nobody gave is not told, but for the three that everything hangs on. `flags` tell which values
+/// came out of the environment and may be secret.
+pub fn told(settings: &BuildSettings, flags: &BuildWords) -> Vec<SettingReport> {
     let pin = settings.pin.value.as_ref().map_or_else(|| "built in".to_owned(), |pin| pin.source.to_string());
     let platforms: Vec<String> = settings.platforms.value.iter().map(ToString::to_string).collect();
-    let common = [
+    let runtime = settings.runtime.value.map_or_else(String::new, |runtime| runtime.name().to_owned());
+    let always = [
         ("source-date-epoch", settings.epoch.value.to_string(), settings.epoch.origin),
         ("platform", platforms.join(","), settings.platforms.origin),
         ("buildkit-image", pin, settings.pin.origin),
     ];
-    let mut told: Vec<SettingReport> = common
+    let others = [
+        ("runtime", runtime, settings.runtime.origin),
+        ("rootless", settings.rootless.value.to_string(), settings.rootless.origin),
+        ("archive", settings.archive.value.exporter().to_owned(), settings.archive.origin),
+    ];
+    let others = others.into_iter().filter(|(.., origin)| *origin != Origin::Default);
+    let mut told: Vec<SettingReport> = always
         .into_iter()
+        .chain(others)
         .map(|(name, value, origin)| SettingReport { name: name.to_owned(), value, origin: origin.to_string() })
         .collect();
-    for (name, value, whence) in &settings.from_image {
-        let origin = Origin::Image(whence).to_string();
-        let whole = match name.as_str() {
-            "build-arg" => settings.build_args.get(value).map(|text| vec![format!("{value}={text}")]),
-            "label" => settings.labels.get(value).map(|text| vec![format!("{value}={text}")]),
-            "annotation" => Some(settings.annotations.iter().map(shown_annotation).collect()),
-            _ => Some(vec![value.clone()]),
-        };
-        let whole = whole.unwrap_or_default().into_iter();
-        told.extend(whole.map(|value| SettingReport { name: name.clone(), value, origin: origin.clone() }));
+    for (at, given) in settings.given.iter().enumerate() {
+        // Of what several say by one name, the last counts.
+        let is_overruled = |later: &Given| later.name == given.name && later.value == given.value;
+        if settings.given[at + 1..].iter().any(is_overruled) {
+            continue;
+        }
+        let origin = given.origin.to_string();
+        let values = whole(settings, flags, given).into_iter();
+        told.extend(values.map(|value| SettingReport { name: given.name.clone(), value, origin: origin.clone() }));
     }
     told
+}
+
+/// The value of what was given, where only its name is written down.
+fn whole(settings: &BuildSettings, flags: &BuildWords, given: &Given) -> Vec<String> {
+    let name = &given.value;
+    let with = |text: &String| vec![format!("{name}={text}")];
+    match given.name.as_str() {
+        "build-arg" if flags.build_arg.contains(name) => vec![format!("{name} (from the environment)")],
+        // The frontend was taken out of them.
+        "build-arg" => settings.build_args.get(name).map_or_else(|| vec![name.clone()], with),
+        "label" => settings.labels.get(name).map(with).unwrap_or_default(),
+        "annotation" => settings.annotations.iter().map(shown_annotation).collect(),
+        _ => vec![name.clone()],
+    }
 }
 
 fn shown_annotation(annotation: &Annotation) -> String {
@@ -149,11 +188,13 @@ pub fn source_of(settings: &BuildSettings, root: &Path) -> Option<Source> {
     source.has_target().then_some(source)
 }
 
-/// Where RUN is emulated, a failure may be the emulator's.
+/// Where RUN is emulated, a failure may be the emulator's. Of several platforms BuildKit names the one that failed.
 pub fn explain(failure: Failure, settings: &BuildSettings) -> Failure {
-    let foreign = settings.platforms.value.iter().find(|platform| {
-        let platform: Option<Platform> = platform.to_string().parse().ok();
-        platform.is_some_and(|platform| verify::is_emulated(settings, &platform))
+    let platforms = &settings.platforms.value;
+    let foreign = platforms.iter().map(ToString::to_string).find(|platform| {
+        let parsed: Option<Platform> = platform.parse().ok();
+        let said = failure.hint.iter().any(|hint| hint.contains(platform)) || failure.message.contains(platform);
+        (platforms.len() == 1 || said) && parsed.is_some_and(|platform| verify::is_emulated(settings, &platform))
     });
     match foreign.filter(|_| settings.remote.is_none()) {
         Some(platform) if failure.status == ExitStatus::BuildFailed => Failure {

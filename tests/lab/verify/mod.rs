@@ -424,6 +424,9 @@ fn what_comes_out_is_written_for_others() {
     let digest = Digest::of(&fs::read(place.join("kept.tar")).unwrap());
     assert_eq!(digest, Digest::of(&fs::read(&archive).unwrap()), "the archive is the same, too");
     assert!(statement["subject"][0]["digest"]["sha256"].is_string());
+    assert_eq!(statement["predicate"]["verifiedLevels"][0], "REPRO_REBUILT_IMAGE_FROM_UNNAMED_SOURCE");
+    let told = statement["predicate"]["pkg:cargo/repro#verify/v1"]["words"].to_string();
+    assert!(told.contains("source-date-epoch") && told.contains("buildkit-image"), "{told}");
 
     // An archive of old Docker has no manifest: its image ID is all that can be equal.
     let old = bench.output(way, "old.tar");
@@ -446,6 +449,17 @@ fn what_comes_out_is_written_for_others() {
     assert_eq!(fs::read_to_string(place.join("report/a/0-layer-0/f")).unwrap(), "content\n");
     assert_eq!(fs::read_to_string(place.join("report/b/0-layer-0/f")).unwrap(), "other\n");
     assert!(fs::read_to_string(place.join("page.html")).unwrap().contains("published"));
+    // What cannot be written changes no verdict; what nobody said does.
+    let unwritten = run(&["--html", &path("no/page.html"), "--summary", &path("no/summary.md")]);
+    assert_eq!(unwritten.status.code(), Some(1), "{}", said(&unwritten));
+    let dockerfile = fs::read_to_string(context.join("Dockerfile")).unwrap();
+    fs::write(context.join("Dockerfile"), format!("{dockerfile}ARG MODE\n")).unwrap();
+    let assumed = run(&["--attestation", &path("assumed.json")]);
+    assert_eq!(assumed.status.code(), Some(4), "{}", said(&assumed));
+    assert!(said(&assumed).contains("--build-arg MODE=VALUE") && !place.join("assumed.json").exists());
+    let given = run(&["--build-arg", "MODE=a"]);
+    assert_eq!(given.status.code(), Some(1), "{}", said(&given));
+    fs::write(context.join("Dockerfile"), dockerfile).unwrap();
     // Somebody else's file may say what was built, and nothing of this machine.
     fs::write(context.join("f"), "content\n").unwrap();
     fs::write(place.join("recipe.toml"), format!("sde = {EPOCH}\noutput = 'elsewhere.tar'\n")).unwrap();
