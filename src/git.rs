@@ -13,7 +13,15 @@ use crate::environment::Environment;
 const KEEP: [&str; 3] = ["PATH", "HOME", "TMPDIR"];
 
 /// Settings above those of the repository.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 16] = [
+    "core.attributesFile=/dev/null",
+    "core.autocrlf=false",
+    "core.checkStat=default",
+    "core.excludesFile=/dev/null",
+    "core.fileMode=true",
+    "core.ignoreStat=false",
+    "core.trustctime=true",
+    "core.untrackedCache=false",
     "core.fsmonitor=",
     "core.hooksPath=/dev/null",
     "core.pager=cat",
@@ -67,13 +75,27 @@ pub fn commit_time(directory: &Path, environment: &Environment) -> Result<i64, G
     })
 }
 
+/// What the files of a directory are, held against its commit. Only a checkout proves that they are those of the commit: this
+/// is what git says of a repository that may be somebody else's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    /// Those of the commit, and no others.
+    Committed,
+    /// Others than in the commit, or new.
+    Changed,
+    /// Those of the commit, and others that git ignores. A build reads them like any file.
+    Ignored,
+    /// Git does not tell: submodules are in it, or git was told not to look at some files, or a filter may change them.
+    Untold,
+}
+
 /// What a repository says of a directory in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitState {
     /// The commit that is checked out.
     pub commit: String,
-    /// Whether files of the directory are others than in the commit, or new; nothing where git does not tell.
-    pub is_dirty: Option<bool>,
+    /// What the files of the directory are, held against the commit.
+    pub files: Files,
     /// The top of the repository.
     pub top: PathBuf,
     /// The directory in it; empty for its top.
@@ -89,6 +111,11 @@ pub fn state_of(directory: &Path, environment: &Environment) -> Option<GitState>
     };
     let commit = ask(&[], &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?;
     let top = PathBuf::from(ask(&[], &["rev-parse", "--show-toplevel"])?);
+    // A repository may say that its files are anywhere.
+    let is_in = directory.canonicalize().ok()?.starts_with(&top) && top.join(".git").symlink_metadata().is_ok();
+    if !is_in {
+        return None;
+    }
     let below = ask(&[], &["rev-parse", "--show-prefix"])?;
     // To look whether a file differs, git runs the filters that the configuration names. None of them may.
     let named = ask(&[], &["config", "--name-only", "--get-regexp", "^filter\\."]).unwrap_or_default();
@@ -97,10 +124,29 @@ pub fn state_of(directory: &Path, environment: &Environment) -> Option<GitState>
         |filter: &&str| [format!("{filter}.clean="), format!("{filter}.process="), format!("{filter}.required=false")];
     let settings: Vec<String> = filters.iter().flat_map(off).collect();
     let can_ask = !filters.iter().any(|filter| filter.contains('='));
-    let status = ["status", "--porcelain", "--ignore-submodules=all", "--untracked-files=normal", "--", "."];
+    let status =
+        ["status", "--porcelain", "--ignore-submodules=all", "--untracked-files=normal", "--ignored", "--", "."];
     let changes = if can_ask { ask(&settings, &status) } else { None };
+    let index = ask(&[], &["ls-files", "-v", "--stage", "--", "."]);
+    let files = match (changes, index) {
+        (Some(changes), Some(index)) => judge(&changes, &index),
+        (None, _) | (_, None) => Files::Untold,
+    };
     let directory = below.trim_end_matches('/').to_owned();
-    Some(GitState { commit, is_dirty: changes.map(|changes| !changes.is_empty()), top, directory })
+    Some(GitState { commit, files, top, directory })
+}
+
+/// What the words of `git status --porcelain` and of `git ls-files -v --stage` come to.
+fn judge(changes: &str, index: &str) -> Files {
+    let is_ignored = |line: &str| line.starts_with("!! ");
+    // `H` is a file that git looks at. Others it was told to believe unchanged or not there; 160000 is a submodule.
+    let is_plain = |line: &str| line.starts_with("H 1") && !line.starts_with("H 160000");
+    match () {
+        () if changes.lines().any(|line| !is_ignored(line)) => Files::Changed,
+        () if !index.lines().all(is_plain) => Files::Untold,
+        () if !changes.is_empty() => Files::Ignored,
+        () => Files::Committed,
+    }
 }
 
 /// Git, in a directory, with nothing that a repository could make it run.
@@ -170,7 +216,47 @@ mod tests {
         std::fs::File::open(root.path().join("f")).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(commit_time(root.path(), &environment).unwrap(), 1_704_164_645);
         let state = state_of(root.path(), &environment).unwrap();
-        assert_eq!((state.commit.len(), state.is_dirty, state.directory.as_str()), (40, Some(true), ""));
+        assert_eq!((state.commit.len(), state.files, state.directory.as_str()), (40, Files::Changed, ""));
         assert!(!witness.exists(), "a program of the repository was run");
+    }
+
+    #[test]
+    fn files_are_not_called_committed_where_they_need_not_be() {
+        let root = tempfile::tempdir().unwrap();
+        let (root, environment) = (root.path().canonicalize().unwrap(), Environment::of_this_process());
+        let files = || state_of(&root, &environment).map(|state| state.files);
+        git(&root, &["init", "--quiet"]);
+        std::fs::write(root.join("f"), "x").unwrap();
+        std::fs::write(root.join(".gitignore"), "*.o\n").unwrap();
+        git(&root, &["add", "."]);
+        git(&root, &["commit", "--quiet", "--message=a"]);
+        assert_eq!(files(), Some(Files::Committed));
+        std::fs::write(root.join("a.o"), "x").unwrap();
+        assert_eq!(files(), Some(Files::Ignored));
+        std::fs::remove_file(root.join("a.o")).unwrap();
+        std::fs::write(root.join(".git/info/exclude"), "g\n").unwrap();
+        std::fs::write(root.join("g"), "x").unwrap();
+        assert_eq!(files(), Some(Files::Ignored));
+        std::fs::remove_file(root.join("g")).unwrap();
+        for (on, off) in [("--assume-unchanged", "--no-assume-unchanged"), ("--skip-worktree", "--no-skip-worktree")] {
+            git(&root, &["update-index", on, "f"]);
+            std::fs::write(root.join("f"), "y").unwrap();
+            assert_eq!(files(), Some(Files::Untold), "{on}");
+            std::fs::write(root.join("f"), "x").unwrap();
+            git(&root, &["update-index", off, "f"]);
+            git(&root, &["update-index", "--refresh"]);
+        }
+        git(&root, &["config", "core.fileMode", "false"]);
+        let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(root.join("f"), mode(0o755)).unwrap();
+        assert_eq!(files(), Some(Files::Changed));
+        std::fs::set_permissions(root.join("f"), mode(0o644)).unwrap();
+        let commit = state_of(&root, &environment).unwrap().commit;
+        git(&root, &["update-index", "--add", "--cacheinfo", &format!("160000,{commit},sub")]);
+        git(&root, &["commit", "--quiet", "--message=b"]);
+        assert_eq!(files(), Some(Files::Untold));
+        let other = tempfile::tempdir().unwrap();
+        git(&root, &["config", "core.worktree", other.path().to_str().unwrap()]);
+        assert_eq!(files(), None, "its files are said to be elsewhere");
     }
 }

@@ -214,6 +214,7 @@ impl VerifyCommand {
             return Err(missing(report));
         };
         let mut words = self.words.clone();
+        found.keep_inside(&mut words).map_err(at(Reason::Source))?;
         words.context = found.context.clone().into_os_string();
         let mut of_image = recipe.words.clone();
         of_image.words.file.clone_from(&found.dockerfile);

@@ -142,6 +142,21 @@ impl SettingsFile {
         Self::parse(path, directory, &Self::read(path)?, false)
     }
 
+    /// Drops what says where on this machine is built. Whoever builds a stranger's source chooses that, for the runtimes keep
+    /// a build from the machine more or less well. Says what was dropped.
+    pub fn leave_machine_to_user(&mut self) -> Option<String> {
+        let runtime = self.words.runtime.take().map(|_| "`runtime`");
+        let rootless = std::mem::take(&mut self.words.rootless).then_some("`rootless`");
+        let dropped: Vec<&str> = runtime.into_iter().chain(rootless).collect();
+        let path = self.path.display();
+        (!dropped.is_empty()).then(|| {
+            format!(
+                "{} in `{path}` is left out: where a stranger's source is built is yours to say",
+                dropped.join(" and ")
+            )
+        })
+    }
+
     fn read(path: &Path) -> Result<String, FileError> {
         let read = |source| FileError::Read { path: path.to_owned(), source };
         let metadata = fs::metadata(path).map_err(read)?;
@@ -343,6 +358,17 @@ mod tests {
         assert_eq!(message("no-cache = 'yes'"), "`no-cache` in `/p/repro.toml`: it is true or false");
         assert_eq!(message("target = ['a']"), "`target` in `/p/repro.toml`: this flag takes one text");
         assert!(message("runtime = 'dokcer'").starts_with("`runtime` in `/p/repro.toml`: invalid value 'dokcer'"));
+    }
+
+    #[test]
+    fn a_stranger_does_not_say_where_it_is_built() {
+        let text = "runtime = 'docker'\nrootless = true\ntarget = 'a'\n";
+        let mut file = SettingsFile::parse(Path::new("/p/repro.toml"), Path::new("/p"), text, false).unwrap();
+        let said = file.leave_machine_to_user().unwrap();
+        assert!(said.starts_with("`runtime` and `rootless` in `/p/repro.toml` is left out"), "{said}");
+        assert_eq!((file.words.runtime, file.words.rootless), (None, false));
+        assert_eq!(file.words.target.as_deref(), Some("a"));
+        assert_eq!(file.leave_machine_to_user(), None);
     }
 
     #[test]

@@ -68,6 +68,16 @@ pub enum CheckoutError {
     /// There is no place for it.
     #[error("there is no place for a checkout")]
     Place(#[source] std::io::Error),
+    /// Only the image names the commit, and nothing of the repository leads to it.
+    #[error(
+        "`{url}` has {commit}, which the image names, on no branch and under no tag: whose commit it is, is not proven"
+    )]
+    Unreachable {
+        /// The repository.
+        url: String,
+        /// The commit.
+        commit: String,
+    },
     /// The directory is not in the checkout.
     #[error("`{url}` has no directory `{directory}` at {commit}")]
     Directory {
@@ -84,7 +94,9 @@ impl Diagnose for CheckoutError {
     fn status(&self) -> ExitStatus {
         match self {
             Self::Git { source: CommandError::Interrupted(interruption), .. } => interruption.status(),
-            Self::Git { .. } | Self::Place(_) | Self::Directory { .. } => ExitStatus::Unknown,
+            Self::Git { .. } | Self::Place(_) | Self::Unreachable { .. } | Self::Directory { .. } => {
+                ExitStatus::Unknown
+            }
         }
     }
 
@@ -98,6 +110,10 @@ impl Diagnose for CheckoutError {
                      directory as CONTEXT"
                 }
                 Self::Place(_) => "look at the permissions and the free space of XDG_STATE_HOME (`df`)",
+                Self::Unreachable { .. } => {
+                    "hosts show commits of anybody's fork under the address of what was forked: look at this one, and give it \
+                     with `--ref COMMIT` if you trust it"
+                }
                 Self::Directory { .. } => "give the directory that was built as CONTEXT: `ADDRESS#REF:DIRECTORY`",
             }
             .to_owned(),
@@ -109,6 +125,8 @@ impl Diagnose for CheckoutError {
 struct Git<'a> {
     source: &'a GitSource,
     directory: PathBuf,
+    /// An empty directory, for an address of a stranger.
+    home: PathBuf,
     route: &'a Route,
     authorities: Option<PathBuf>,
     environment: &'a Environment,
@@ -132,9 +150,16 @@ impl Git<'_> {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_LFS_SKIP_SMUDGE", "1")
+            .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_NO_REPLACE_OBJECTS", "1")
             .env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
             .env("GIT_TERMINAL_PROMPT", "0");
+        if !by_user {
+            // Without HOME, libcurl asks for the user's own, and sends what `.netrc` there holds for the host.
+            for name in ["HOME", "CURL_HOME", "XDG_CONFIG_HOME"] {
+                command = command.env(name, &self.home);
+            }
+        }
         if let Some(authorities) = &self.authorities {
             command = command.env("GIT_SSL_CAINFO", authorities);
         }
@@ -155,6 +180,24 @@ impl Git<'_> {
             CheckoutError::Git { url: self.source.shown(), source }
         })?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Refuses a commit that no branch or tag leads to. Hosts keep a repository and its forks in one place, and give a commit
+    /// of any of them under each address.
+    async fn prove_reachable(&self, commit: &str) -> Result<(), CheckoutError> {
+        let fetch =
+            ["fetch", "--quiet", "--no-tags", "--no-auto-maintenance", "--filter=tree:0", "--", &self.source.url];
+        let all = ["+refs/heads/*:refs/all/heads/*", "+refs/tags/*:refs/all/tags/*"];
+        self.run(&[&fetch[..], &all].concat()).await?;
+        let unreachable = || CheckoutError::Unreachable { url: self.source.shown(), commit: commit.to_owned() };
+        match self.run(&["rev-parse", "--verify", "--quiet", &format!("{commit}^{{commit}}")]).await {
+            Ok(_) => {}
+            Err(CheckoutError::Git { source: CommandError::Failed { .. }, .. }) => return Err(unreachable()),
+            Err(other) => return Err(other),
+        }
+        let contains = format!("--contains={commit}");
+        let leads = self.run(&["for-each-ref", "--count=1", "--format=%(refname)", &contains, "refs/all"]).await?;
+        if leads.is_empty() { Err(unreachable()) } else { Ok(()) }
     }
 
     /// Fetches what is wanted, and as little else as the server allows.
@@ -197,10 +240,20 @@ pub async fn check_out(
         let system = fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
         fs::write(path, [system, b"\n".to_vec(), route.authorities.clone()].concat()).map_err(CheckoutError::Place)?;
     }
-    let git = Git { source, directory: directory.clone(), route, authorities, environment, interrupt };
+    let home = place.join("home");
+    fs::create_dir_all(&home).map_err(CheckoutError::Place)?;
+    let git = Git { source, directory: directory.clone(), home, route, authorities, environment, interrupt };
     let is_long = matches!(&source.reference, GitRef::Commit(commit) if commit.len() == 64);
     let format = if is_long { "--object-format=sha256" } else { "--object-format=sha1" };
     git.run(&["init", "--quiet", "--template=", format]).await?;
+    if let (Some(_), GitRef::Commit(commit)) = (source.commit_whence, &source.reference) {
+        // A repository of its own: what it lacks must not be asked for when the files are checked out.
+        let history = place.join("history");
+        fs::create_dir_all(&history).map_err(CheckoutError::Place)?;
+        let git = Git { directory: history, home: git.home.clone(), authorities: git.authorities.clone(), ..git };
+        git.run(&["init", "--quiet", "--bare", "--template=", format]).await?;
+        git.prove_reachable(commit).await?;
+    }
     let commit = git.fetch().await?;
     git.run(&["update-ref", "--no-deref", "HEAD", &commit]).await?;
     git.run(&["--work-tree=files", "checkout", "--quiet", "--force", "--detach", &commit, "--"]).await?;
@@ -229,4 +282,88 @@ pub fn path_in(root: &Path, path: &str) -> Option<PathBuf> {
     let root = root.canonicalize().ok()?;
     let found = root.join(path).canonicalize().ok()?;
     found.starts_with(&root).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn git(directory: &Path, arguments: &[&str]) -> String {
+        let mut git = std::process::Command::new("git");
+        git.args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-C"]).arg(directory).args(arguments);
+        let output = git.output().unwrap();
+        assert!(output.status.success(), "git {arguments:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn source(url: String, commit: &str) -> GitSource {
+        GitSource {
+            url,
+            reference: GitRef::Commit(commit.to_owned()),
+            directory: String::new(),
+            dockerfile: None,
+            whence: None,
+            commit_whence: Some("its label"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_only_an_image_names_is_on_a_branch_or_tag() {
+        let root = tempfile::tempdir().unwrap();
+        git(root.path(), &["init", "--quiet", "--initial-branch=main"]);
+        // What GitHub does: each commit of the network of forks by its hash.
+        git(root.path(), &["config", "uploadpack.allowAnySHA1InWant", "true"]);
+        git(root.path(), &["config", "uploadpack.allowFilter", "true"]);
+        let commit = |name: &str| {
+            git(root.path(), &["commit", "--quiet", "--allow-empty", "--message", name]);
+            git(root.path(), &["rev-parse", "HEAD"])
+        };
+        let first = commit("first");
+        let second = commit("second");
+        git(root.path(), &["checkout", "--quiet", "--detach", &first]);
+        let tagged = commit("tagged");
+        git(root.path(), &["tag", "v1"]);
+        let impostor = commit("impostor");
+        git(root.path(), &["update-ref", "refs/pull/1/head", &impostor]);
+        git(root.path(), &["checkout", "--quiet", "main"]);
+        let url = format!("file://{}", root.path().display());
+        let (environment, interrupt, route) = (Environment::of_this_process(), Interrupt::never(), Route::default());
+        let try_it = async |source: &GitSource| {
+            let place = tempfile::tempdir().unwrap();
+            check_out(source, place.path(), &route, &environment, &interrupt).await.map(|made| made.commit)
+        };
+        for commit in [&first, &second, &tagged] {
+            assert_eq!(&try_it(&source(url.clone(), commit)).await.unwrap(), commit);
+        }
+        let refused = try_it(&source(url.clone(), &impostor)).await;
+        assert!(matches!(refused, Err(CheckoutError::Unreachable { .. })), "{refused:?}");
+        let trusted = GitSource { commit_whence: None, ..source(url, &impostor) };
+        assert_eq!(try_it(&trusted).await.unwrap(), impostor, "the user names it");
+    }
+
+    #[test]
+    fn a_strangers_address_gets_no_login_of_the_home_directory() {
+        let (environment, interrupt, route) = (Environment::of_this_process(), Interrupt::never(), Route::default());
+        let home = PathBuf::from("/place/home");
+        let command = |whence| {
+            let source = GitSource { whence, ..source("https://example.org/a".to_owned(), "0") };
+            let git = Git {
+                source: &source,
+                directory: PathBuf::from("/place/source"),
+                home: home.clone(),
+                route: &route,
+                authorities: None,
+                environment: &environment,
+                interrupt: &interrupt,
+            };
+            git.command(&["fetch"])
+        };
+        let strangers = command(Some("its label"));
+        for name in ["HOME", "CURL_HOME", "XDG_CONFIG_HOME"] {
+            assert_eq!(strangers.set.get(name).map(PathBuf::from), Some(home.clone()), "{name}");
+            assert!(!strangers.keep.iter().any(|kept| kept == name), "{name}");
+        }
+        let users = command(None);
+        assert!(!users.set.contains_key("HOME") && users.keep.iter().any(|name| name == "HOME"));
+    }
 }

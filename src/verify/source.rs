@@ -39,6 +39,8 @@ pub struct GitSource {
     pub dockerfile: Option<String>,
     /// What says so; nothing where the user does.
     pub whence: Option<&'static str>,
+    /// What of the image names the commit, where the user does not.
+    pub commit_whence: Option<&'static str>,
 }
 
 /// What in a word of the user is no repository.
@@ -99,6 +101,7 @@ impl GitSource {
             directory: directory.trim_matches('/').to_owned(),
             dockerfile: None,
             whence: None,
+            commit_whence: None,
         })
     }
 
@@ -228,6 +231,7 @@ fn source(
         directory: tidy(directory),
         dockerfile: dockerfile.map(|path| tidy(&path)).filter(|path| *path != join(&tidy(directory), "Dockerfile")),
         whence: Some(whence),
+        commit_whence: Some(whence),
     })
 }
 

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use super::{Site, Stopped, VerifyCommand, at};
 use crate::cli::with_tokio;
 use crate::failure::{ExitStatus, Failure};
-use crate::git::{GitState, state_of};
+use crate::git::{Files, GitState, state_of};
 use crate::report::verify::{SourceReport, VerifyReport};
+use crate::settings::BuildWords;
 use crate::verify::{Checkout, GitRef, GitSource, Reason, Recipe, check_out, path_in};
 
 /// A source that is there.
@@ -17,6 +18,46 @@ pub struct Found {
     pub root: PathBuf,
     /// The Dockerfile, where only the image says which it is.
     pub dockerfile: Option<PathBuf>,
+    /// Whether it is a checkout, and no directory of the user.
+    pub is_checkout: bool,
+}
+
+impl Found {
+    /// Reads what the user names without its place as lying in the context of the checkout: what lies here is not what was
+    /// committed.
+    pub(super) fn keep_inside(&self, words: &mut BuildWords) -> Result<(), Failure> {
+        if !self.is_checkout {
+            return Ok(());
+        }
+        if let Some(file) = &words.file {
+            words.file = Some(self.inside("--file", file)?);
+        }
+        for word in &mut words.build_context {
+            let Some((name, place)) = word.split_once('=') else { continue };
+            if !place.contains("://") && Path::new(place).is_relative() {
+                let place = self.inside("--build-context", Path::new(place))?;
+                *word = format!("{name}={}", place.display());
+            }
+        }
+        Ok(())
+    }
+
+    fn inside(&self, flag: &str, path: &Path) -> Result<PathBuf, Failure> {
+        let found = path
+            .to_str()
+            .filter(|_| path.is_relative())
+            .and_then(|text| path_in(&self.root, &join(&self.context, text)));
+        found.ok_or_else(|| {
+            Failure::usage(
+                format!("{flag} `{}` is not in the source that is checked out", path.display()),
+                "it is told relative to the context in the repository; leave `--ref` out to build what lies here",
+            )
+        })
+    }
+}
+
+fn join(context: &Path, text: &str) -> String {
+    context.join(text).to_string_lossy().into_owned()
 }
 
 impl VerifyCommand {
@@ -31,7 +72,7 @@ impl VerifyCommand {
         if self.words.context.is_empty() {
             let Some(source) = recipe.source.clone() else { return Ok(None) };
             let source = match &self.reference {
-                Some(reference) => GitSource { reference: parse_ref(reference)?, ..source },
+                Some(reference) => GitSource { reference: parse_ref(reference)?, commit_whence: None, ..source },
                 None => source,
             };
             return Self::check_out(&source, recipe, site, report).map(Some);
@@ -49,11 +90,12 @@ impl VerifyCommand {
         if let Some(reference) = &self.reference {
             let state = state.ok_or_else(|| (Reason::Source, no_repository(&directory)))?;
             let source = GitSource {
-                url: format!("file://{}", state.top.display()),
+                url: file_url(&state.top),
                 reference: parse_ref(reference)?,
                 directory: state.directory,
                 dockerfile: None,
                 whence: None,
+                commit_whence: None,
             };
             return Self::check_out(&source, recipe, site, report).map(Some);
         }
@@ -62,12 +104,16 @@ impl VerifyCommand {
             place: text.into_owned(),
             commit: state.as_ref().map(|state| state.commit.clone()),
             directory: state.as_ref().map(|state| state.directory.clone()),
-            dirty: state.as_ref().and_then(|state| state.is_dirty),
+            dirty: state.as_ref().and_then(|state| match state.files {
+                Files::Committed => Some(false),
+                Files::Changed => Some(true),
+                Files::Ignored | Files::Untold => None,
+            }),
             from_image: None,
         });
         let root = directory.canonicalize().unwrap_or(directory);
         let dockerfile = dockerfile_in_context(recipe).and_then(|name| path_in(&root, &name));
-        Ok(Some(Found { context: root.clone(), root, dockerfile }))
+        Ok(Some(Found { context: root.clone(), root, dockerfile, is_checkout: false }))
     }
 
     fn check_out(
@@ -87,8 +133,9 @@ impl VerifyCommand {
             place: source.shown(),
             commit: Some(checkout.commit.clone()),
             directory: Some(source.directory.clone()),
+            // It is what the commit holds, and nothing else.
             dirty: Some(false),
-            from_image: source.whence,
+            from_image: source.whence.or(source.commit_whence),
         });
         let context = directory_in(&checkout, source).map_err(at(Reason::Source))?;
         let of_image = source.dockerfile.clone().or_else(|| {
@@ -97,7 +144,7 @@ impl VerifyCommand {
         });
         let dockerfile = of_image.and_then(|path| path_in(&checkout.root, &path));
         let root = checkout.root.canonicalize().unwrap_or_else(|_| checkout.root.clone());
-        Ok(Found { context, root, dockerfile })
+        Ok(Found { context, root, dockerfile, is_checkout: true })
     }
 }
 
@@ -122,6 +169,14 @@ fn dockerfile_in_context(recipe: &Recipe) -> Option<String> {
     below.to_str().map(str::to_owned)
 }
 
+/// The address of a directory. Git decodes what is behind `%`.
+fn file_url(path: &Path) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
+    let encode = |&byte: &u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    let path: Vec<String> = path.as_os_str().as_encoded_bytes().iter().map(encode).collect();
+    format!("file://{}", path.concat())
+}
+
 fn parse_ref(text: &str) -> Result<GitRef, Stopped> {
     let hint = "give a branch, a tag, or a commit by its whole hash";
     GitRef::parse(text).map_err(|error| (Reason::Source, Failure::usage(format!("--ref {error}"), hint)))
@@ -141,14 +196,23 @@ fn note_state(state: Option<&GitState>, recipe: &Recipe, report: &mut VerifyRepo
         report.notes.push("the context is in no git repository: which source it is, is not told".to_owned());
         return;
     };
-    match state.is_dirty {
-        Some(true) => report.notes.push(format!(
-            "the context has files that are not those of its commit {}: `--ref HEAD` builds what was committed",
-            state.commit
+    let commit = &state.commit;
+    let note = match state.files {
+        Files::Committed => None,
+        Files::Changed => Some(format!(
+            "the context has files that are not those of its commit {commit}: `--ref HEAD` builds what was committed"
         )),
-        Some(false) => {}
-        None => report.notes.push("git does not tell whether the context is what was committed".to_owned()),
-    }
+        Files::Ignored => Some(format!(
+            "ignored files are in the directory, which are not in its commit {commit} and which a build reads unless \
+             .dockerignore leaves them out: `--ref HEAD` builds what was committed"
+        )),
+        Files::Untold => Some(
+            "git does not tell whether the context is what was committed (submodules, filters, or files that it was told not \
+             to look at): `--ref HEAD` builds what was committed"
+                .to_owned(),
+        ),
+    };
+    report.notes.extend(note);
     note_commit(&state.commit, recipe, report);
 }
 
@@ -166,11 +230,53 @@ fn complete(source: &mut GitSource, recipe: &Recipe) {
     let Some(said) = &recipe.source else { return };
     if source.reference == GitRef::Head {
         source.reference = said.reference.clone();
+        source.commit_whence = said.whence;
     }
     if source.directory.is_empty() {
         source.directory.clone_from(&said.directory);
     }
     if source.directory == said.directory {
         source.dockerfile.clone_from(&said.dockerfile);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_checkout_is_not_mixed_with_what_lies_here() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("sub/dir")).unwrap();
+        fs::write(root.join("sub/D"), "").unwrap();
+        fs::write(root.join("E"), "").unwrap();
+        std::os::unix::fs::symlink("/etc", root.join("sub/link")).unwrap();
+        let found =
+            |is_checkout| Found { context: root.join("sub"), root: root.clone(), dockerfile: None, is_checkout };
+        let with = |is_checkout, file: Option<&str>, context: Option<&str>| {
+            let mut words = BuildWords { file: file.map(PathBuf::from), ..BuildWords::default() };
+            words.build_context.extend(context.map(str::to_owned));
+            found(is_checkout).keep_inside(&mut words).map(|()| words)
+        };
+        assert_eq!(with(true, Some("D"), None).unwrap().file, Some(root.join("sub/D")));
+        assert_eq!(with(true, Some("../E"), None).unwrap().file, Some(root.join("E")));
+        let inside = format!("a={}", root.join("sub/dir").display());
+        assert_eq!(with(true, None, Some("a=dir")).unwrap().build_context, [inside]);
+        for place in ["a=docker-image://alpine", "a=/etc"] {
+            assert_eq!(with(true, None, Some(place)).unwrap().build_context, [place]);
+        }
+        for file in ["/etc/hostname", "../../E", "link/hostname", "missing"] {
+            assert!(with(true, Some(file), None).is_err(), "{file}");
+            assert_eq!(with(false, Some(file), None).unwrap().file, Some(PathBuf::from(file)));
+        }
+        assert!(with(true, None, Some("a=../..")).is_err());
+    }
+
+    #[test]
+    fn any_directory_has_an_address() {
+        assert_eq!(file_url(Path::new("/a b/100%#x?é")), "file:///a%20b/100%25%23x%3F%C3%A9");
     }
 }

@@ -63,9 +63,14 @@ pub fn resolve_for_image(
     now: DateTime<Utc>,
 ) -> Result<BuildSettings, SettingsError> {
     let context = place::resolve_context(&flags.context, directory)?;
-    let file = load_file(flags, image, config, &context, directory)?;
-    let words = Words::new(flags, directory, file.as_ref()).above(image, &context);
     let mut notes = Notes::default();
+    let mut file = load_file(flags, image, config, &context, directory)?;
+    if let (Some(file), Some(_)) = (&mut file, image)
+        && !matches!(config, ConfigChoice::Named(_))
+    {
+        notes.warnings.extend(file.leave_machine_to_user());
+    }
+    let words = Words::new(flags, directory, file.as_ref()).above(image, &context);
     if let Some(file) = &file {
         notes.provenance.push(format!("settings are read from {}", file.path.display()));
     }
