@@ -111,16 +111,56 @@ impl Tools {
             self.build(&["--output", &to(&format!("buildkit-{compression}.tar"), &output)]);
         }
         let registry = lab("LAB_REGISTRY");
+        let sbom = format!("attest:sbom=generator={}", self.scanner(&registry));
+        self.build(&[
+            "--opt",
+            BOTH,
+            "--opt",
+            &sbom,
+            "--opt",
+            PROVENANCE,
+            "--output",
+            &to("buildkit-sbom.tar", "type=oci"),
+        ]);
         for (name, more) in
             [("one", &[][..]), ("both", &["--opt", BOTH]), ("attested", &["--opt", BOTH, "--opt", PROVENANCE])]
         {
             let output = format!("type=image,push=true,name={registry}/inputs/{name}:1");
             self.build(&[more, &["--output", &output]].concat());
         }
-        for name in ["docker", "docker-types", "oci", "platforms", "provenance", "uncompressed", "zstd", "estargz"] {
+        for name in
+            ["docker", "docker-types", "oci", "platforms", "provenance", "sbom", "uncompressed", "zstd", "estargz"]
+        {
             self.whole(&format!("buildkit-{name}.tar"), "oci-archive");
         }
         self.whole("buildkit-dir", "oci");
+    }
+
+    /// What BuildKit runs to list the contents of an image, in the registry: a shell instead of a program that knows packages.
+    fn scanner(&self, registry: &str) -> String {
+        let context = self.place.join("scanner");
+        fs::create_dir(&context).unwrap();
+        let statement = r#"{"_type":"https://in-toto.io/Statement/v0.1","predicateType":"https://spdx.dev/Document","predicate":{"spdxVersion":"SPDX-2.3"}}"#;
+        let script = format!("#!/bin/sh\necho '{statement}' >$BUILDKIT_SCAN_DESTINATION/sbom.spdx.json\n");
+        fs::write(context.join("scan"), script).unwrap();
+        let dockerfile = format!("FROM {}\nCOPY --chmod=755 scan /scan\nENTRYPOINT [\"/scan\"]\n", lab("LAB_BASE"));
+        fs::write(context.join("Dockerfile"), dockerfile).unwrap();
+        let reference = format!("{registry}/inputs/scanner:1");
+        let local = |name: &str| format!("{name}={}", context.display());
+        let output = format!("type=image,push=true,name={reference}");
+        let output = self.daemon.buildctl(&[
+            "build",
+            "--frontend",
+            "dockerfile.v0",
+            "--local",
+            &local("context"),
+            "--local",
+            &local("dockerfile"),
+            "--output",
+            &output,
+        ]);
+        assert!(output.status.success(), "{}", said(&output));
+        reference
     }
 
     fn registry(&mut self) {
