@@ -187,6 +187,44 @@ impl ToolCommand {
         Err(ended)
     }
 
+    /// Runs it to its end and hands over what it prints, piece by piece, to `sink`, which says whether it wants more. False
+    /// where it did not, and the tool was ended for that.
+    pub async fn read(
+        &self,
+        environment: &Environment,
+        interrupt: &Interrupt,
+        limit: Duration,
+        mut sink: impl FnMut(&[u8]) -> bool,
+    ) -> Result<bool, CommandError> {
+        let mut child = self.spawn_piped(environment)?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let feed = async {
+            let Some(mut stdout) = stdout else { return true };
+            let mut buffer = vec![0; 64 << 10];
+            while let Ok(count @ 1..) = stdout.read(&mut buffer).await {
+                if !sink(&buffer[..count]) {
+                    // The other end of its pipe is closed by this.
+                    return false;
+                }
+            }
+            true
+        };
+        let work = async {
+            let (is_whole, stderr) = tokio::join!(feed, read_tail(stderr));
+            child.wait().await.map(|status| (is_whole, Output { status, stdout: Vec::new(), stderr }))
+        };
+        let ended = tokio::select! {
+            done = work => done.map_err(|source| self.start_error(source)),
+            () = tokio::time::sleep(limit) => Err(CommandError::TimedOut { command: self.summary(), seconds: limit.as_secs() }),
+            interruption = interrupt.wait() => Err(CommandError::Interrupted(interruption)),
+        };
+        stop(&mut child).await;
+        match ended? {
+            (true, output) if !output.status.success() => Err(self.failed(&output)),
+            (is_whole, _) => Ok(is_whole),
+        }
+    }
+
     /// Runs it to its end; another status than 0 is an error with the end of what it said.
     pub async fn run_checked(
         &self,

@@ -21,6 +21,10 @@ const LIMIT: Duration = Duration::from_secs(1_800);
 const LARGEST_FILE: &str = "16777216";
 /// A larger `.gitattributes` is not looked into, in bytes.
 const LARGEST_ATTRIBUTES: u64 = 1 << 20;
+/// The most files that are checked out: a dozen kernels. A few trees that hold each other make billions.
+const MOST_FILES: u64 = 1_000_000;
+/// The most bytes that they have together: 32 GiB.
+const MOST_BYTES: u64 = 32 << 30;
 /// What runs git. The umask and the limit of a file's size are the shell's to set.
 const SHELL: &str = "umask 022; ulimit -f \"$1\" 2>/dev/null; shift; exec git \"$@\"";
 /// Above whatever a repository says.
@@ -78,6 +82,14 @@ pub enum CheckoutError {
         /// The commit.
         commit: String,
     },
+    /// It is no source that anybody builds.
+    #[error("`{url}` has more than {MOST_FILES} files or {} GiB at {commit}", MOST_BYTES >> 30)]
+    TooLarge {
+        /// The repository.
+        url: String,
+        /// The commit.
+        commit: String,
+    },
     /// The directory is not in the checkout.
     #[error("`{url}` has no directory `{directory}` at {commit}")]
     Directory {
@@ -94,9 +106,11 @@ impl Diagnose for CheckoutError {
     fn status(&self) -> ExitStatus {
         match self {
             Self::Git { source: CommandError::Interrupted(interruption), .. } => interruption.status(),
-            Self::Git { .. } | Self::Place(_) | Self::Unreachable { .. } | Self::Directory { .. } => {
-                ExitStatus::Unknown
-            }
+            Self::Git { .. }
+            | Self::Place(_)
+            | Self::Unreachable { .. }
+            | Self::TooLarge { .. }
+            | Self::Directory { .. } => ExitStatus::Unknown,
         }
     }
 
@@ -114,6 +128,7 @@ impl Diagnose for CheckoutError {
                     "hosts show commits of anybody's fork under the address of what was forked: look at this one, and give it \
                      with `--ref COMMIT` if you trust it"
                 }
+                Self::TooLarge { .. } => "if you trust it, check it out yourself and give its directory as CONTEXT",
                 Self::Directory { .. } => "give the directory that was built as CONTEXT: `ADDRESS#REF:DIRECTORY`",
             }
             .to_owned(),
@@ -168,18 +183,20 @@ impl Git<'_> {
 
     async fn run(&self, words: &[&str]) -> Result<String, CheckoutError> {
         let output = self.command(words).run_checked(self.environment, self.interrupt, LIMIT).await;
-        let output = output.map_err(|source| {
-            let source = match source {
-                // The shell is nobody's business.
-                CommandError::Failed { status, tail, .. } => {
-                    let command = format!("git {}", words.first().unwrap_or(&""));
-                    CommandError::Failed { command, status, tail }
-                }
-                other => other,
-            };
-            CheckoutError::Git { url: self.source.shown(), source }
-        })?;
+        let output = output.map_err(|source| self.failed(words, source))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    fn failed(&self, words: &[&str], source: CommandError) -> CheckoutError {
+        let source = match source {
+            // The shell is nobody's business.
+            CommandError::Failed { status, tail, .. } => {
+                let command = format!("git {}", words.first().unwrap_or(&""));
+                CommandError::Failed { command, status, tail }
+            }
+            other => other,
+        };
+        CheckoutError::Git { url: self.source.shown(), source }
     }
 
     /// Refuses a commit that no branch or tag leads to. Hosts keep a repository and its forks in one place, and give a commit
@@ -198,6 +215,21 @@ impl Git<'_> {
         let contains = format!("--contains={commit}");
         let leads = self.run(&["for-each-ref", "--count=1", "--format=%(refname)", &contains, "refs/all"]).await?;
         if leads.is_empty() { Err(unreachable()) } else { Ok(()) }
+    }
+
+    /// Counts the files of a commit before any is written: a small repository can hold more than any disk.
+    async fn measure(&self, commit: &str) -> Result<(), CheckoutError> {
+        let words = ["ls-tree", "-r", "-l", "-z", "--full-tree", commit];
+        let mut tally = Tally::default();
+        let is_within = |piece: &[u8]| {
+            tally.add(piece);
+            tally.files <= MOST_FILES && tally.bytes <= MOST_BYTES
+        };
+        match self.command(&words).read(self.environment, self.interrupt, LIMIT, is_within).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(CheckoutError::TooLarge { url: self.source.shown(), commit: commit.to_owned() }),
+            Err(source) => Err(self.failed(&words, source)),
+        }
     }
 
     /// Fetches what is wanted, and as little else as the server allows.
@@ -255,10 +287,41 @@ pub async fn check_out(
         git.prove_reachable(commit).await?;
     }
     let commit = git.fetch().await?;
+    git.measure(&commit).await?;
     git.run(&["update-ref", "--no-deref", "HEAD", &commit]).await?;
     git.run(&["--work-tree=files", "checkout", "--quiet", "--force", "--detach", &commit, "--"]).await?;
     let notes = notes(&root);
     Ok(Checkout { root, commit, notes })
+}
+
+/// What `git ls-tree -l -z` lists: `MODE TYPE OBJECT SIZE<TAB>NAME<NUL>`.
+#[derive(Default)]
+struct Tally {
+    files: u64,
+    bytes: u64,
+    /// The size of the file at hand, and where in its line it is.
+    size: u64,
+    is_name: bool,
+}
+
+impl Tally {
+    fn add(&mut self, listed: &[u8]) {
+        for &byte in listed {
+            match byte {
+                0 => {
+                    self.files += 1;
+                    self.bytes = self.bytes.saturating_add(self.size);
+                    (self.size, self.is_name) = (0, false);
+                }
+                _ if self.is_name => {}
+                b'\t' => self.is_name = true,
+                // Of the words in front of the tab the last one counts.
+                b' ' => self.size = 0,
+                b'0'..=b'9' => self.size = self.size.saturating_mul(10).saturating_add(u64::from(byte - b'0')),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// What is in a checkout by name alone.
@@ -339,6 +402,41 @@ mod tests {
         assert!(matches!(refused, Err(CheckoutError::Unreachable { .. })), "{refused:?}");
         let trusted = GitSource { commit_whence: None, ..source(url, &impostor) };
         assert_eq!(try_it(&trusted).await.unwrap(), impostor, "the user names it");
+    }
+
+    #[test]
+    fn files_are_counted_however_the_listing_arrives() {
+        let listed = b"100644 blob 9af3 1024\ta 77\tb\x00120000 blob 00 7\tc\x00160000 commit 12      -\tsub\x00";
+        for piece in 1..listed.len() {
+            let mut tally = Tally::default();
+            listed.chunks(piece).for_each(|part| tally.add(part));
+            assert_eq!((tally.files, tally.bytes), (3, 1031), "pieces of {piece}");
+        }
+    }
+
+    /// A few trees, each of which holds the next ten times.
+    #[tokio::test]
+    async fn a_small_repository_that_is_endless_is_not_checked_out() {
+        let root = tempfile::tempdir().unwrap();
+        git(root.path(), &["init", "--quiet", "--initial-branch=main"]);
+        fs::write(root.path().join("f"), "").unwrap();
+        let mut object = git(root.path(), &["hash-object", "-w", "f"]);
+        for depth in 0..8 {
+            let kind = if depth == 0 { "100644 blob" } else { "040000 tree" };
+            let lines: Vec<String> = (0..10).map(|name| format!("{kind} {object}\t{name}\n")).collect();
+            fs::write(root.path().join("lines"), lines.concat()).unwrap();
+            let listed = fs::File::open(root.path().join("lines")).unwrap();
+            let made =
+                std::process::Command::new("git").arg("-C").arg(root.path()).arg("mktree").stdin(listed).output();
+            object = String::from_utf8(made.unwrap().stdout).unwrap().trim().to_owned();
+        }
+        let commit = git(root.path(), &["commit-tree", "-m", "bomb", &object]);
+        git(root.path(), &["update-ref", "refs/heads/main", &commit]);
+        let place = tempfile::tempdir().unwrap();
+        let (environment, interrupt, route) = (Environment::of_this_process(), Interrupt::never(), Route::default());
+        let source = source(format!("file://{}", root.path().display()), &commit);
+        let refused = check_out(&source, place.path(), &route, &environment, &interrupt).await;
+        assert!(matches!(refused, Err(CheckoutError::TooLarge { .. })), "{refused:?}");
     }
 
     #[test]
