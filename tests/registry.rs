@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use repro::digest::Digest;
 use repro::reference::ImageReference;
-use repro::registry::{Blob, CredentialSources, Options, RegistryError, Repository, limits};
+use repro::registry::{Blob, CredentialSources, Options, RegistryError, Repository, fetch_document, limits};
 use support::{Auth, FakeRegistry, Fault};
 
 const REPOSITORY: &str = "moby/buildkit";
@@ -425,6 +425,40 @@ fn another_host_that_asks_for_credentials_gets_none() {
     assert!(matches!(error, RegistryError::Status { status: 401, .. }), "{error}");
     assert!(!format!("{error}{error:?}").contains("hunter2"), "{error:?}");
     assert!(storage.requests().iter().all(|request| request.authorization.is_none()));
+}
+
+#[test]
+fn a_document_is_asked_for_as_carefully() {
+    let server = FakeRegistry::start();
+    server.put("/recipe.toml", "text/plain", b"sde = 0\n");
+    let directory = tempfile::tempdir().unwrap();
+    let fetch =
+        |address: &str| block_on(fetch_document(address, &with_credentials(&server, directory.path(), USER), 1000));
+    assert_eq!(fetch(&server.url("/recipe.toml")).unwrap(), b"sde = 0\n");
+    assert_eq!(fetch(&server.url("/recipe.toml?token=hunter2#L1")).unwrap(), b"sde = 0\n");
+    for fault in [Fault::Body(vec![b' '; 1001]), Fault::Unsized(vec![b' '; 1001]), Fault::Endless] {
+        server.fail("/recipe.toml", fault, 1);
+        let error = fetch(&server.url("/recipe.toml")).unwrap_err();
+        assert!(matches!(error, RegistryError::TooLarge { .. }), "{error}");
+    }
+    let target = "http://example.com/recipe.toml".to_owned();
+    server.fail("/recipe.toml", Fault::Status(302, Some(("Location", target)), String::new()), 1);
+    assert!(matches!(fetch(&server.url("/recipe.toml")).unwrap_err(), RegistryError::Redirect { .. }));
+    for (address, why) in [
+        (server.url("/none.toml"), "answers status 404"),
+        ("http://example.com/recipe.toml?hunter2".to_owned(), "it is not encrypted"),
+        ("https://user:hunter2@example.com/recipe.toml".to_owned(), "it holds a user name or a password"),
+        ("https://user:hunter2@[".to_owned(), "makes no address"),
+        ("file:///etc/passwd".to_owned(), "makes no address"),
+    ] {
+        let error = fetch(&address).unwrap_err();
+        assert!(error.to_string().contains(why), "{address}: {error}");
+        assert!(!format!("{error}{error:?}").contains("hunter2"), "{error:?}");
+    }
+    let wanted = Fault::Status(401, Some(("WWW-Authenticate", "Basic realm=x".to_owned())), String::new());
+    server.fail("/recipe.toml", wanted, 1);
+    assert!(fetch(&server.url("/recipe.toml")).unwrap_err().to_string().contains("answers status 401"));
+    assert!(server.requests().iter().all(|request| request.authorization.is_none()));
 }
 
 #[test]

@@ -14,13 +14,13 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use super::config::ConfigWords;
-use super::diff::{compare, write_page};
-use super::files::ReportDirectory;
+use super::diff::{compare, dockerfile_of, shown_below};
+use super::files::{ComparisonFiles, ReportDirectory};
 use super::format::ComparisonFormat;
 use super::subject::Opened;
 use super::{print_with, with_tokio};
 use crate::check::{self, Check, CheckOutcome, Variation};
-use crate::diff::{Comparison, Options, Source};
+use crate::diff::{Comparison, Options};
 use crate::failure::{ExitStatus, Failure};
 use crate::report::check::{CheckReport, write_check};
 use crate::report::json::write_json;
@@ -56,13 +56,8 @@ pub struct CheckCommand {
     #[arg(long, value_enum, default_value_t, help_heading = "How it is said")]
     format: ComparisonFormat,
 
-    /// Write the files that differ to DIR/a and DIR/b, for diffoscope and its like; DIR has to be new or empty
-    #[arg(long, value_name = "DIR", help_heading = "How it is said")]
-    report: Option<PathBuf>,
-
-    /// Write the comparison as a page that can be sent to somebody, where something differs
-    #[arg(long, value_name = "FILE", help_heading = "How it is said")]
-    html: Option<PathBuf>,
+    #[command(flatten)]
+    files: ComparisonFiles,
 
     #[command(flatten)]
     words: BuildWords,
@@ -84,7 +79,7 @@ impl ValueEnum for Variation {
 impl CheckCommand {
     /// Builds, compares, and prints what came out.
     pub fn run(&self) -> Result<ExitStatus, Failure> {
-        let mut directory = self.report.as_deref().map(ReportDirectory::create).transpose()?;
+        let mut directory = self.files.directory()?;
         let (settings, outcome) = with_tokio(async |environment, interrupt| {
             let settings = self.settings.resolve(&self.words, environment)?;
             let check = Check { settings, vary: self.variations(), times: usize::from(self.times) };
@@ -95,15 +90,19 @@ impl CheckCommand {
             tracing::warn!("{warning}");
         }
         let comparison = compare_builds(&settings, &outcome, directory.as_mut())?;
-        if let (Some(path), Some(comparison)) = (&self.html, &comparison) {
-            write_page(path, comparison)?;
+        if let Some(comparison) = &comparison {
+            self.files.write_page(comparison)?;
         }
         let report = CheckReport::new(&outcome, comparison);
         print_with(|out| match self.format {
             ComparisonFormat::Text => write_check(out, &report),
             ComparisonFormat::Json => write_json(&report, out).map_err(io::Error::from),
             ComparisonFormat::Sarif => {
-                let log = sarif(report.comparison(), &outcome.moving, Some(&shown_dockerfile(&settings)));
+                let log = sarif(
+                    report.comparison(),
+                    &outcome.moving,
+                    Some(&shown_below(&settings.dockerfile, &current_directory())),
+                );
                 write_json(&log, out).map_err(io::Error::from)
             }
         })?;
@@ -130,20 +129,13 @@ fn compare_builds(
     let opened = (open(&a.archive)?, open(&b.archive)?);
     let name = |number: usize, runtime: &str| OsString::from(format!("build {} ({runtime})", number + 1));
     let names = (name(one, a.runtime), name(other, b.runtime));
-    let options = Options { source: source_of(settings), ..Options::default() };
+    let source = dockerfile_of(settings, &current_directory());
+    let options = Options { source, ..Options::default() };
     let sides: [(&Opened<'_>, &OsStr); 2] = [(&opened.0, &names.0), (&opened.1, &names.1)];
     compare(sides, options, directory)
 }
 
-/// How the Dockerfile is called from here.
-fn shown_dockerfile(settings: &BuildSettings) -> String {
-    let here = std::env::current_dir().unwrap_or_default();
-    settings.dockerfile.strip_prefix(&here).unwrap_or(&settings.dockerfile).display().to_string()
-}
-
-/// The Dockerfile, where it is one that can be read; another frontend's file tells no lines.
-fn source_of(settings: &BuildSettings) -> Option<Source> {
-    let source =
-        Source::parse(&shown_dockerfile(settings), &settings.dockerfile_bytes, settings.target.as_deref()).ok()?;
-    source.has_target().then_some(source)
+/// What the Dockerfile's name is told relative to.
+fn current_directory() -> PathBuf {
+    std::env::current_dir().unwrap_or_default()
 }

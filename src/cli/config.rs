@@ -1,13 +1,15 @@
 //! Which file of settings a build reads, and the settings that come of it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
-use crate::settings::{BuildSettings, BuildWords, ConfigChoice, ImageWords, SettingsError, resolve_for_image};
+use crate::settings::{
+    BuildSettings, BuildWords, ConfigChoice, ImageWords, RecipeText, SettingsError, resolve_for_image,
+};
 
 /// Where settings are read from.
 #[derive(Debug, Args)]
@@ -32,14 +34,14 @@ impl ConfigWords {
         &self,
         words: &BuildWords,
         image: Option<&ImageWords>,
-        recipe: Option<&Path>,
+        recipe: Option<&RecipeText>,
         environment: &Environment,
     ) -> Result<Result<BuildSettings, SettingsError>, Failure> {
         let directory = std::env::current_dir().map_err(|error| unknown("the working directory", &error))?;
         let config = match &self.config {
             _ if self.no_config => ConfigChoice::None,
             Some(path) => ConfigChoice::Named(path.clone()),
-            None => recipe.map_or(ConfigChoice::Found, |path| ConfigChoice::Recipe(path.to_owned())),
+            None => recipe.map_or(ConfigChoice::Found, |recipe| ConfigChoice::Recipe(recipe.clone())),
         };
         let settings = resolve_for_image(words, image, &config, environment, &directory, chrono::Utc::now());
         let settings = match settings {
@@ -59,11 +61,11 @@ impl ConfigWords {
     pub fn resolve_own(
         &self,
         words: &BuildWords,
-        recipe: Option<&Path>,
+        recipe: Option<&RecipeText>,
         environment: &Environment,
     ) -> Result<BuildSettings, SettingsError> {
         let named = |path: &PathBuf| ConfigChoice::Named(path.clone());
-        let of_recipe = || recipe.map_or(ConfigChoice::None, |path| ConfigChoice::Recipe(path.to_owned()));
+        let of_recipe = || recipe.map_or(ConfigChoice::None, |recipe| ConfigChoice::Recipe(recipe.clone()));
         let config = self.config.as_ref().map_or_else(of_recipe, named);
         let directory = std::env::current_dir().unwrap_or_default();
         resolve_for_image(words, None, &config, environment, &directory, chrono::Utc::now())

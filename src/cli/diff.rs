@@ -6,13 +6,13 @@
 )]
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::files::ReportDirectory;
+use super::files::{ComparisonFiles, ReportDirectory};
 use super::format::ComparisonFormat;
 use super::print_with;
 use super::subject::Opened;
@@ -21,10 +21,9 @@ use crate::failure::{ExitStatus, Failure, chain};
 use crate::image::{Image, ImageError, KnownLayers, Platform, ReadOptions};
 use crate::limits;
 use crate::report::diff::write_diff;
-use crate::report::diff_html::write_diff_html;
 use crate::report::json::write_json;
 use crate::report::sarif::sarif;
-use crate::settings::RouteWords;
+use crate::settings::{BuildSettings, RouteWords};
 
 /// Arguments of `repro diff`.
 #[derive(Debug, Clone, Args)]
@@ -52,16 +51,11 @@ pub struct DiffCommand {
     pub target: Option<String>,
 
     /// What to print
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = "How it is said")]
     pub format: ComparisonFormat,
 
-    /// Write the files that differ to DIR/a and DIR/b, for diffoscope and its like; DIR has to be new or empty
-    #[arg(long, value_name = "DIR")]
-    pub report: Option<PathBuf>,
-
-    /// Write the comparison as a page that can be sent to somebody
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
+    #[command(flatten)]
+    files: ComparisonFiles,
 
     #[command(flatten)]
     ignore: IgnoreWords,
@@ -147,15 +141,12 @@ impl DiffCommand {
             ignore: self.ignore.resolve(),
             source: self.dockerfile.as_deref().map(|path| self.source(path)).transpose()?,
         };
-        // Before hours are spent: a directory that cannot be written to is a slip of whoever asks.
-        let mut directory = self.report.as_deref().map(ReportDirectory::create).transpose()?;
+        let mut directory = self.files.directory()?;
         let open = |word| Opened::open(word, &self.route, self.platform.as_ref());
         let (a, b) = (open(&self.a)?, open(&self.b)?);
         let sides = [(&a, self.a.as_os_str()), (&b, self.b.as_os_str())];
         let comparison = compare(sides, options, directory.as_mut())?.ok_or_else(|| self.nothing())?;
-        if let Some(path) = &self.html {
-            write_page(path, &comparison)?;
-        }
+        self.files.write_page(&comparison)?;
         print_with(|out| match self.format {
             ComparisonFormat::Text => write_diff(out, &comparison),
             ComparisonFormat::Json => write_json(&comparison, out).map_err(io::Error::from),
@@ -176,7 +167,7 @@ impl DiffCommand {
         Failure { status: ExitStatus::Unknown, message, hint: Some(hint) }
     }
 
-    fn source(&self, path: &std::path::Path) -> Result<Source, Failure> {
+    fn source(&self, path: &Path) -> Result<Source, Failure> {
         let shown = path.display().to_string();
         let unreadable = |error: io::Error| {
             Failure::usage(
@@ -257,15 +248,14 @@ pub(super) fn load(opened: &Opened<'_>, word: &OsStr, known: &KnownLayers) -> Re
     })
 }
 
-pub(super) fn write_page(path: &std::path::Path, comparison: &Comparison) -> Result<(), Failure> {
-    let write = || -> io::Result<()> {
-        let mut out = io::BufWriter::new(std::fs::File::create(path)?);
-        write_diff_html(&mut out, comparison)?;
-        out.flush()
-    };
-    write().map_err(|error| Failure {
-        status: ExitStatus::Unknown,
-        message: format!("cannot write `{}`: {error}", path.display()),
-        hint: Some("look at the directory and at the free space there".to_owned()),
-    })
+/// What a Dockerfile is called by whoever stands in a directory.
+pub(super) fn shown_below(dockerfile: &Path, directory: &Path) -> String {
+    dockerfile.strip_prefix(directory).unwrap_or(dockerfile).display().to_string()
+}
+
+/// The Dockerfile of a build, where it is one that can be read; another frontend's file tells no lines.
+pub(super) fn dockerfile_of(settings: &BuildSettings, directory: &Path) -> Option<Source> {
+    let shown = shown_below(&settings.dockerfile, directory);
+    let source = Source::parse(&shown, &settings.dockerfile_bytes, settings.target.as_deref()).ok()?;
+    source.has_target().then_some(source)
 }

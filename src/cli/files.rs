@@ -5,20 +5,56 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 
-use crate::diff::Files;
+use crate::diff::{Comparison, Files};
 use crate::digest::Digest;
 use crate::failure::{ExitStatus, Failure};
+use crate::report::diff_html::write_diff_html;
 
 /// The longest name that is kept; file systems take 255 bytes.
 const NAME: usize = 200;
 /// How deep directories are made. Paths that go deeper get one long name instead.
 const DEPTH: usize = 64;
+
+/// Where a comparison is written besides the report of it.
+#[derive(Debug, Clone, Args)]
+pub struct ComparisonFiles {
+    /// Write the files that differ to DIR/a and DIR/b, for diffoscope and its like; DIR has to be new or empty
+    #[arg(long, value_name = "DIR", help_heading = "How it is said")]
+    pub report: Option<PathBuf>,
+
+    /// Write the comparison as a page that can be sent to somebody
+    #[arg(long, value_name = "FILE", help_heading = "How it is said")]
+    pub html: Option<PathBuf>,
+}
+
+impl ComparisonFiles {
+    /// Makes the directory for the files. Done before hours are spent: one that cannot be written to is a slip of whoever asks.
+    pub fn directory(&self) -> Result<Option<ReportDirectory>, Failure> {
+        self.report.as_deref().map(ReportDirectory::create).transpose()
+    }
+
+    /// Writes the page, where one is asked for.
+    pub fn write_page(&self, comparison: &Comparison) -> Result<(), Failure> {
+        let Some(path) = &self.html else { return Ok(()) };
+        let write = || -> io::Result<()> {
+            let mut out = io::BufWriter::new(File::create(path)?);
+            write_diff_html(&mut out, comparison)?;
+            out.flush()
+        };
+        write().map_err(|error| Failure {
+            status: ExitStatus::Unknown,
+            message: format!("cannot write `{}`: {error}", path.display()),
+            hint: Some("look at the directory and at the free space there".to_owned()),
+        })
+    }
+}
 
 /// A directory with a part for each side.
 #[derive(Debug)]

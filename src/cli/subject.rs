@@ -215,7 +215,7 @@ fn rewound(file: &File) -> Result<File, ImageError> {
     Ok(file)
 }
 
-async fn until_interrupted<T>(work: impl Future<Output = T>, interrupt: &Interrupt) -> Result<T, Failure> {
+pub(super) async fn until_interrupted<T>(work: impl Future<Output = T>, interrupt: &Interrupt) -> Result<T, Failure> {
     tokio::select! {
         done = work => Ok(done),
         interruption = interrupt.wait() => {

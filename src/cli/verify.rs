@@ -7,6 +7,7 @@
 
 mod guard;
 mod published;
+mod recipe;
 mod source;
 mod told;
 
@@ -18,11 +19,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use self::published::Published;
+use self::recipe::read_recipe;
 use self::source::Found;
-use self::told::{doubt, explain, judge, note_build, note_overruled, source_of, told, verified};
+use self::told::{doubt, explain, judge, note_build, note_overruled, told, verified};
 use super::config::ConfigWords;
-use super::diff::{compare_loaded, load, write_page};
-use super::files::ReportDirectory;
+use super::diff::{compare_loaded, dockerfile_of, load};
+use super::files::{ComparisonFiles, ReportDirectory};
 use super::format::Format;
 use super::subject::Opened;
 use super::{print_with, with_tokio};
@@ -34,7 +36,7 @@ use crate::image::{Image, KnownLayers, Platform};
 use crate::kept::place::WorkPlace;
 use crate::report::json::write_json;
 use crate::report::verify::{ErrorReport, VerifyReport, render_markdown, write_verify};
-use crate::settings::{BuildSettings, BuildWords, RouteWords, SettingsError};
+use crate::settings::{BuildSettings, BuildWords, RecipeText, RouteWords, SettingsError};
 use crate::verify::{
     self, ComparedPlatform, Conditions, GitSource, Missing, PlatformVerdict, Reason, Recipe, Summary, SummarySource,
     Verdict, VerifyError, render_summary,
@@ -55,8 +57,8 @@ pub struct VerifyCommand {
     reference: Option<String>,
 
     /// Settings of whoever published it, in the form of repro.toml and instead of the one beside the Dockerfile; not trusted
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "no_config"], help_heading = "How it is verified")]
-    recipe: Option<PathBuf>,
+    #[arg(long, value_name = "FILE|URL", conflicts_with_all = ["config", "no_config"], help_heading = "How it is verified")]
+    recipe: Option<OsString>,
 
     /// Use what the builder has kept of earlier builds; without this the build is cold
     #[arg(long, conflicts_with = "no_cache", help_heading = "How it is verified")]
@@ -92,13 +94,8 @@ pub struct VerifyCommand {
     )]
     verifier: String,
 
-    /// Write the files that differ to DIR/a (published) and DIR/b (rebuilt); DIR has to be new or empty
-    #[arg(long, value_name = "DIR", help_heading = "How it is said")]
-    report: Option<PathBuf>,
-
-    /// Write the comparison as a page that can be sent to somebody, where something differs
-    #[arg(long, value_name = "FILE", help_heading = "How it is said")]
-    html: Option<PathBuf>,
+    #[command(flatten)]
+    files: ComparisonFiles,
 
     #[command(flatten)]
     words: BuildWords,
@@ -119,7 +116,7 @@ impl VerifyCommand {
     /// Builds again, compares, and prints what came out.
     pub fn run(&self) -> Result<ExitStatus, Failure> {
         self.guard_context()?;
-        let directory = self.report.as_deref().map(ReportDirectory::create).transpose()?;
+        let directory = self.files.directory()?;
         let mut report = VerifyReport::new(self.subject.to_string_lossy().into_owned());
         let failure = match self.verify(&mut report, directory) {
             Ok(()) => None,
@@ -160,12 +157,15 @@ impl VerifyCommand {
     fn verify(&self, report: &mut VerifyReport, directory: Option<ReportDirectory>) -> Result<(), Stopped> {
         let route = self.words.network.to_route();
         let wanted = self.platforms().map_err(at(Reason::Settings))?;
+        let published_recipe = self.recipe.as_deref().map(|word| read_recipe(word, &route)).transpose();
+        let published_recipe = published_recipe.map_err(at(Reason::Settings))?;
         let published = Published::open(&self.subject, &route, report).map_err(at(Reason::Subject))?;
         published.check_platforms(&wanted).map_err(at(Reason::Subject))?;
         let recipe = published.recipe(&wanted, report).map_err(at(Reason::Subject))?;
         let environment = Environment::of_this_process();
         let place = WorkPlace::make(&environment).map_err(|error| (Reason::Source, no_place(&error)))?;
-        let site = Site { place: place.path(), route: &route, environment: &environment };
+        let site =
+            Site { place: place.path(), route: &route, environment: &environment, recipe: published_recipe.as_ref() };
         let (settings, root) = self.settle(&recipe, site, report)?;
         let built = with_tokio(async |environment, interrupt| Ok(build::run(&settings, environment, interrupt).await?))
             .map_err(|failure| (Reason::Build, self.anonymous(explain(failure, &settings))))?;
@@ -175,7 +175,7 @@ impl VerifyCommand {
         let rebuilt = built.archive.unwrap_or_default();
         let must_explain = report.platforms.iter().any(is_to_explain);
         if let (Published::Image { opened, image }, true) = (&published, must_explain) {
-            let source = source_of(&settings, &root);
+            let source = dockerfile_of(&settings, &root);
             let explained = self.explain_difference((opened, image), &rebuilt, source, report, directory);
             keep_verdict(explained, "why it differs could not be told or written", report)?;
         }
@@ -219,8 +219,7 @@ impl VerifyCommand {
         let mut of_image = recipe.words.clone();
         of_image.words.file.clone_from(&found.dockerfile);
         of_image.whence.insert("--file", "its provenance");
-        let resolved =
-            self.settings.resolve_for_image(&words, Some(&of_image), self.recipe.as_deref(), site.environment);
+        let resolved = self.settings.resolve_for_image(&words, Some(&of_image), site.recipe, site.environment);
         let mut settings = match resolved.map_err(at(Reason::Settings))? {
             Ok(settings) => settings,
             Err(SettingsError::NoEpoch) => {
@@ -256,7 +255,7 @@ impl VerifyCommand {
         words.file = words.file.or_else(|| found.dockerfile.clone());
         let is_line = error.is_of_dockerfile();
         let mut failure = Failure::from(error);
-        let is_right = |words: &BuildWords| self.settings.resolve_own(words, self.recipe.as_deref(), site.environment);
+        let is_right = |words: &BuildWords| self.settings.resolve_own(words, site.recipe, site.environment);
         let without_epoch = matches!(is_right(&words), Err(SettingsError::NoEpoch));
         if without_epoch {
             words.source_date_epoch = Some("0".to_owned());
@@ -299,10 +298,7 @@ impl VerifyCommand {
         let names = (OsStr::new("published"), OsStr::new("rebuilt"));
         let sides = [(opened, names.0, image), (&rebuilt, names.1, &other)];
         report.comparison = compare_loaded(sides, options, directory.as_mut())?;
-        match (&self.html, &report.comparison) {
-            (Some(path), Some(comparison)) => write_page(path, comparison),
-            _ => Ok(()),
-        }
+        report.comparison.as_ref().map_or(Ok(()), |comparison| self.files.write_page(comparison))
     }
 
     /// Writes the verdict for others to sign, where there is one.
@@ -342,6 +338,8 @@ struct Site<'a> {
     place: &'a Path,
     route: &'a RouteWords,
     environment: &'a Environment,
+    /// What whoever published it says elsewhere.
+    recipe: Option<&'a RecipeText>,
 }
 
 /// Whether a report can be made of it. Wrong usage is told before anything, and who stopped it knows.

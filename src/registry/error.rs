@@ -10,10 +10,10 @@ use super::limits;
 /// Why something was not pulled. No message holds a credential, a token or the query of an address.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// The registry's name makes no address.
+    /// The name of a registry makes no address, or an address is none that is asked.
     #[error("`{registry}` makes no address: {reason}")]
     Address {
-        /// The registry as written.
+        /// The registry or the address, without a password.
         registry: String,
         /// Why.
         reason: String,

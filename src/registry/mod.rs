@@ -7,6 +7,7 @@
 
 mod auth;
 mod credentials;
+mod document;
 mod endpoint;
 mod error;
 mod http;
@@ -25,6 +26,7 @@ use crate::network::Proxy;
 use crate::reference::ImageReference;
 
 pub use credentials::{Credential, CredentialError, CredentialSources, Lookup};
+pub use document::fetch_document;
 pub use error::RegistryError;
 pub use image::{CopyError, ImageError, copy_blobs, load_image};
 

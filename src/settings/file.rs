@@ -20,8 +20,8 @@ use crate::pin::Pin;
 /// The name of the file.
 pub const FILE_NAME: &str = "repro.toml";
 
-/// A larger file is none: a settings file has dozens of lines.
-const LARGEST_FILE: u64 = 1 << 20;
+/// A larger file is none: a settings file has dozens of lines. In bytes.
+pub const LARGEST_FILE: u64 = 1 << 20;
 
 /// Flags whose value is a path.
 const PATHS: [&str; 4] = ["file", "output", "metadata-file", "buildkitd-config"];
@@ -44,6 +44,22 @@ const CONSENT: [&str; 14] = [
     "no-proxy",
     "proxy-in-run",
 ];
+
+/// What somebody else says in the form of a `repro.toml`.
+#[derive(Debug, Clone)]
+pub struct RecipeText {
+    /// Where it was read: a path, or an address.
+    pub place: PathBuf,
+    /// What is there.
+    pub text: String,
+}
+
+impl RecipeText {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        Ok(Self { place: path.to_owned(), text: SettingsFile::read(path)? })
+    }
+}
 
 /// The words of a `repro.toml`.
 #[derive(Debug, Clone)]
@@ -137,9 +153,9 @@ impl SettingsFile {
         Self::parse(path, &directory, &Self::read(path)?, trusted)
     }
 
-    /// Reads a file that stands for one in `directory`, and is not trusted.
-    pub fn load_recipe(path: &Path, directory: &Path) -> Result<Self, FileError> {
-        Self::parse(path, directory, &Self::read(path)?, false)
+    /// Takes a text for a file in `directory` that is not trusted.
+    pub fn parse_recipe(recipe: &RecipeText, directory: &Path) -> Result<Self, FileError> {
+        Self::parse(&recipe.place, directory, &recipe.text, false)
     }
 
     /// Drops what says where on this machine is built. Whoever builds a stranger's source chooses that, for the runtimes keep

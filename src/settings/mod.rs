@@ -12,7 +12,7 @@ mod words;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use self::file::{FILE_NAME, FileError};
+pub use self::file::{FILE_NAME, FileError, LARGEST_FILE, RecipeText};
 pub use self::frontend::{FrontendSettings, FrontendWords};
 pub use self::network::{NetworkSettings, NetworkWords, RouteWords, RunNetworkWord};
 pub use self::remote::RemoteWords;

@@ -29,8 +29,8 @@ impl VerifyCommand {
             ("--metadata-file", &self.words.metadata_file),
             ("--summary", &self.summary),
             ("--attestation", &self.attestation),
-            ("--html", &self.html),
-            ("--report", &self.report),
+            ("--html", &self.files.html),
+            ("--report", &self.files.report),
         ];
         let written: Vec<(&str, &Path)> =
             written.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?))).collect();

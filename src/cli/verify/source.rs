@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
 use super::{Site, Stopped, VerifyCommand, at};
 use crate::cli::with_tokio;
 use crate::failure::{ExitStatus, Failure};
@@ -171,10 +173,8 @@ fn dockerfile_in_context(recipe: &Recipe) -> Option<String> {
 
 /// The address of a directory. Git decodes what is behind `%`.
 fn file_url(path: &Path) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
-    let encode = |&byte: &u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    let path: Vec<String> = path.as_os_str().as_encoded_bytes().iter().map(encode).collect();
-    format!("file://{}", path.concat())
+    const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    format!("file://{}", percent_encode(path.as_os_str().as_encoded_bytes(), PLAIN))
 }
 
 fn parse_ref(text: &str) -> Result<GitRef, Stopped> {

@@ -1,13 +1,10 @@
 //! What is to be told of a rebuild, and of what went wrong with it.
 
-use std::path::Path;
-
 use super::published::Published;
 use super::{Stopped, at};
 use crate::build::BuildOutcome;
 use crate::cli::diff::load;
 use crate::cli::subject::Opened;
-use crate::diff::Source;
 use crate::digest::Digest;
 use crate::failure::{ExitStatus, Failure};
 use crate::image::{Image, KnownLayers, Platform};
@@ -179,13 +176,6 @@ fn whole(settings: &BuildSettings, flags: &BuildWords, given: &Given) -> Vec<Str
 fn shown_annotation(annotation: &Annotation) -> String {
     let platform = annotation.platform.as_ref().map(|platform| format!("[{platform}]")).unwrap_or_default();
     format!("{}{platform}:{}={}", annotation.target.name(), annotation.key, annotation.value)
-}
-
-/// The Dockerfile, by its name in the source, where it is one that can be read.
-pub fn source_of(settings: &BuildSettings, root: &Path) -> Option<Source> {
-    let shown = settings.dockerfile.strip_prefix(root).unwrap_or(&settings.dockerfile).display().to_string();
-    let source = Source::parse(&shown, &settings.dockerfile_bytes, settings.target.as_deref()).ok()?;
-    source.has_target().then_some(source)
 }
 
 /// Where RUN is emulated, a failure may be the emulator's. Of several platforms BuildKit names the one that failed.

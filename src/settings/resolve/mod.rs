@@ -16,7 +16,7 @@ pub use self::error::SettingsError;
 
 use self::extra::{parse_buildctl, parse_buildx};
 
-use super::file::{FILE_NAME, SettingsFile};
+use super::file::{FILE_NAME, RecipeText, SettingsFile};
 use super::sources::{Given, ImageWords, Words};
 use super::{
     BuildSettings, BuildWords, CompressionWord, ContextModesWord, MediaTypesWord, NetworkSettings, Origin,
@@ -37,7 +37,7 @@ pub enum ConfigChoice {
     /// This one, which the user trusts.
     Named(PathBuf),
     /// This one, which stands for the one beside the Dockerfile: somebody else's, and no more trusted than that.
-    Recipe(PathBuf),
+    Recipe(RecipeText),
     /// None.
     None,
 }
@@ -251,7 +251,7 @@ fn load_file(
     match config {
         ConfigChoice::None => Ok(None),
         ConfigChoice::Named(path) => Ok(Some(SettingsFile::load(&directory.join(path), true)?)),
-        ConfigChoice::Recipe(path) => Ok(Some(SettingsFile::load_recipe(&directory.join(path), context)?)),
+        ConfigChoice::Recipe(recipe) => Ok(Some(SettingsFile::parse_recipe(recipe, context)?)),
         ConfigChoice::Found => {
             let of_image = || image.and_then(|image| image.words.file.as_ref()).map(|file| context.join(file));
             let dockerfile = flags.file.as_ref().map(|file| directory.join(file)).or_else(of_image);

@@ -121,6 +121,14 @@ fn serve_index(registry: &FakeRegistry, name: &str, manifests: &[Value]) {
     tag(registry, name, &serde_json::to_vec(&index).unwrap());
 }
 
+/// Builds a context and serves it as `app:v1`: the registry, what is in it, and the reference.
+fn publish(bench: &Bench, way: Way, context: &Path, more: &[&str]) -> (FakeRegistry, Published, String) {
+    let registry = FakeRegistry::start();
+    let published = Published::build(bench, way, context, more);
+    let subject = published.serve(&registry, "app");
+    (registry, published, subject)
+}
+
 /// Two images, one of them for another machine, without RUN.
 fn context(bench: &Bench) -> PathBuf {
     bench.context("context", &[("f", "content\n"), ("Dockerfile", "ARG BASE\nFROM scratch\nCOPY f /f\n")])
@@ -151,9 +159,7 @@ fn each_level_is_told_and_attestations_count_for_nothing() {
     let Some(way) = way() else { return };
     let bench = Bench::shared("verified", way);
     let context = context(&bench);
-    let registry = FakeRegistry::start();
-    let published = Published::build(&bench, way, &context, &[]);
-    let subject = published.serve(&registry, "app");
+    let (registry, published, subject) = publish(&bench, way, &context, &[]);
     let check = |subject: &str| verify(&bench, way, subject, &[], Some(&context));
 
     let (status, report, output) = check(&subject);
@@ -214,9 +220,7 @@ fn the_same_layers_with_another_config_are_another_image() {
     let Some(way) = way() else { return };
     let bench = Bench::shared("other config", way);
     let context = context(&bench);
-    let registry = FakeRegistry::start();
-    let published = Published::build(&bench, way, &context, &[]);
-    let subject = published.serve(&registry, "app");
+    let (registry, published, subject) = publish(&bench, way, &context, &[]);
     let other = with_other_config(&published, &registry, &published.root["digest"]);
     let digest = other["digest"].as_str().unwrap();
     let (status, report, output) =
@@ -252,9 +256,7 @@ fn of_two_platforms_the_wrong_one_is_named() {
     let Some(way) = way() else { return };
     let bench = Bench::shared("two platforms", way);
     let context = context(&bench);
-    let registry = FakeRegistry::start();
-    let published = Published::build(&bench, way, &context, &["--platform", "linux/amd64,linux/arm64"]);
-    let subject = published.serve(&registry, "app");
+    let (registry, published, subject) = publish(&bench, way, &context, &["--platform", "linux/amd64,linux/arm64"]);
     let (status, report, output) = verify(&bench, way, &subject, &[], Some(&context));
     assert_eq!((status, &report["level"]), (0, &"image".into()), "{}", said(&output));
 
@@ -287,9 +289,7 @@ fn what_a_registry_does_is_no_difference() {
     let Some(way) = way() else { return };
     let bench = Bench::shared("registry", way);
     let context = context(&bench);
-    let registry = FakeRegistry::start();
-    let published = Published::build(&bench, way, &context, &[]);
-    let subject = published.serve(&registry, "app");
+    let (registry, published, subject) = publish(&bench, way, &context, &[]);
     let root = published.blob(published.root["digest"].as_str().unwrap()).to_vec();
 
     // A tag that somebody moves after the first look: the verdict is about what it named then.
@@ -337,13 +337,11 @@ fn what_a_registry_does_is_no_difference() {
 fn a_difference_under_emulation_is_none() {
     let Some(way) = way() else { return };
     let bench = Bench::shared("emulated", way);
-    let registry = FakeRegistry::start();
     let dockerfile =
         "ARG BASE\nFROM $BASE\nARG TARGETARCH\nRUN test $TARGETARCH = 386 && head -c 8 /dev/urandom >/stamp\n";
     let context = bench.context("random", &[("Dockerfile", dockerfile)]);
     let more = ["--platform", "linux/386"];
-    let published = Published::build(&bench, way, &context, &more);
-    let subject = published.serve(&registry, "app");
+    let (registry, published, subject) = publish(&bench, way, &context, &more);
     let base = format!("BASE={}", lab("LAB_BASE_SMALL"));
     let (status, report, output) = verify(&bench, way, &subject, &["--build-arg", &base], Some(&context));
     assert_eq!(
@@ -466,6 +464,12 @@ fn what_comes_out_is_written_for_others() {
     let by_recipe = run(&["--recipe", &path("recipe.toml")]);
     assert_eq!(by_recipe.status.code(), Some(0), "{}", said(&by_recipe));
     assert!(!context.join("elsewhere.tar").exists(), "a file decides where nothing goes");
+    let web = FakeRegistry::start();
+    web.put("/recipe.toml", "text/plain", &fs::read(place.join("recipe.toml")).unwrap());
+    let by_address = run(&["--recipe", &web.url("/recipe.toml")]);
+    assert_eq!(by_address.status.code(), Some(0), "{}", said(&by_address));
+    let nowhere = run(&["--recipe", &web.url("/other.toml")]);
+    assert!(nowhere.status.code() == Some(4) && said(&nowhere).contains("answers status 404"), "{}", said(&nowhere));
     fs::write(place.join("recipe.toml"), "secret = 'id=a,src=/etc/shadow'\n").unwrap();
     let greedy = run(&["--recipe", &path("recipe.toml")]);
     assert_eq!(greedy.status.code(), Some(2), "{}", said(&greedy));
