@@ -16,9 +16,10 @@
 //! | [`verify`] | a published image against what its source gives |
 //! | [`kept`] | what `repro` keeps on a machine: builders, caches, and what a killed run left behind |
 //! | [`runtime`] | where BuildKit runs: plan to steps, a pure function; steps to processes or to a script |
-//! | [`registry`] | images from registries, by digest |
+//! | [`registry`] | images from registries and to them, by digest |
 //! | [`image`] | images, from archives, directories or whatever brings them, read in one pass, every byte checked |
 //! | [`diff`] | two images become a tree of differences, with their causes |
+//! | [`push`](mod@push) | an image that was checked, to a registry, unchanged |
 //! | [`doctor`] | what works on a machine, and what to do about the rest |
 //! | [`analyze`](mod@analyze) | an image becomes a report |
 //! | [`report`] | reports become text and JSON |
@@ -54,6 +55,7 @@ pub mod output;
 pub mod pin;
 pub mod plan;
 pub mod provenance;
+pub mod push;
 pub mod reference;
 pub mod registry;
 pub mod remote;
