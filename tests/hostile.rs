@@ -355,4 +355,23 @@ fn odd_images_that_engines_take_are_sound_and_noted() {
     assert_eq!(notes(fewer.build()), ["the history has 1 steps that made a layer, and there are 2 layers"]);
     let none = image().config(|config| config["history"] = json!([]));
     assert_eq!(notes(none.build()), Vec::<String>::new());
+    let called = |docker: &str, index: &str| {
+        let layout = ImageBuilder::docker().layer(gzip(tar([file("a", "")]))).named(index).build();
+        notes(layout.edit("manifest.json", |entries| entries[0]["RepoTags"] = json!([docker])))
+    };
+    for (docker, index) in [
+        ("app:1", "docker.io/library/app:1"),
+        ("a/app", "docker.io/a/app:latest"),
+        ("localhost/app:1", "localhost/app:1"),
+        ("127.0.0.1:5/a/app:1", "127.0.0.1:5/a/app:1"),
+        ("app:1", "latest"),
+    ] {
+        assert_eq!(called(docker, index), Vec::<String>::new(), "{docker} {index}");
+    }
+    assert_eq!(
+        called("app:1", "docker.io/a/trusted:1"),
+        [
+            "one engine loads it as `docker.io/library/app:1`, another as `docker.io/a/trusted:1`, which `index.json` says"
+        ]
+    );
 }

@@ -5,7 +5,9 @@
 mod support;
 
 use repro::image::media_type::{Compression, Family};
-use repro::image::{FaultKind, Image, KnownLayers, LayerFacts, ReadOptions, metadata_agrees, read_archive};
+use repro::image::{
+    FaultKind, Image, ImageError, KnownLayers, LayerFacts, ReadOptions, SharedLayers, metadata_agrees, read_archive,
+};
 use support::image_builder::{ImageBuilder, Layer, Layout, dir, file, gzip, plain, platforms, symlink, tar, zstd};
 
 fn read(layout: &Layout) -> Image {
@@ -195,5 +197,48 @@ fn other_bytes_under_the_name_of_a_known_layer_are_refused() {
         let options = ReadOptions { epoch: Some(100), known: known.clone(), ..ReadOptions::default() };
         let error = read_archive(changed.tar().as_slice(), &options).unwrap_err();
         assert!(error.faults().iter().any(|fault| matches!(fault.kind, FaultKind::Digest { .. })), "{error}");
+    }
+}
+
+/// Two passes at the same time, as often as it takes for each of them to have been first at times.
+#[test]
+fn passes_at_the_same_time_share_layers_and_no_mistakes() {
+    let large = |fill: u8| plain(tar([file("large", vec![fill; 5 << 20])]));
+    let sound = ImageBuilder::oci().layer(large(1)).layer(large(2)).build();
+    let other = ImageBuilder::oci().layer(large(1)).layer(gzip(tar([file("a", "")]))).layer(large(2)).build();
+    let path = format!("blobs/sha256/{}", large(2).digest().hex());
+    // Under the name of what the other one has: a file with another content, sound in itself.
+    let tampered = other.clone().change(&path, |bytes| *bytes = large(3).blob);
+    let together = |one: &Layout, two: &Layout| {
+        let shared = SharedLayers::new();
+        let read = |layout: &Layout| {
+            read_archive(layout.tar().as_slice(), &ReadOptions { shared: shared.clone(), ..ReadOptions::default() })
+        };
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| read(one));
+            let second = read(two);
+            (first.join().unwrap(), second)
+        })
+    };
+    let layers = |image: &Image| -> Vec<_> {
+        let layers = image.manifests[0].layers.iter();
+        layers.map(|layer| (layer.diff_id.clone(), layer.uncompressed_size, layer.facts.clone())).collect()
+    };
+    let alone = |layout: &Layout| layers(&read_archive(layout.tar().as_slice(), &ReadOptions::default()).unwrap());
+    for _ in 0..10 {
+        let (one, two) = together(&sound, &other);
+        assert_eq!((layers(&one.unwrap()), layers(&two.unwrap())), (alone(&sound), alone(&other)));
+        for (one, two) in [together(&sound, &tampered), {
+            let (two, one) = together(&tampered, &sound);
+            (one, two)
+        }] {
+            match one {
+                Ok(one) => assert_eq!(layers(&one), alone(&sound)),
+                Err(error) => assert!(matches!(error, ImageError::NotShared(_)), "{error}"),
+            }
+            let error = two.unwrap_err();
+            let is_digest = |fault: &repro::image::Fault| matches!(fault.kind, FaultKind::Digest { .. });
+            assert!(error.faults().iter().any(is_digest), "{error}");
+        }
     }
 }

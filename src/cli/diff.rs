@@ -18,7 +18,7 @@ use super::print_with;
 use super::subject::Opened;
 use crate::diff::{Comparison, Files, Ignore, Options, Plan, Source};
 use crate::failure::{ExitStatus, Failure, chain};
-use crate::image::{Image, ImageError, KnownLayers, Platform, ReadOptions};
+use crate::image::{Image, ImageError, KnownLayers, Platform, ReadOptions, SharedLayers};
 use crate::limits;
 use crate::report::diff::write_diff;
 use crate::report::json::write_json;
@@ -202,11 +202,34 @@ pub(super) fn compare(
     options: Options,
     directory: Option<&mut ReportDirectory>,
 ) -> Result<Option<Comparison>, Failure> {
-    let mut known = KnownLayers::default();
-    let image_a = load(a, name_a, &known)?;
-    known.learn(&image_a);
-    let image_b = load(b, name_b, &known)?;
+    let (image_a, image_b) = match load_both(a, b) {
+        Some(both) => both,
+        // One after the other, so that what is wrong is told in one way.
+        None => {
+            let mut known = KnownLayers::default();
+            let image_a = load(a, name_a, &known)?;
+            known.learn(&image_a);
+            (image_a, load(b, name_b, &known)?)
+        }
+    };
     compare_loaded([(a, name_a, &image_a), (b, name_b, &image_b)], options, directory)
+}
+
+/// Reads two files at the same time, where both are sound.
+fn load_both(a: &Opened<'_>, b: &Opened<'_>) -> Option<(Image, Image)> {
+    let shared = SharedLayers::new();
+    let read = |opened: &Opened<'_>| {
+        let options = ReadOptions { shared: shared.clone(), partial: true, ..ReadOptions::default() };
+        opened.load(options).ok()?.ok()
+    };
+    if a.reference().is_some() || b.reference().is_some() {
+        return None;
+    }
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| read(a));
+        let second = read(b);
+        first.join().ok()?.zip(second)
+    })
 }
 
 /// The same for images that were read and checked before.

@@ -9,6 +9,7 @@ use super::chunk::Pool;
 use super::fault::{FaultKind, Faults, ImageError, escape_start};
 use super::layer::{LayerContent, LayerError, LayerSink, Sniffed, sniff};
 use super::model::Document;
+use super::shared::Claim;
 use super::source::{Member, MemberKind, Origin, Source};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::limits;
@@ -22,6 +23,7 @@ pub struct Blob {
 }
 
 /// What a blob is, told by its bytes.
+#[derive(Debug, Clone)]
 pub enum Content {
     /// JSON, perhaps.
     Document(Document),
@@ -107,6 +109,7 @@ pub fn read_members(source: &mut impl Source, options: &ReadOptions) -> Result<(
             members: Members::default(),
             seen: HashSet::new(),
             document_bytes: 0,
+            elsewhere: Vec::new(),
         };
         pass.run()
     })
@@ -120,6 +123,8 @@ struct Pass<'scope, 'env, 'source, S> {
     members: Members,
     seen: HashSet<Vec<u8>>,
     document_bytes: u64,
+    /// Layers that another pass reads.
+    elsewhere: Vec<Digest>,
 }
 
 impl<S: Source> Pass<'_, '_, '_, S> {
@@ -133,6 +138,13 @@ impl<S: Source> Pass<'_, '_, '_, S> {
             self.member(&member)?;
         }
         let origin = self.source.finish()?;
+        for digest in std::mem::take(&mut self.elsewhere) {
+            let content = self.options.shared.wait_for(&digest);
+            let content = content.ok_or_else(|| ImageError::NotShared(digest.clone()))?;
+            if let Some(blob) = self.members.blobs.get_mut(&digest) {
+                blob.content = content;
+            }
+        }
         if let Some(offset) = origin.after_end {
             self.members.faults.add("archive", FaultKind::AfterEnd(offset));
         }
@@ -203,14 +215,28 @@ impl<S: Source> Pass<'_, '_, '_, S> {
     }
 
     fn blob(&mut self, digest: Digest, name: String, size: u64) -> Result<(), ImageError> {
-        let known = self.options.known.recall(&digest, self.options.epoch).filter(|_| self.options.listing.is_none());
-        let (found, content) = match known {
-            Some(layer) => (self.hash(digest.algorithm())?, Content::Layer(Ok(layer))),
-            None => self.content(digest.algorithm(), false)?,
+        let options = self.options;
+        let known = options.known.recall(&digest, options.epoch).filter(|_| options.listing.is_none());
+        // What may be a document is read by everybody.
+        let claim = match &known {
+            None if size > limits::DOCUMENT_BYTES && options.listing.is_none() => options.shared.claim(&digest),
+            _ => Claim::Alone,
+        };
+        let (found, content) = match (known, &claim) {
+            (Some(layer), _) => (self.hash(digest.algorithm())?, Content::Layer(Ok(layer))),
+            (None, Claim::Other) => {
+                self.elsewhere.push(digest.clone());
+                (self.hash(digest.algorithm())?, Content::Other)
+            }
+            (None, Claim::Own(_) | Claim::Alone) => self.content(digest.algorithm(), false)?,
         };
         let wrong = (found != digest).then(|| FaultKind::Digest { expected: digest.clone(), found });
         // A source that knows why says more than the digest does.
-        if let Some(kind) = self.source.fault().or(wrong) {
+        let fault = self.source.fault().or(wrong);
+        if let Claim::Own(owner) = claim {
+            owner.tell(fault.is_none().then(|| content.clone()));
+        }
+        if let Some(kind) = fault {
             self.members.faults.add(name, kind);
         }
         self.members.blobs.insert(digest, Blob { size, content });

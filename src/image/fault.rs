@@ -57,6 +57,9 @@ pub enum ImageError {
     /// A header block in the middle of the archive is damaged.
     #[error("the archive is damaged: {0}")]
     Damaged(#[source] TarError),
+    /// A layer that another pass was to read, which could not: what is wrong is for that one to tell.
+    #[error("layer `{0}` could not be taken from the image that is read at the same time")]
+    NotShared(Digest),
     /// It holds more than is read from strangers; see [`crate::limits`].
     #[error("the archive holds more than {limit} {what}")]
     Limit {

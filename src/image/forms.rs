@@ -12,6 +12,7 @@ use super::fault::{FaultKind, ImageError};
 use super::json::{self, Names};
 use super::model::{Descriptor, Document, Form, Image, Root};
 use super::notes::{Note, NoteKind};
+use super::promises;
 use super::resolve::{Resolver, path_of};
 use super::source::{Container, Origin};
 use crate::digest::Digest;
@@ -35,6 +36,8 @@ pub fn resolve(members: Members, origin: Origin, options: &ReadOptions) -> Resul
             }
             if let Some(entries) = docker_manifest.as_ref().and_then(|document| resolver.docker_entries(document)) {
                 resolver.docker_manifest(&entries);
+                let note = |kind| Note { place: "`manifest.json`".to_owned(), kind };
+                resolver.notes.extend(promises::docker_names(&roots, &entries).map(note));
                 if let Some(repositories) = documents.get("repositories") {
                     resolver.layout_repositories(repositories, &entries);
                 }

@@ -83,6 +83,7 @@
 //! | `tar/` | blocks, PAX records, entries |
 //! | `again.rs` | blobs, read a second time |
 //! | `known.rs` | layers that were read before |
+//! | `shared.rs` | layers that two passes at the same time read once |
 //! | `json.rs` | strict parsing |
 //! | `paths.rs` | where the entries of a layer lie |
 //! | `resolve.rs` | members to [`Image`] |
@@ -117,6 +118,7 @@ mod paths;
 mod promises;
 mod resolve;
 pub mod rewrite;
+mod shared;
 pub mod source;
 pub mod tar;
 
@@ -138,6 +140,7 @@ pub use model::{
 };
 pub use notes::{Note, NoteKind};
 pub use paths::{Found, PathFacts};
+pub use shared::SharedLayers;
 pub use source::Container;
 
 use source::{DirectorySource, Source, TarSource};
@@ -149,6 +152,8 @@ pub struct ReadOptions {
     pub epoch: Option<i64>,
     /// Layers that need not be inflated, because they were before. They are hashed like everything else.
     pub known: KnownLayers,
+    /// Layers that another pass reads at the same time, with the same `epoch`.
+    pub shared: SharedLayers,
     /// Keep the entries of the layers. Not for known layers.
     pub listing: Option<Listing>,
     /// Take an index of which some images are not there, as an export for one platform writes it. They are told in

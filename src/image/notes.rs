@@ -42,6 +42,14 @@ pub enum NoteKind {
     Repeated(Found),
     /// More entries than could be held against each other.
     ManyEntries,
+    /// `manifest.json`, which `docker load` goes by, calls the image something else than `index.json`, which others go by. It is
+    /// the same image.
+    OtherNames {
+        /// In `manifest.json`.
+        docker: String,
+        /// In `index.json`.
+        index: String,
+    },
     /// A layer of Docker's media type in an OCI manifest, or the other way round. Some builders add such to a base image.
     OtherFamily {
         /// That of the layer.
@@ -74,6 +82,9 @@ impl fmt::Display for NoteKind {
             }
             Self::ManyEntries => {
                 write!(f, "only the first {} entries were looked through for repeated paths", limits::LAYER_PATHS)
+            }
+            Self::OtherNames { docker, index } => {
+                write!(f, "one engine loads it as {docker}, another as {index}, which `index.json` says")
             }
             Self::OtherFamily { layer: Family::Docker } => {
                 f.write_str("a layer of Docker's media type in an OCI manifest")

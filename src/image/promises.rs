@@ -1,13 +1,15 @@
 //! What one document says about another, or about a layer, held against it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Deserialize;
 
+use super::escape::escape;
 use super::fault::{FaultKind, shorten};
 use super::layer::{LayerContent, LayerFacts};
 use super::media_type::{Family, Kind, kind_of};
-use super::model::{Descriptor, History, Platform, null_is_default};
+use super::model::{Descriptor, History, Platform, Root, null_is_default};
+use super::notes::NoteKind;
 use super::rewrite::REWRITTEN;
 use crate::digest::{Algorithm, Digest};
 use crate::limits;
@@ -24,6 +26,34 @@ pub struct DockerEntry {
     /// The paths of the layers, lowest first.
     #[serde(default, deserialize_with = "null_is_default")]
     pub layers: Vec<String>,
+}
+
+/// The names in `manifest.json` against those in `index.json`, where both have some.
+pub fn docker_names(roots: &[Root], entries: &[DockerEntry]) -> Option<NoteKind> {
+    let docker: BTreeSet<String> =
+        entries.iter().flat_map(|entry| &entry.repo_tags).map(|name| full_name(name)).collect();
+    // A tag alone is no name.
+    let whole = |name: &&String| name.contains(['/', ':']);
+    let index: BTreeSet<String> =
+        roots.iter().flat_map(|root| &root.names).filter(whole).map(|name| full_name(name)).collect();
+    let list = |names: &BTreeSet<String>| {
+        let names: Vec<String> = names.iter().map(|name| format!("`{}`", escape(name))).collect();
+        shorten(&names.join(", "))
+    };
+    let is_other = !docker.is_empty() && !index.is_empty() && docker != index;
+    is_other.then(|| NoteKind::OtherNames { docker: list(&docker), index: list(&index) })
+}
+
+/// A name with what Docker leaves out of it.
+fn full_name(name: &str) -> String {
+    let has_tag = name.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
+    let tag = if has_tag { "" } else { ":latest" };
+    let place = match name.split_once('/') {
+        None => "docker.io/library/",
+        Some((first, _)) if first == "localhost" || first.contains(['.', ':']) => "",
+        Some(_) => "docker.io/",
+    };
+    format!("{place}{name}{tag}")
 }
 
 /// The platform of a descriptor against that of the config.
