@@ -19,7 +19,6 @@
 //! | [`registry`] | images from registries and to them, by digest |
 //! | [`image`] | images, from archives, directories or whatever brings them, read in one pass, every byte checked |
 //! | [`diff`] | two images become a tree of differences, with their causes |
-//! | [`push`](mod@push) | an image that was checked, to a registry, unchanged |
 //! | [`doctor`] | what works on a machine, and what to do about the rest |
 //! | [`analyze`](mod@analyze) | an image becomes a report |
 //! | [`report`] | reports become text and JSON |
@@ -55,7 +54,6 @@ pub mod output;
 pub mod pin;
 pub mod plan;
 pub mod provenance;
-pub mod push;
 pub mod reference;
 pub mod registry;
 pub mod remote;

@@ -6,22 +6,22 @@
 )]
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Write as _};
 
 use clap::Args;
+use serde::Serialize;
 
 use super::diff::load;
 use super::format::Format;
 use super::subject::{Opened, until_interrupted};
 use super::{print_with, with_tokio};
+use crate::digest::Digest;
 use crate::environment::Environment;
-use crate::failure::{Diagnose as _, ExitStatus, Failure, chain};
+use crate::failure::{ExitStatus, Failure, chain};
 use crate::image::KnownLayers;
-use crate::push::{PushError, Pushed, Reopen, Shipment, Target, push};
 use crate::reference::{ImageReference, ReferenceError};
-use crate::registry::Repository;
+use crate::registry::{PushError, Pushed, Reopen, Repository, Shipment, ShipmentError, Target, push};
 use crate::report::json::write_json;
-use crate::report::push::{PushReport, write_push};
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::registry_options;
 use crate::settings::RouteWords;
@@ -56,6 +56,44 @@ pub struct PushCommand {
     route: RouteWords,
 }
 
+/// The name and version of the JSON form. See `docs/schema/push.v1.json`.
+const SCHEMA: &str = "repro.push.v1";
+
+/// What was pushed where.
+#[derive(Serialize)]
+struct PushReport {
+    schema: &'static str,
+    digest: Digest,
+    references: Vec<ReferenceReport>,
+}
+
+/// One place.
+#[derive(Serialize)]
+struct ReferenceReport {
+    reference: String,
+    previous: Option<Digest>,
+    changed: bool,
+    sent: usize,
+    sent_bytes: u64,
+    mounted: usize,
+    present: usize,
+}
+
+impl PushReport {
+    /// Adds what became of one place, by its name without the digest.
+    fn add(&mut self, name: &str, pushed: &Pushed) {
+        self.references.push(ReferenceReport {
+            reference: format!("{name}@{}", self.digest),
+            previous: pushed.previous.clone(),
+            changed: pushed.previous.as_ref() != Some(&self.digest),
+            sent: pushed.sent,
+            sent_bytes: pushed.sent_bytes,
+            mounted: pushed.mounted,
+            present: pushed.present,
+        });
+    }
+}
+
 fn parse_reference(text: &str) -> Result<ImageReference, String> {
     let text = text.strip_prefix("docker://").unwrap_or(text);
     text.parse().map_err(|error: ReferenceError| format!("{error}; {}", error.hint()))
@@ -85,7 +123,7 @@ impl PushCommand {
                 hint: Some("nothing was pushed; leave the digest out to push whatever it is".to_owned()),
             });
         }
-        let mut report = PushReport::new(digest.clone());
+        let mut report = PushReport { schema: SCHEMA, digest: digest.clone(), references: Vec::new() };
         with_tokio(async |environment, interrupt| {
             for (at, reference) in self.references.iter().enumerate() {
                 let target = self.target(at, reference);
@@ -97,7 +135,7 @@ impl PushCommand {
             Ok(())
         })?;
         print_with(|out| match self.format {
-            Format::Text => write_push(out, &report),
+            Format::Text => report.references.iter().try_for_each(|one| writeln!(out, "{}", one.reference)),
             Format::Json => write_json(&report, out).map_err(io::Error::from),
         })?;
         Ok(ExitStatus::Success)
@@ -127,11 +165,11 @@ impl PushCommand {
         Target { tag, mount_from }
     }
 
-    fn refused(&self, error: &crate::push::ShipmentError) -> Failure {
+    fn refused(&self, error: &ShipmentError) -> Failure {
         Failure {
-            status: error.status(),
+            status: ExitStatus::Unknown,
             message: format!("`{}` is not pushed: {error}", OsStr::new(&self.image).to_string_lossy()),
-            hint: error.hint(),
+            hint: Some(error.hint().to_owned()),
         }
     }
 }
@@ -146,9 +184,9 @@ async fn push_to(
     interrupt: &Interrupt,
 ) -> Result<Pushed, Failure> {
     let failed = |error: &PushError| Failure {
-        status: error.status(),
+        status: ExitStatus::Unknown,
         message: format!("`{}`: {}", reference.name(), chain(error)),
-        hint: error.hint(),
+        hint: Some(error.hint().to_owned()),
     };
     let options = registry_options(environment, &route.resolve(environment)?);
     let repository = Repository::open_to_write(reference, options, &target.mount_from);

@@ -19,9 +19,8 @@ use crate::image::{
     Copies, CopyError, Image, ImageError, Platform, ReadOptions, copy_blobs, load_blobs, load_image, read_archive,
 };
 use crate::limits;
-use crate::push::Reopen;
 use crate::reference::{ImageReference, ReferenceError};
-use crate::registry::{self, RegistryError, Repository};
+use crate::registry::{self, RegistryError, Reopen, Repository};
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::registry_options;
 use crate::settings::RouteWords;

@@ -204,7 +204,7 @@ impl RegistryError {
 
 const fn status_hint(status: u16) -> &'static str {
     match status {
-        403 => "these credentials may not do that in this repository",
+        403 => "these credentials may not read this repository, or not write to it",
         404 => "check repository and digest: the registry does not have it, or not any more",
         429 => "the registry limits how often one may ask: wait, or log in for a higher limit",
         500..=599 => "the registry is in trouble: try again later, or read the image from `oci:DIRECTORY`",

@@ -14,6 +14,8 @@ mod error;
 mod http;
 mod image;
 pub mod limits;
+mod push;
+mod shipment;
 mod upload;
 
 use std::fs::File;
@@ -31,6 +33,8 @@ pub use credentials::{Credential, CredentialError, CredentialSources, Lookup};
 pub use document::fetch_document;
 pub use error::RegistryError;
 pub use image::{CopyError, ImageError, copy_blobs, load_image};
+pub use push::{PushError, Pushed, Reopen, Target, push};
+pub use shipment::{Document, Shipment, ShipmentError};
 pub use upload::{Offered, Upload};
 
 use http::{Answer, Http};

@@ -3,19 +3,16 @@
 //! Nothing that a registry answers is believed here either: an upload goes on only to where it is encrypted, credentials go to
 //! the registry itself, and a digest that it tells is held against ours.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::{fmt, io};
 
-use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
-use reqwest::{Body, Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Body, RequestBuilder, StatusCode, Url};
 use tokio::sync::mpsc::Receiver;
 
 use super::http::{Answer, Http, host_of, without_query};
-use super::{Blob, Manifest, RegistryError, Repository, check_digest, limits};
+use super::{Blob, Manifest, RegistryError, Repository, check_digest};
 use crate::digest::Digest;
 
 /// An upload that a registry has begun: where its bytes go.
@@ -83,13 +80,13 @@ impl Repository {
 
     /// Sends the bytes of a blob as they come. Whoever sends them and finds them wrong closes the channel before the last one,
     /// and the registry never has it.
-    pub async fn send_blob(&self, upload: Upload, blob: &Blob, pieces: Receiver<Bytes>) -> Result<(), RegistryError> {
+    pub async fn send_blob(&self, upload: Upload, blob: &Blob, pieces: Receiver<Vec<u8>>) -> Result<(), RegistryError> {
         let what = format!("the upload of blob `{}`", blob.digest);
         let mut url = upload.0;
         url.query_pairs_mut().append_pair("digest", &blob.digest.to_string());
         let sent = Arc::new(AtomicU64::new(0));
-        let body = Pieces { pieces, left: blob.size, sent: Arc::clone(&sent) };
-        let mut request = self.http.client().put(url.clone()).body(Body::wrap(body));
+        let body = body_of(pieces, blob.size, Arc::clone(&sent));
+        let mut request = self.http.client().put(url.clone()).body(body);
         request = request.header(CONTENT_LENGTH, blob.size).header(CONTENT_TYPE, "application/octet-stream");
         let from_origin = self.http.endpoint.is_origin_of(&url);
         request = self.with_authorization(request, from_origin).await;
@@ -112,9 +109,8 @@ impl Repository {
         let name = tag.map_or_else(|| digest.to_string(), str::to_owned);
         let url = self.http.endpoint.url(&format!("/v2/{}/manifests/{name}", self.name));
         self.retrying(async || {
-            let put = |http: &Http| {
-                http.client().put(url.clone()).header(CONTENT_TYPE, media_type).body(Bytes::copy_from_slice(bytes))
-            };
+            let put =
+                |http: &Http| http.client().put(url.clone()).header(CONTENT_TYPE, media_type).body(bytes.to_vec());
             let answer = self.ask(&url, &what, put).await?;
             match answer.status() {
                 StatusCode::CREATED | StatusCode::OK | StatusCode::ACCEPTED => self.check_told(&answer, digest, &what),
@@ -207,38 +203,19 @@ fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The body of an upload.
-struct Pieces {
-    pieces: Receiver<Bytes>,
-    left: u64,
-    sent: Arc<AtomicU64>,
-}
-
-impl HttpBody for Pieces {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let Poll::Ready(piece) = self.pieces.poll_recv(context) else { return Poll::Pending };
-        Poll::Ready(match piece {
-            Some(piece) if piece.len() as u64 <= self.left => {
-                self.left -= piece.len() as u64;
-                self.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
-                Some(Ok(Frame::data(piece)))
-            }
-            None if self.left == 0 => None,
-            Some(_) | None => Some(Err(io::Error::other("what was read is not the blob that was checked"))),
-        })
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
+/// The body of an upload: what comes through the channel, as long as it is as much as there has to be.
+fn body_of(pieces: Receiver<Vec<u8>>, size: u64, sent: Arc<AtomicU64>) -> Body {
+    let stream = futures_util::stream::try_unfold((pieces, size, sent), async |(mut pieces, left, sent)| match pieces
+        .recv()
+        .await
+    {
+        Some(piece) if piece.len() as u64 <= left => {
+            let count = piece.len() as u64;
+            sent.fetch_add(count, Ordering::Relaxed);
+            Ok(Some((piece, (pieces, left - count, sent))))
+        }
+        None if left == 0 => Ok(None),
+        Some(_) | None => Err(io::Error::other("what was read is not the blob that was checked")),
+    });
+    Body::wrap_stream(stream)
 }

@@ -6,7 +6,6 @@ pub mod diff_html;
 pub mod doctor;
 pub mod json;
 pub mod kept;
-pub mod push;
 pub mod sarif;
 pub mod text;
 pub mod verify;

@@ -45,6 +45,8 @@ pub enum Fault {
     Drip,
     /// Headers without end.
     Headers,
+    /// Heard, and then the connection closes.
+    Hangup,
     /// As it should be, but with this header in the answer.
     Told(&'static str, String),
 }
@@ -205,11 +207,12 @@ fn serve(mut connection: TcpStream, state: &Mutex<State>, stop: &AtomicBool) -> 
 /// What becomes of an upload or of a document that is stored.
 fn written(state: &mut State, request: &Request, path: &str) -> Reply {
     let query = request.target.split_once('?').map_or("", |(_, query)| query).replace("%3A", ":").replace("%2F", "/");
-    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned));
+    let value =
+        |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned));
     let Some((repository, rest)) = path.strip_prefix("/v2/").and_then(|path| {
-        path.split_once("/blobs/uploads/").map(|(name, rest)| (name, ("blob", rest))).or_else(|| {
-            path.split_once("/manifests/").map(|(name, rest)| (name, ("manifest", rest)))
-        })
+        path.split_once("/blobs/uploads/")
+            .map(|(name, rest)| (name, ("blob", rest)))
+            .or_else(|| path.split_once("/manifests/").map(|(name, rest)| (name, ("manifest", rest))))
     }) else {
         return (404, None, String::new());
     };
@@ -238,7 +241,11 @@ fn written(state: &mut State, request: &Request, path: &str) -> Reply {
             }
             (201, Some(("Docker-Content-Digest", digest.to_string())), String::new())
         }
-        _ => (400, None, r#"{"errors":[{"code":"DIGEST_INVALID","message":"not the digest of these bytes"}]}"#.to_owned()),
+        _ => (
+            400,
+            None,
+            r#"{"errors":[{"code":"DIGEST_INVALID","message":"not the digest of these bytes"}]}"#.to_owned(),
+        ),
     }
 }
 
@@ -333,7 +340,7 @@ fn misbehave(
         }
     };
     match fault {
-        Fault::Told(..) => {}
+        Fault::Told(..) | Fault::Hangup => {}
         Fault::Status(status, header, body) => reply(connection, status, header.as_ref(), body.as_bytes())?,
         Fault::Body(body) => reply(connection, 200, None, &body)?,
         Fault::Unsized(body) => {

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::digest::Digest;
-use crate::failure::{Diagnose, ExitStatus};
 use crate::image::media_type::{Kind, OCI_MANIFEST, kind_of};
 use crate::image::{Image, links_of};
 use crate::limits;
@@ -48,22 +47,17 @@ pub enum ShipmentError {
     TooDeep,
 }
 
-impl Diagnose for ShipmentError {
-    fn status(&self) -> ExitStatus {
-        ExitStatus::Unknown
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(
-            match self {
-                Self::NoManifest => "build with `repro build`, or save it with `podman save --format oci-archive`",
-                Self::Several(_) => "push them one by one, from archives of their own",
-                Self::Missing(_) => "save it with all platforms",
-                Self::NotDistributable(_) => "such layers come from where their `urls` say; build without them",
-                Self::TooDeep => "no builder writes such",
-            }
-            .to_owned(),
-        )
+impl ShipmentError {
+    /// What the user can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::NoManifest => "build with `repro build`, or save it with `podman save --format oci-archive`",
+            Self::Several(_) => "push them one by one, from archives of their own",
+            Self::Missing(_) => "save it with all platforms",
+            Self::NotDistributable(_) => "such layers come from where their `urls` say; build without them",
+            Self::TooDeep => "no builder writes such",
+        }
     }
 }
 

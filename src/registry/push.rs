@@ -3,22 +3,16 @@
 //! What is pushed are the bytes that were read and found sound, and nothing else: a blob that is another one by the time it is
 //! sent never arrives whole. What the registry has already is not sent, and what it says at the end is held against the image.
 
-mod shipment;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use hyper::body::Bytes;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
+use super::{Blob, Offered, RegistryError, Repository, Shipment};
 use crate::digest::Digest;
-use crate::failure::{Diagnose, ExitStatus};
 use crate::image::source::Source;
 use crate::image::{self, CopyError, Piece, stream_blobs};
-use crate::registry::{Blob, Offered, RegistryError, Repository};
-
-pub use shipment::{Document, Shipment, ShipmentError};
 
 /// How many blobs a registry is asked for at the same time.
 const ASKED_AT_ONCE: usize = 6;
@@ -61,21 +55,18 @@ pub enum PushError {
     },
 }
 
-impl Diagnose for PushError {
-    fn status(&self) -> ExitStatus {
-        ExitStatus::Unknown
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Registry(error) => error.hint().to_owned(),
-            Self::Read(_) => "push again when nobody writes to it".to_owned(),
+impl PushError {
+    /// What the user can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Registry(error) => error.hint(),
+            Self::Read(_) => "push again when nobody writes to it",
             Self::Other { .. } => {
                 "the image is there under its digest; look who moves the tag, and push again if it is to be yours"
-                    .to_owned()
             }
-            Self::Gone { .. } => "the registry is in trouble, or removes what is pushed: look there".to_owned(),
-        })
+            Self::Gone { .. } => "the registry is in trouble, or removes what is pushed: look there",
+        }
     }
 }
 
@@ -208,8 +199,8 @@ async fn send(
 /// What goes from the archive to the registry.
 enum Event {
     Begin(Digest),
-    Bytes(Bytes),
-    End(Bytes),
+    Bytes(Vec<u8>),
+    End(Vec<u8>),
     /// What was read is not what was checked, or cannot be read.
     Failed(CopyError),
 }
@@ -272,7 +263,7 @@ async fn send_one(
 }
 
 /// Hands the bytes of one blob on.
-async fn feed(events: &mut Receiver<Event>, pieces: Sender<Bytes>) -> Result<(), CopyError> {
+async fn feed(events: &mut Receiver<Event>, pieces: Sender<Vec<u8>>) -> Result<(), CopyError> {
     while let Some(event) = events.recv().await {
         let (piece, is_last) = match event {
             Event::Bytes(piece) => (piece, false),
@@ -293,8 +284,8 @@ fn read(wanted: &BTreeMap<Digest, u64>, reopen: &Reopen, sender: &Sender<Event>)
         stream_blobs(source.as_mut(), wanted, |digest, piece| {
             let event = match piece {
                 Piece::Begin => Event::Begin(digest.clone()),
-                Piece::Bytes(bytes) => Event::Bytes(Bytes::copy_from_slice(bytes)),
-                Piece::End(bytes) => Event::End(Bytes::copy_from_slice(bytes)),
+                Piece::Bytes(bytes) => Event::Bytes(bytes.to_vec()),
+                Piece::End(bytes) => Event::End(bytes.to_vec()),
             };
             sender.blocking_send(event).is_ok()
         })
