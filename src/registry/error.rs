@@ -206,6 +206,7 @@ const fn status_hint(status: u16) -> &'static str {
     match status {
         403 => "these credentials may not read this repository, or not write to it",
         404 => "check repository and digest: the registry does not have it, or not any more",
+        405 => "the registry takes nothing: it is set up to be read only, or is a mirror",
         429 => "the registry limits how often one may ask: wait, or log in for a higher limit",
         500..=599 => "the registry is in trouble: try again later, or read the image from `oci:DIRECTORY`",
         _ => "check that this is the address of a container registry",
