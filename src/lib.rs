@@ -16,7 +16,7 @@
 //! | [`verify`] | a published image against what its source gives |
 //! | [`kept`] | what `repro` keeps on a machine: builders, caches, and what a killed run left behind |
 //! | [`runtime`] | where BuildKit runs: plan to steps, a pure function; steps to processes or to a script |
-//! | [`registry`] | images from registries, by digest |
+//! | [`registry`] | images from registries and to them, by digest |
 //! | [`image`] | images, from archives, directories or whatever brings them, read in one pass, every byte checked |
 //! | [`diff`] | two images become a tree of differences, with their causes |
 //! | [`doctor`] | what works on a machine, and what to do about the rest |

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
 
 #[path = "support/registry.rs"]
+#[allow(dead_code, reason = "each test uses a part of it")]
 mod support;
 
 use std::fs::File;

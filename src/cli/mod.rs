@@ -11,6 +11,7 @@ mod doctor;
 mod files;
 mod format;
 mod man;
+mod push;
 mod subject;
 mod verify;
 
@@ -50,6 +51,8 @@ pub enum Command {
     Analyze(Box<analyze::AnalyzeCommand>),
     /// Compare two images: what differs on every level, why, and what to do about it
     Diff(Box<diff::DiffCommand>),
+    /// Push an image from an archive or a directory to registries, every byte checked, its digest unchanged
+    Push(Box<push::PushCommand>),
     /// Tell what works on this machine, and what to do about the rest
     Doctor(doctor::DoctorCommand),
     /// What repro keeps on this machine: builders, caches, binaries; list it, remove it
@@ -68,6 +71,7 @@ pub fn run(cli: &Cli) -> ExitStatus {
         Command::Diff(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Push(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
         Command::Build(command) => with_tokio(async |environment, interrupt| command.run(environment, interrupt).await),

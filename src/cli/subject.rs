@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind::NotFound, Seek as _};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustix::pipe::fcntl_setpipe_size;
 
@@ -13,13 +14,13 @@ use super::with_tokio;
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure, chain};
-use crate::image::source::TarSource;
+use crate::image::source::{DirectorySource, TarSource};
 use crate::image::{
     Copies, CopyError, Image, ImageError, Platform, ReadOptions, copy_blobs, load_blobs, load_image, read_archive,
 };
 use crate::limits;
 use crate::reference::{ImageReference, ReferenceError};
-use crate::registry::{self, RegistryError, Repository};
+use crate::registry::{self, RegistryError, Reopen, Repository};
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::registry_options;
 use crate::settings::RouteWords;
@@ -190,6 +191,26 @@ impl<'a> Opened<'a> {
     pub fn pin(&mut self, digest: &Digest) {
         if let Place::Registry(reference) = &mut self.place {
             *reference = reference.with_digest(digest.clone());
+        }
+    }
+
+    /// How to read it from its beginning once more; nothing where it is in a registry.
+    pub fn reopen(&self) -> Option<Reopen> {
+        match &self.place {
+            Place::Path(path) => {
+                let path = path.clone();
+                Some(Arc::new(move || {
+                    if path.is_dir() {
+                        return Ok(Box::new(DirectorySource::open(&path)?));
+                    }
+                    Ok(Box::new(TarSource::new(File::open(&path).map_err(ImageError::Open)?)?))
+                }))
+            }
+            Place::Spooled(file) => {
+                let file = file.try_clone().ok()?;
+                Some(Arc::new(move || Ok(Box::new(TarSource::new(rewound(&file)?)?))))
+            }
+            Place::Registry(_) => None,
         }
     }
 

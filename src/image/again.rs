@@ -107,6 +107,62 @@ fn copy(source: &mut impl Source, algorithms: &BTreeSet<Algorithm>) -> Result<(F
     }
 }
 
+/// Hands over the blobs that are `wanted`, as `source` brings them. `sink` gets each piece and whether it is the first of its
+/// blob or the last one, and says whether it wants more at all. The last piece of a blob that is not what it was any more is
+/// kept back, and is an error.
+pub fn stream_blobs(
+    source: &mut dyn Source,
+    wanted: &BTreeMap<Digest, u64>,
+    mut sink: impl FnMut(&Digest, Piece<'_>) -> bool,
+) -> Result<(), CopyError> {
+    let mut left: BTreeMap<&Digest, u64> = wanted.iter().map(|(digest, size)| (digest, *size)).collect();
+    while !left.is_empty() {
+        let Some(member) = source.next_member()? else { break };
+        // Every form that has manifests calls its blobs by their digests.
+        let name = member.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let is_it = |digest: &&Digest, size: u64| digest.hex().as_bytes() == name && member.size == size;
+        let found = left.iter().find(|(digest, size)| is_it(digest, **size)).map(|(digest, _)| *digest);
+        let Some(digest) = found.filter(|_| member.kind == MemberKind::File) else { continue };
+        if !sink(digest, Piece::Begin) {
+            return Ok(());
+        }
+        let mut hasher = Hasher::new(digest.algorithm());
+        let (mut buffer, mut next) = (vec![0; limits::CHUNK_BYTES], vec![0; limits::CHUNK_BYTES]);
+        let mut held = source.read_data(&mut buffer)?;
+        while held > 0 {
+            hasher.update(&buffer[..held]);
+            let count = source.read_data(&mut next)?;
+            if count == 0 {
+                break;
+            }
+            if !sink(digest, Piece::Bytes(&buffer[..held])) {
+                return Ok(());
+            }
+            std::mem::swap(&mut buffer, &mut next);
+            held = count;
+        }
+        if hasher.finish() != *digest || source.fault().is_some() {
+            return Err(CopyError::Changed(digest.clone()));
+        }
+        if !sink(digest, Piece::End(&buffer[..held])) {
+            return Ok(());
+        }
+        left.remove(digest);
+    }
+    left.keys().next().map_or(Ok(()), |missing| Err(CopyError::Changed((*missing).clone())))
+}
+
+/// What [`stream_blobs`] hands over.
+#[derive(Debug)]
+pub enum Piece<'a> {
+    /// A blob begins.
+    Begin,
+    /// Bytes of it.
+    Bytes(&'a [u8]),
+    /// Its last bytes: it is what it should be.
+    End(&'a [u8]),
+}
+
 /// Copies blobs out of the archive or the directory at `path`.
 pub fn load_blobs(path: &std::path::Path, wanted: &BTreeMap<Digest, u64>) -> Result<Copies, CopyError> {
     if path.is_dir() {

@@ -126,7 +126,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-pub use again::{CopiedBlob, Copies, CopyError, copy_blobs, load_blobs};
+pub use again::{CopiedBlob, Copies, CopyError, Piece, copy_blobs, load_blobs, stream_blobs};
 pub use fault::{Fault, FaultKind, Faults, ImageError};
 pub use inflate::{compression_of, decoder};
 pub use known::KnownLayers;

@@ -47,11 +47,11 @@ pub(super) fn parse_challenge(headers: &HeaderMap) -> Result<Challenge, String> 
     if schemes.is_empty() { Err("there is no `WWW-Authenticate`".to_owned()) } else { Err(schemes.join(", ")) }
 }
 
-/// Answers a challenge for reading `repository`. `None`: there is nothing to answer with.
+/// Answers a challenge for what `scopes` allow. `None`: there is nothing to answer with.
 pub(super) async fn answer(
     http: &Http,
     registry: &str,
-    repository: &str,
+    scopes: &[String],
     challenge: Challenge,
     credential: Option<&Credential>,
 ) -> Result<Option<HeaderValue>, RegistryError> {
@@ -64,7 +64,7 @@ pub(super) async fn answer(
         (Challenge::Basic, Some(Credential::Basic { username, password })) => Ok(Some(basic(username, password))),
         (Challenge::Basic, _) => Ok(None),
         (Challenge::Bearer { realm, service }, credential) => {
-            let request = TokenRequest { registry, repository, service, credential };
+            let request = TokenRequest { registry, scopes, service, credential };
             request.fetch(http, &realm).await.map(Some)
         }
     }
@@ -72,7 +72,7 @@ pub(super) async fn answer(
 
 struct TokenRequest<'a> {
     registry: &'a str,
-    repository: &'a str,
+    scopes: &'a [String],
     service: Option<String>,
     credential: Option<&'a Credential>,
 }
@@ -104,7 +104,6 @@ impl TokenRequest<'_> {
 
     /// GET with Basic, or for an identity token the OAuth 2 form (distribution `docs/spec/auth/oauth.md`).
     fn request(&self, http: &Http, realm: Url) -> (reqwest::RequestBuilder, Url) {
-        let scope = format!("repository:{}:pull", self.repository);
         let mut url = realm;
         if let Some(Credential::IdentityToken(token)) = self.credential {
             let mut form = url.clone();
@@ -113,7 +112,7 @@ impl TokenRequest<'_> {
                 .append_pair("grant_type", "refresh_token")
                 .append_pair("client_id", "repro")
                 .append_pair("service", self.service.as_deref().unwrap_or_default())
-                .append_pair("scope", &scope)
+                .append_pair("scope", &self.scopes.join(" "))
                 .append_pair("refresh_token", token);
             let body = form.query().unwrap_or_default().to_owned();
             let request = http.client().post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
@@ -122,7 +121,9 @@ impl TokenRequest<'_> {
         if let Some(service) = &self.service {
             url.query_pairs_mut().append_pair("service", service);
         }
-        url.query_pairs_mut().append_pair("scope", &scope);
+        for scope in self.scopes {
+            url.query_pairs_mut().append_pair("scope", scope);
+        }
         let mut request = http.client().get(url.clone());
         if let Some(Credential::Basic { username, password }) = self.credential {
             request = request.header(AUTHORIZATION, basic(username, password));

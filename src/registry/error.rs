@@ -186,8 +186,15 @@ impl RegistryError {
         }
     }
 
+    /// Whether an upload may go well when it is begun anew: a token may have run out in the middle, too.
+    #[must_use]
+    pub fn is_worth_another_try(&self) -> bool {
+        self.is_transient() || matches!(self, Self::Stalled { .. } | Self::Status { status: 401, .. })
+    }
+
     /// How long the registry asks to wait.
-    pub(super) const fn retry_after(&self) -> Option<Duration> {
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
             _ => None,
@@ -197,8 +204,9 @@ impl RegistryError {
 
 const fn status_hint(status: u16) -> &'static str {
     match status {
-        403 => "these credentials may not read this repository",
+        403 => "these credentials may not read this repository, or not write to it",
         404 => "check repository and digest: the registry does not have it, or not any more",
+        405 => "the registry takes nothing: it is set up to be read only, or is a mirror",
         429 => "the registry limits how often one may ask: wait, or log in for a higher limit",
         500..=599 => "the registry is in trouble: try again later, or read the image from `oci:DIRECTORY`",
         _ => "check that this is the address of a container registry",

@@ -1,6 +1,7 @@
 //! Requests with everything bounded: redirects, bytes, time, and where the `Authorization` header goes.
 
 use std::error::Error as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
@@ -116,6 +117,43 @@ impl Http {
             }
             Ok(Ok(response)) => response,
         };
+        let deadline = Instant::now() + self.answer_timeout;
+        let what = what.to_owned();
+        Ok(Answer { response, host, what, stall_timeout: self.stall_timeout, deadline, from_origin })
+    }
+
+    /// Sends a request with a large body: as long as bytes of it go out, the answer is waited for. `body` counts them.
+    pub(super) async fn send_large(
+        &self,
+        request: reqwest::RequestBuilder,
+        url: &Url,
+        what: &str,
+        from_origin: bool,
+        (sent, size): (&AtomicU64, u64),
+    ) -> Result<Answer, RegistryError> {
+        let host = host_of(url);
+        let mut sending = std::pin::pin!(request.send());
+        let (mut seen, mut idle) = (0, Duration::ZERO);
+        let response = loop {
+            match timeout(self.stall_timeout, &mut sending).await {
+                Ok(response) => break response,
+                Err(_) => {
+                    let now = sent.load(Ordering::Relaxed);
+                    idle = if now == seen { idle + self.stall_timeout } else { Duration::ZERO };
+                    seen = now;
+                    // A registry that has all of it may have to look at it.
+                    if idle >= if now < size { self.stall_timeout } else { limits::UPLOAD_ANSWER } {
+                        return Err(self.stalled(&host, what));
+                    }
+                }
+            }
+        };
+        let response = response.map_err(|error| {
+            if error.is_connect() {
+                return RegistryError::Connect { host: host.clone(), reason: innermost(&error) };
+            }
+            RegistryError::Broken { host: host.clone(), what: what.to_owned(), reason: innermost(&error) }
+        })?;
         let deadline = Instant::now() + self.answer_timeout;
         let what = what.to_owned();
         Ok(Answer { response, host, what, stall_timeout: self.stall_timeout, deadline, from_origin })

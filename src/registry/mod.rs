@@ -1,4 +1,5 @@
-//! Reading from container registries (OCI distribution-spec, "Pull"), by digest, with nothing believed.
+//! Reading from container registries and writing to them (OCI distribution-spec, "Pull" and "Push"), by digest, with nothing
+//! believed.
 //!
 //! This is a client of our own on `reqwest`: the ready-made ones read manifests, tokens and error bodies without a bound,
 //! follow redirects before they look where credentials go, or take what they get. Here every answer has a ceiling and a
@@ -13,6 +14,9 @@ mod error;
 mod http;
 mod image;
 pub mod limits;
+mod push;
+mod shipment;
+mod upload;
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
@@ -29,6 +33,9 @@ pub use credentials::{Credential, CredentialError, CredentialSources, Lookup};
 pub use document::fetch_document;
 pub use error::RegistryError;
 pub use image::{CopyError, ImageError, copy_blobs, load_image};
+pub use push::{PushError, Pushed, Reopen, Target, push};
+pub use shipment::{Document, Shipment, ShipmentError};
+pub use upload::{Offered, Upload};
 
 use http::{Answer, Http};
 
@@ -100,6 +107,8 @@ pub struct Repository {
     registry: String,
     name: String,
     options: Options,
+    /// What a token has to allow.
+    scopes: Vec<String>,
     /// The answer to the registry's last challenge, and what it was made with.
     authorization: Mutex<Option<Authorization>>,
 }
@@ -113,11 +122,28 @@ struct Authorization {
 impl Repository {
     /// A client for the repository of `reference`; nothing is sent yet.
     pub fn open(reference: &ImageReference, options: Options) -> Result<Self, RegistryError> {
+        let scopes = vec![format!("repository:{}:pull", reference.repository())];
+        Self::with_scopes(reference, options, scopes)
+    }
+
+    /// A client that also writes to the repository of `reference`, and takes blobs from others of the same registry.
+    pub fn open_to_write(
+        reference: &ImageReference,
+        options: Options,
+        mount_from: &[String],
+    ) -> Result<Self, RegistryError> {
+        let own = format!("repository:{}:pull,push", reference.repository());
+        let others = mount_from.iter().map(|name| format!("repository:{name}:pull"));
+        Self::with_scopes(reference, options, std::iter::once(own).chain(others).collect())
+    }
+
+    fn with_scopes(reference: &ImageReference, options: Options, scopes: Vec<String>) -> Result<Self, RegistryError> {
         Ok(Self {
             http: Http::new(reference.registry(), &options)?,
             registry: reference.registry().to_owned(),
             name: reference.repository().to_owned(),
             options,
+            scopes,
             authorization: Mutex::new(None),
         })
     }
@@ -291,7 +317,7 @@ impl Repository {
             tried = format!("{tried} ({problem})");
         }
         let credential = lookup.credential.as_ref();
-        let header = auth::answer(&self.http, &self.registry, &self.name, challenge, credential).await?;
+        let header = auth::answer(&self.http, &self.registry, &self.scopes, challenge, credential).await?;
         Ok(Authorization { header, tried })
     }
 

@@ -314,6 +314,32 @@ impl Tools {
         }
     }
 
+    /// Pushes what has a digest and lies here, and asks others what arrived.
+    fn push(&self, number: usize, case: &Case) {
+        let Some(digest) = &case.digest else { return };
+        if case.status != "ok" || !Path::new(&case.word).exists() {
+            return;
+        }
+        let reference = format!("{}/pushed/case{number}:1", lab("LAB_REGISTRY"));
+        for sends_again in [false, true] {
+            let mut command = self.bench.repro(Way::Docker);
+            let output = command.args(["push", "--format", "json", &case.word, &reference]).output().unwrap();
+            assert!(output.status.success(), "{}: {}", case.name, said(&output));
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let sent = report["references"][0]["sent"].as_u64().unwrap();
+            assert!(!sends_again || sent == 0, "{}: {report:#}", case.name);
+        }
+        assert_eq!(text("crane", &["digest", &reference]), *digest, "{}", case.name);
+        // Both hold every blob that they get against its digest.
+        let copy = self.path(&format!("pulled-{number}"));
+        run("crane", &["pull", "--format", "oci", &reference, &copy]);
+        fs::remove_dir_all(&copy).unwrap();
+        let from = format!("docker://{reference}");
+        let words = ["--insecure-policy", "copy", "--quiet", "--all", "--preserve-digests", "--src-tls-verify=false"];
+        run("skopeo", &[&words[..], &[&from, &format!("dir:{copy}")]].concat());
+        fs::remove_dir_all(copy).unwrap();
+    }
+
     fn analyze(&self, case: &Case, from_pipe: bool) -> Value {
         let mut command = self.bench.repro(Way::Docker);
         command.args(["analyze", "--format", "json"]);
@@ -352,7 +378,8 @@ fn what_tools_write_has_the_digests_that_tools_say() {
     tools.ctr();
     tools.packed();
     assert!(tools.cases.len() >= 40, "{}", tools.cases.len());
-    for case in &tools.cases {
+    for (number, case) in tools.cases.iter().enumerate() {
+        tools.push(number, case);
         let is_file = Path::new(&case.word).is_file();
         for from_pipe in [false, true] {
             if from_pipe && !is_file {

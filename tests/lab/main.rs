@@ -29,6 +29,7 @@ mod kept;
 mod killed;
 mod networks;
 mod odd;
+mod push;
 mod real_images;
 mod remote;
 mod soak;

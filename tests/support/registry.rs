@@ -45,6 +45,10 @@ pub enum Fault {
     Drip,
     /// Headers without end.
     Headers,
+    /// Heard, and then the connection closes.
+    Hangup,
+    /// As it should be, but with this header in the answer.
+    Told(&'static str, String),
 }
 
 /// A request as it came in.
@@ -54,6 +58,8 @@ pub struct Request {
     /// With the query.
     pub target: String,
     pub authorization: Option<String>,
+    pub content_type: String,
+    pub bytes: Vec<u8>,
     pub body: String,
 }
 
@@ -138,6 +144,11 @@ impl FakeRegistry {
         self.lock().requests.clone()
     }
 
+    /// What is stored at a path.
+    pub fn document(&self, path: &str) -> Option<Vec<u8>> {
+        self.lock().documents.get(path).map(|(_, bytes)| bytes.clone())
+    }
+
     /// How many requests held `part` in their target.
     pub fn count(&self, part: &str) -> usize {
         self.lock().requests.iter().filter(|request| request.target.contains(part)).count()
@@ -169,15 +180,72 @@ fn serve(mut connection: TcpStream, state: &Mutex<State>, stop: &AtomicBool) -> 
     let answer = if path == "/token" { token_answer(&locked, &request) } else { refusal(&locked, &request) };
     drop(locked);
     match (fault, answer) {
+        (Some(Fault::Told(name, value)), None) if request.method != "GET" => {
+            let (status, _, body) = written(&mut state.lock().unwrap(), &request, &path);
+            reply(&mut connection, status, Some(&(name, value)), body.as_bytes())
+        }
         (Some(fault), _) => misbehave(&mut connection, fault, document, stop),
         (None, Some((status, header, body))) => reply(&mut connection, status, header.as_ref(), body.as_bytes()),
+        (None, None) if matches!(request.method.as_str(), "POST" | "PUT") => {
+            let (status, header, body) = written(&mut state.lock().unwrap(), &request, &path);
+            reply(&mut connection, status, header.as_ref(), body.as_bytes())
+        }
         (None, None) => {
             let Some((media_type, bytes)) = document else {
                 let body = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository\u001b[31m name not known"}]}"#;
                 return reply(&mut connection, 404, None, body.as_bytes());
             };
+            if request.method == "HEAD" {
+                let head = head(200, Some(bytes.len()), Some(&("Content-Type", media_type)));
+                return connection.write_all(head.as_bytes());
+            }
             reply(&mut connection, 200, Some(&("Content-Type", media_type)), &bytes)
         }
+    }
+}
+
+/// What becomes of an upload or of a document that is stored.
+fn written(state: &mut State, request: &Request, path: &str) -> Reply {
+    let query = request.target.split_once('?').map_or("", |(_, query)| query).replace("%3A", ":").replace("%2F", "/");
+    let value =
+        |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned));
+    let Some((repository, rest)) = path.strip_prefix("/v2/").and_then(|path| {
+        path.split_once("/blobs/uploads/")
+            .map(|(name, rest)| (name, ("blob", rest)))
+            .or_else(|| path.split_once("/manifests/").map(|(name, rest)| (name, ("manifest", rest))))
+    }) else {
+        return (404, None, String::new());
+    };
+    let digest = Digest::of(&request.bytes);
+    match (request.method.as_str(), rest) {
+        ("POST", ("blob", "")) => {
+            let mounted = value("mount").zip(value("from")).and_then(|(digest, from)| {
+                Some((digest.clone(), state.documents.get(&format!("/v2/{from}/blobs/{digest}"))?.clone()))
+            });
+            if let Some((digest, document)) = mounted {
+                state.documents.insert(format!("/v2/{repository}/blobs/{digest}"), document);
+                return (201, None, String::new());
+            }
+            let place = format!("/v2/{repository}/blobs/uploads/{}?state=secret", state.requests.len());
+            (202, Some(("Location", place)), String::new())
+        }
+        ("PUT", ("blob", _)) if value("digest") == Some(digest.to_string()) => {
+            let stored = ("application/octet-stream".to_owned(), request.bytes.clone());
+            state.documents.insert(format!("/v2/{repository}/blobs/{digest}"), stored);
+            (201, None, String::new())
+        }
+        ("PUT", ("manifest", name)) => {
+            let stored = (request.content_type.clone(), request.bytes.clone());
+            for name in [name, &digest.to_string()] {
+                state.documents.insert(format!("/v2/{repository}/manifests/{name}"), stored.clone());
+            }
+            (201, Some(("Docker-Content-Digest", digest.to_string())), String::new())
+        }
+        _ => (
+            400,
+            None,
+            r#"{"errors":[{"code":"DIGEST_INVALID","message":"not the digest of these bytes"}]}"#.to_owned(),
+        ),
     }
 }
 
@@ -216,7 +284,7 @@ fn read_request(connection: &TcpStream) -> std::io::Result<Request> {
     reader.read_line(&mut line)?;
     let mut words = line.split_whitespace().map(str::to_owned);
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (mut authorization, mut length) = (None, 0);
+    let (mut authorization, mut length, mut content_type) = (None, 0, String::new());
     loop {
         let mut header = String::new();
         if reader.read_line(&mut header)? == 0 || header.trim().is_empty() {
@@ -225,6 +293,8 @@ fn read_request(connection: &TcpStream) -> std::io::Result<Request> {
         if let Some((name, value)) = header.split_once(':') {
             if name.eq_ignore_ascii_case("authorization") {
                 authorization = Some(value.trim().to_owned());
+            } else if name.eq_ignore_ascii_case("content-type") {
+                value.trim().clone_into(&mut content_type);
             } else if name.eq_ignore_ascii_case("content-length") {
                 length = value.trim().parse().unwrap_or(0);
             }
@@ -232,7 +302,8 @@ fn read_request(connection: &TcpStream) -> std::io::Result<Request> {
     }
     let mut body = vec![0; length];
     std::io::Read::read_exact(&mut reader, &mut body)?;
-    Ok(Request { method, target, authorization, body: String::from_utf8_lossy(&body).into_owned() })
+    let text = String::from_utf8_lossy(&body).into_owned();
+    Ok(Request { method, target, authorization, content_type, bytes: body, body: text })
 }
 
 fn head(status: u16, length: Option<usize>, header: Option<&(&'static str, String)>) -> String {
@@ -269,6 +340,7 @@ fn misbehave(
         }
     };
     match fault {
+        Fault::Told(..) | Fault::Hangup => {}
         Fault::Status(status, header, body) => reply(connection, status, header.as_ref(), body.as_bytes())?,
         Fault::Body(body) => reply(connection, 200, None, &body)?,
         Fault::Unsized(body) => {

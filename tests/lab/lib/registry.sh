@@ -33,7 +33,6 @@ log: { level: warn }
 auth: { htpasswd: { realm: laboratory, path: $LAB_STATE/etc/htpasswd } }
 storage:
   filesystem: { rootdirectory: $LAB_STATE/registry }
-  maintenance: { readonly: { enabled: true } }
 http: { addr: $LAB_PRIVATE_REGISTRY }
 YAML
     start_daemon private-registry env -i PATH="$PATH" docker-registry serve "$LAB_STATE/etc/private-registry.yml"

@@ -45,7 +45,11 @@ func (h hosts) Set(text string) error {
 	if err != nil {
 		return err
 	}
-	h[host] = &httputil.ReverseProxy{Rewrite: func(request *httputil.ProxyRequest) { request.SetURL(server) }}
+	h[host] = &httputil.ReverseProxy{Rewrite: func(request *httputil.ProxyRequest) {
+		request.SetURL(server)
+		// A registry tells where an upload goes on by the name that it was asked under.
+		request.SetXForwarded()
+	}}
 	return nil
 }
 

@@ -1,0 +1,205 @@
+//! `repro push`: an image that was checked, to registries, unchanged.
+
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the comments are the help, where brackets mean that a part may be left out"
+)]
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::diff::load;
+use super::format::Format;
+use super::subject::{Opened, until_interrupted};
+use super::{print_with, with_tokio};
+use crate::digest::Digest;
+use crate::environment::Environment;
+use crate::failure::{ExitStatus, Failure, chain};
+use crate::image::KnownLayers;
+use crate::reference::{ImageReference, ReferenceError};
+use crate::registry::{PushError, Pushed, Reopen, Repository, Shipment, ShipmentError, Target, push};
+use crate::report::json::write_json;
+use crate::runtime::interrupt::Interrupt;
+use crate::runtime::registry_options;
+use crate::settings::RouteWords;
+
+/// Arguments of `repro push`.
+#[derive(Debug, Clone, Args)]
+pub struct PushCommand {
+    /// The image: an archive, a directory, or `-` for standard input
+    ///
+    /// Every byte of it is checked before the first one is sent. It keeps its digest; what has none in a registry (archives of
+    /// `docker save` before release 25) is refused.
+    #[arg(value_name = "IMAGE")]
+    image: OsString,
+
+    /// Where it goes: REGISTRY/NAME[:TAG], or REGISTRY/NAME@DIGEST
+    #[arg(value_name = "REFERENCE", required = true, value_parser = parse_reference)]
+    references: Vec<ImageReference>,
+
+    /// Name it by its digest alone: no tag is made or moved
+    #[arg(long)]
+    by_digest: bool,
+
+    /// A repository of the same registry that may have layers of it, which need not be sent then
+    #[arg(long, value_name = "NAME")]
+    mount_from: Vec<String>,
+
+    /// What to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+
+    #[command(flatten)]
+    route: RouteWords,
+}
+
+/// The name and version of the JSON form. See `docs/schema/push.v1.json`.
+const SCHEMA: &str = "repro.push.v1";
+
+/// What was pushed where.
+#[derive(Serialize)]
+struct PushReport {
+    schema: &'static str,
+    digest: Digest,
+    references: Vec<ReferenceReport>,
+}
+
+/// One place.
+#[derive(Serialize)]
+struct ReferenceReport {
+    reference: String,
+    previous: Option<Digest>,
+    changed: bool,
+    sent: usize,
+    sent_bytes: u64,
+    mounted: usize,
+    present: usize,
+}
+
+impl PushReport {
+    /// Adds what became of one place, by its name without the digest.
+    fn add(&mut self, name: &str, pushed: &Pushed) {
+        self.references.push(ReferenceReport {
+            reference: format!("{name}@{}", self.digest),
+            previous: pushed.previous.clone(),
+            changed: pushed.previous.as_ref() != Some(&self.digest),
+            sent: pushed.sent,
+            sent_bytes: pushed.sent_bytes,
+            mounted: pushed.mounted,
+            present: pushed.present,
+        });
+    }
+}
+
+fn parse_reference(text: &str) -> Result<ImageReference, String> {
+    let text = text.strip_prefix("docker://").unwrap_or(text);
+    text.parse().map_err(|error: ReferenceError| format!("{error}; {}", error.hint()))
+}
+
+impl PushCommand {
+    /// Reads and checks the image, and pushes it to each reference in turn.
+    pub fn run(&self) -> Result<ExitStatus, Failure> {
+        self.check_references()?;
+        let opened = Opened::open(&self.image, &self.route, None)?;
+        let reopen = opened.reopen().ok_or_else(|| {
+            let message = format!("`{}` is in a registry already", self.image.to_string_lossy());
+            Failure::usage(
+                message,
+                "`repro push` takes an archive or a directory; `skopeo copy` goes between registries",
+            )
+        })?;
+        let image = load(&opened, &self.image, &KnownLayers::default())?;
+        let shipment = Shipment::of(&image).map_err(|error| self.refused(&error))?;
+        drop(image);
+        let digest = &shipment.root().digest;
+        if let Some(other) = self.references.iter().find(|reference| reference.digest().is_some_and(|it| it != digest))
+        {
+            return Err(Failure {
+                status: ExitStatus::Different,
+                message: format!("`{}` is {digest}, and not {other}", self.image.to_string_lossy()),
+                hint: Some("nothing was pushed; leave the digest out to push whatever it is".to_owned()),
+            });
+        }
+        let mut report = PushReport { schema: SCHEMA, digest: digest.clone(), references: Vec::new() };
+        with_tokio(async |environment, interrupt| {
+            for (at, reference) in self.references.iter().enumerate() {
+                let target = self.target(at, reference);
+                let pushed =
+                    push_to(reference, &target, &shipment, &reopen, &self.route, environment, interrupt).await?;
+                let tag = target.tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+                report.add(&format!("{}{tag}", reference.name()), &pushed);
+            }
+            Ok(())
+        })?;
+        print_with(|out| match self.format {
+            Format::Text => report.references.iter().try_for_each(|one| writeln!(out, "{}", one.reference)),
+            Format::Json => write_json(&report, out).map_err(io::Error::from),
+        })?;
+        Ok(ExitStatus::Success)
+    }
+
+    fn check_references(&self) -> Result<(), Failure> {
+        let tagged = self.references.iter().find(|reference| reference.tag().is_some());
+        match tagged.filter(|_| self.by_digest) {
+            Some(tagged) => Err(Failure::usage(
+                format!("--by-digest makes no tag, and `{tagged}` has one"),
+                "leave the tag or the flag out",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn target(&self, at: usize, reference: &ImageReference) -> Target {
+        let is_untagged = self.by_digest || (reference.digest().is_some() && reference.tag().is_none());
+        let tag = (!is_untagged).then(|| reference.tag().unwrap_or("latest").to_owned());
+        // What was pushed there a moment ago.
+        let before = self.references[..at].iter().filter(|one| one.registry() == reference.registry());
+        let before = before.map(|one| one.repository().to_owned());
+        let mut mount_from: Vec<String> = before.chain(self.mount_from.iter().cloned()).collect();
+        mount_from.retain(|name| name != reference.repository());
+        mount_from.sort();
+        mount_from.dedup();
+        Target { tag, mount_from }
+    }
+
+    fn refused(&self, error: &ShipmentError) -> Failure {
+        Failure {
+            status: ExitStatus::Unknown,
+            message: format!("`{}` is not pushed: {error}", OsStr::new(&self.image).to_string_lossy()),
+            hint: Some(error.hint().to_owned()),
+        }
+    }
+}
+
+async fn push_to(
+    reference: &ImageReference,
+    target: &Target,
+    shipment: &Shipment,
+    reopen: &Reopen,
+    route: &RouteWords,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Result<Pushed, Failure> {
+    let failed = |error: &PushError| Failure {
+        status: ExitStatus::Unknown,
+        message: format!("`{}`: {}", reference.name(), chain(error)),
+        hint: Some(error.hint().to_owned()),
+    };
+    let options = registry_options(environment, &route.resolve(environment)?);
+    let repository = Repository::open_to_write(reference, options, &target.mount_from);
+    let repository = repository.map_err(|error| failed(&error.into()))?;
+    let pushed = until_interrupted(push(shipment, &repository, target, reopen), interrupt).await?;
+    let pushed = pushed.map_err(|error| failed(&error))?;
+    tracing::info!(
+        "{}: {} blobs with {} bytes sent, {} mounted, {} were there",
+        reference.name(),
+        pushed.sent,
+        pushed.sent_bytes,
+        pushed.mounted,
+        pushed.present
+    );
+    Ok(pushed)
+}

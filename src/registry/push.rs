@@ -1,0 +1,297 @@
+//! Publishing an image that was checked, unchanged: blobs first, then the documents that name them, the root last.
+//!
+//! What is pushed are the bytes that were read and found sound, and nothing else: a blob that is another one by the time it is
+//! sent never arrives whole. What the registry has already is not sent, and what it says at the end is held against the image.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use super::{Blob, Offered, RegistryError, Repository, Shipment};
+use crate::digest::Digest;
+use crate::image::source::Source;
+use crate::image::{self, CopyError, Piece, stream_blobs};
+
+/// How many blobs a registry is asked for at the same time.
+const ASKED_AT_ONCE: usize = 6;
+/// How many passes over the archive may bring nothing further before it is given up.
+const PASSES: u32 = 4;
+/// The pause before the second of them; it doubles.
+const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+/// Pieces of a blob that wait to be sent.
+const PIECES_IN_FLIGHT: usize = 16;
+
+/// Opens the image once more, to read its blobs.
+pub type Reopen = Arc<dyn Fn() -> Result<Box<dyn Source>, image::ImageError> + Send + Sync>;
+
+/// Why an image was not pushed.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The archive is not what it was when it was checked, or cannot be read.
+    #[error(transparent)]
+    Read(#[from] CopyError),
+    /// What the registry shows at the end is something else.
+    #[error("{name} shows {found} after the push of {pushed}: somebody else pushed at the same time")]
+    Other {
+        /// The tag.
+        name: String,
+        /// What is there.
+        found: Box<Digest>,
+        /// What was pushed.
+        pushed: Box<Digest>,
+    },
+    /// The registry does not have what it took.
+    #[error("{name} is not there after the push of {pushed}")]
+    Gone {
+        /// The tag, or the digest.
+        name: String,
+        /// What was pushed.
+        pushed: Box<Digest>,
+    },
+}
+
+impl PushError {
+    /// What the user can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Registry(error) => error.hint(),
+            Self::Read(_) => "push again when nobody writes to it",
+            Self::Other { .. } => {
+                "the image is there under its digest; look who moves the tag, and push again if it is to be yours"
+            }
+            Self::Gone { .. } => "the registry is in trouble, or removes what is pushed: look there",
+        }
+    }
+}
+
+/// Where an image goes.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    /// The tag that is to name it; without one only its digest does.
+    pub tag: Option<String>,
+    /// Repositories of the same registry that may have blobs of it.
+    pub mount_from: Vec<String>,
+}
+
+/// What became of a push.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pushed {
+    /// What the tag named before; nothing where there is no tag, or was none.
+    pub previous: Option<Digest>,
+    /// Blobs that were sent.
+    pub sent: usize,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Blobs that the registry took from another of its repositories.
+    pub mounted: usize,
+    /// Blobs that it had.
+    pub present: usize,
+}
+
+/// Pushes an image to one repository.
+pub async fn push(
+    shipment: &Shipment,
+    repository: &Repository,
+    target: &Target,
+    reopen: &Reopen,
+) -> Result<Pushed, PushError> {
+    let root = shipment.root();
+    let tag = target.tag.as_deref();
+    let before = repository.find(tag, &root.digest).await?;
+    let mut pushed = Pushed { previous: before.map(|manifest| manifest.digest), ..Pushed::default() };
+    if pushed.previous.as_ref() == Some(&root.digest) {
+        // A registry takes a document only when it has all that it names.
+        pushed.present = shipment.blobs().len();
+        return Ok(pushed);
+    }
+    let mut wanted = missing(shipment, repository).await?;
+    pushed.present = shipment.blobs().len() - wanted.len();
+    mount(&mut wanted, repository, target, &mut pushed).await?;
+    send(wanted, repository, reopen, &mut pushed).await?;
+    for document in shipment.documents() {
+        let is_root = document.digest == root.digest;
+        let name = tag.filter(|_| is_root);
+        repository.put_manifest(name, &document.digest, &document.media_type, &document.bytes).await?;
+    }
+    let name = tag.map_or_else(|| root.digest.to_string(), |tag| format!("the tag `{tag}`"));
+    match repository.find(tag, &root.digest).await? {
+        Some(found) if found.digest == root.digest => Ok(pushed),
+        Some(found) => {
+            Err(PushError::Other { name, found: Box::new(found.digest), pushed: Box::new(root.digest.clone()) })
+        }
+        None => Err(PushError::Gone { name, pushed: Box::new(root.digest.clone()) }),
+    }
+}
+
+/// The blobs that the registry does not have.
+async fn missing(shipment: &Shipment, repository: &Repository) -> Result<BTreeMap<Digest, u64>, PushError> {
+    let questions = shipment.blobs().iter().map(async |(digest, size)| {
+        let blob = Blob { digest: digest.clone(), size: *size };
+        repository.has_blob(&blob).await.map(|is_there| (blob, is_there))
+    });
+    let mut answers = futures_util::stream::iter(questions).buffer_unordered(ASKED_AT_ONCE);
+    let mut missing = BTreeMap::new();
+    while let Some(answer) = answers.next().await {
+        let (blob, is_there) = answer?;
+        if !is_there {
+            missing.insert(blob.digest, blob.size);
+        }
+    }
+    Ok(missing)
+}
+
+/// Lets the registry take what it can from others of its repositories.
+async fn mount(
+    wanted: &mut BTreeMap<Digest, u64>,
+    repository: &Repository,
+    target: &Target,
+    pushed: &mut Pushed,
+) -> Result<(), PushError> {
+    for from in &target.mount_from {
+        for (digest, size) in wanted.clone() {
+            let blob = Blob { digest, size };
+            if matches!(repository.offer_blob(&blob, Some(from)).await?, Offered::Mounted) {
+                tracing::info!("{} comes from `{from}` of the same registry", blob.digest);
+                wanted.remove(&blob.digest);
+                pushed.mounted += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sends the blobs, in the order in which the archive has them. What fails for a moment waits for the next pass.
+async fn send(
+    wanted: BTreeMap<Digest, u64>,
+    repository: &Repository,
+    reopen: &Reopen,
+    pushed: &mut Pushed,
+) -> Result<(), PushError> {
+    let mut wanted = wanted;
+    let (mut passes, mut pause) = (1, PAUSE);
+    while !wanted.is_empty() {
+        let left = wanted.len();
+        let (sent, failed) = send_once(&wanted, repository, reopen).await?;
+        for digest in sent {
+            pushed.sent += 1;
+            pushed.sent_bytes += wanted.remove(&digest).unwrap_or_default();
+        }
+        let Some(error) = failed else { continue };
+        if wanted.len() < left {
+            (passes, pause) = (1, PAUSE);
+        }
+        if passes == PASSES {
+            return Err(error.into());
+        }
+        tracing::warn!("{error}; trying again in {} s", pause.as_secs());
+        tokio::time::sleep(error.retry_after().unwrap_or(pause)).await;
+        (passes, pause) = (passes + 1, pause * 2);
+    }
+    Ok(())
+}
+
+/// What goes from the archive to the registry.
+enum Event {
+    Begin(Digest),
+    Bytes(Vec<u8>),
+    End(Vec<u8>),
+    /// What was read is not what was checked, or cannot be read.
+    Failed(CopyError),
+}
+
+/// One pass: the blobs that arrived, and what went wrong with another for a moment.
+async fn send_once(
+    wanted: &BTreeMap<Digest, u64>,
+    repository: &Repository,
+    reopen: &Reopen,
+) -> Result<(Vec<Digest>, Option<RegistryError>), PushError> {
+    let (sender, mut events) = mpsc::channel(PIECES_IN_FLIGHT);
+    let (reopen, of_pass) = (Arc::clone(reopen), wanted.clone());
+    let reading = tokio::task::spawn_blocking(move || read(&of_pass, &reopen, &sender));
+    let (mut sent, mut failed) = (Vec::new(), None);
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Begin(digest) => {
+                let blob = Blob { size: wanted.get(&digest).copied().unwrap_or_default(), digest };
+                tracing::info!("sending {} ({} bytes)", blob.digest, blob.size);
+                match send_one(repository, &blob, &mut events).await? {
+                    Ok(()) => sent.push(blob.digest),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            Event::Failed(error) => return Err(error.into()),
+            // Of a blob that was given up.
+            Event::Bytes(_) | Event::End(_) => {}
+        }
+    }
+    reading.await.map_err(|error| CopyError::File(std::io::Error::other(error)))?;
+    Ok((sent, failed))
+}
+
+/// Sends the blob that the events are about, up to its end. What may go well a moment later is the inner error.
+async fn send_one(
+    repository: &Repository,
+    blob: &Blob,
+    events: &mut Receiver<Event>,
+) -> Result<Result<(), RegistryError>, PushError> {
+    let upload = match repository.offer_blob(blob, None).await {
+        Ok(Offered::Wanted(upload)) => upload,
+        Ok(Offered::Mounted) => return Ok(Ok(())),
+        Err(error) if error.is_worth_another_try() => return Ok(Err(error)),
+        Err(error) => return Err(error.into()),
+    };
+    let (pieces, body) = mpsc::channel(1);
+    let mut sending = std::pin::pin!(repository.send_blob(upload, blob, body));
+    let mut feeding = std::pin::pin!(feed(events, pieces));
+    let (sent, fed) = tokio::select! {
+        // Before the last byte is out: it was refused, or the connection broke.
+        sent = &mut sending => (sent, None),
+        fed = &mut feeding => (sending.await, Some(fed)),
+    };
+    match (sent, fed) {
+        (_, Some(Err(error))) => Err(error.into()),
+        (Ok(()), _) => Ok(Ok(())),
+        (Err(error), _) if error.is_worth_another_try() => Ok(Err(error)),
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+/// Hands the bytes of one blob on.
+async fn feed(events: &mut Receiver<Event>, pieces: Sender<Vec<u8>>) -> Result<(), CopyError> {
+    while let Some(event) = events.recv().await {
+        let (piece, is_last) = match event {
+            Event::Bytes(piece) => (piece, false),
+            Event::End(piece) => (piece, true),
+            Event::Failed(error) => return Err(error),
+            Event::Begin(_) => return Ok(()),
+        };
+        // Where nobody takes it, the answer to the upload says why.
+        if (!piece.is_empty() && pieces.send(piece).await.is_err()) || is_last {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn read(wanted: &BTreeMap<Digest, u64>, reopen: &Reopen, sender: &Sender<Event>) {
+    let streamed = reopen().map_err(CopyError::from).and_then(|mut source| {
+        stream_blobs(source.as_mut(), wanted, |digest, piece| {
+            let event = match piece {
+                Piece::Begin => Event::Begin(digest.clone()),
+                Piece::Bytes(bytes) => Event::Bytes(bytes.to_vec()),
+                Piece::End(bytes) => Event::End(bytes.to_vec()),
+            };
+            sender.blocking_send(event).is_ok()
+        })
+    });
+    if let Err(error) = streamed {
+        // Nobody listens any more where the registry failed first.
+        let _ = sender.blocking_send(Event::Failed(error));
+    }
+}
