@@ -202,15 +202,14 @@ pub(super) fn compare(
     options: Options,
     directory: Option<&mut ReportDirectory>,
 ) -> Result<Option<Comparison>, Failure> {
-    let (image_a, image_b) = match load_both(a, b) {
-        Some(both) => both,
+    let (image_a, image_b) = if let Some(both) = load_both(a, b) {
+        both
+    } else {
         // One after the other, so that what is wrong is told in one way.
-        None => {
-            let mut known = KnownLayers::default();
-            let image_a = load(a, name_a, &known)?;
-            known.learn(&image_a);
-            (image_a, load(b, name_b, &known)?)
-        }
+        let mut known = KnownLayers::default();
+        let image_a = load(a, name_a, &known)?;
+        known.learn(&image_a);
+        (image_a, load(b, name_b, &known)?)
     };
     compare_loaded([(a, name_a, &image_a), (b, name_b, &image_b)], options, directory)
 }

@@ -135,17 +135,15 @@ impl Http {
         let mut sending = std::pin::pin!(request.send());
         let (mut seen, mut idle) = (0, Duration::ZERO);
         let response = loop {
-            match timeout(self.stall_timeout, &mut sending).await {
-                Ok(response) => break response,
-                Err(_) => {
-                    let now = sent.load(Ordering::Relaxed);
-                    idle = if now == seen { idle + self.stall_timeout } else { Duration::ZERO };
-                    seen = now;
-                    // A registry that has all of it may have to look at it.
-                    if idle >= if now < size { self.stall_timeout } else { limits::UPLOAD_ANSWER } {
-                        return Err(self.stalled(&host, what));
-                    }
-                }
+            if let Ok(response) = timeout(self.stall_timeout, &mut sending).await {
+                break response;
+            }
+            let now = sent.load(Ordering::Relaxed);
+            idle = if now == seen { idle + self.stall_timeout } else { Duration::ZERO };
+            seen = now;
+            // A registry that has all of it may have to look at it.
+            if idle >= if now < size { self.stall_timeout } else { limits::UPLOAD_ANSWER } {
+                return Err(self.stalled(&host, what));
             }
         };
         let response = response.map_err(|error| {

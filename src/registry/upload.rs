@@ -92,7 +92,7 @@ impl Repository {
         request = self.with_authorization(request, from_origin).await;
         let answer = self.http.send_large(request, &url, &what, from_origin, (&sent, blob.size)).await?;
         match answer.status() {
-            StatusCode::CREATED => self.check_told(&answer, &blob.digest, &what),
+            StatusCode::CREATED => check_told(&answer, &blob.digest, &what),
             _ => Err(answer.into_status_error().await),
         }
     }
@@ -113,7 +113,7 @@ impl Repository {
                 |http: &Http| http.client().put(url.clone()).header(CONTENT_TYPE, media_type).body(bytes.to_vec());
             let answer = self.ask(&url, &what, put).await?;
             match answer.status() {
-                StatusCode::CREATED | StatusCode::OK | StatusCode::ACCEPTED => self.check_told(&answer, digest, &what),
+                StatusCode::CREATED | StatusCode::OK | StatusCode::ACCEPTED => check_told(&answer, digest, &what),
                 _ => Err(answer.into_status_error().await),
             }
         })
@@ -185,17 +185,15 @@ impl Repository {
             None => Ok(url),
         }
     }
+}
 
-    /// Holds the digest that the registry tells against ours.
-    fn check_told(&self, answer: &Answer, digest: &Digest, what: &str) -> Result<(), RegistryError> {
-        let told = answer.headers().get("docker-content-digest").and_then(|value| value.to_str().ok());
-        match told.and_then(|told| told.parse::<Digest>().ok()) {
-            // By another algorithm it says nothing of ours.
-            Some(told) if told.algorithm() == digest.algorithm() => {
-                check_digest(Some(digest), told, what, answer.host())
-            }
-            _ => Ok(()),
-        }
+/// Holds the digest that the registry tells against ours.
+fn check_told(answer: &Answer, digest: &Digest, what: &str) -> Result<(), RegistryError> {
+    let told = answer.headers().get("docker-content-digest").and_then(|value| value.to_str().ok());
+    match told.and_then(|told| told.parse::<Digest>().ok()) {
+        // By another algorithm it says nothing of ours.
+        Some(told) if told.algorithm() == digest.algorithm() => check_digest(Some(digest), told, what, answer.host()),
+        _ => Ok(()),
     }
 }
 
