@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::{Blob, Offered, RegistryError, Repository, Shipment};
@@ -20,8 +21,10 @@ const ASKED_AT_ONCE: usize = 6;
 const PASSES: u32 = 4;
 /// The pause before the second of them; it doubles.
 const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+/// How many blobs are on their way at the same time. Registries write a blob to disk before they answer.
+const UPLOADS_AT_ONCE: usize = 4;
 /// Pieces of a blob that wait to be sent.
-const PIECES_IN_FLIGHT: usize = 16;
+const PIECES_IN_FLIGHT: usize = 8;
 
 /// Opens the image once more, to read its blobs.
 pub type Reopen = Arc<dyn Fn() -> Result<Box<dyn Source>, image::ImageError> + Send + Sync>;
@@ -214,69 +217,87 @@ async fn send_once(
     let (sender, mut events) = mpsc::channel(PIECES_IN_FLIGHT);
     let (reopen, of_pass) = (Arc::clone(reopen), wanted.clone());
     let reading = tokio::task::spawn_blocking(move || read(&of_pass, &reopen, &sender));
-    let (mut sent, mut failed) = (Vec::new(), None);
-    while let Some(event) = events.recv().await {
-        match event {
+    let mut uploads = Uploads { under_way: FuturesUnordered::new(), sent: Vec::new(), failed: None };
+    // Where the pieces of the blob at hand go; nothing where nobody takes them any more.
+    let mut current: Option<Sender<Vec<u8>>> = None;
+    while let Some(event) = uploads.meanwhile(events.recv()).await? {
+        let (piece, is_last) = match event {
             Event::Begin(digest) => {
+                while uploads.under_way.len() >= UPLOADS_AT_ONCE {
+                    uploads.next().await?;
+                }
                 let blob = Blob { size: wanted.get(&digest).copied().unwrap_or_default(), digest };
                 tracing::info!("sending {} ({} bytes)", blob.digest, blob.size);
-                match send_one(repository, &blob, &mut events).await? {
-                    Ok(()) => sent.push(blob.digest),
-                    Err(error) => failed = Some(error),
-                }
+                let (pieces, body) = mpsc::channel(PIECES_IN_FLIGHT);
+                uploads.under_way.push(send_one(repository, blob, body));
+                current = Some(pieces);
+                continue;
             }
-            Event::Failed(error) => return Err(error.into()),
-            // Of a blob that was given up.
-            Event::Bytes(_) | Event::End(_) => {}
-        }
-    }
-    reading.await.map_err(|error| CopyError::File(std::io::Error::other(error)))?;
-    Ok((sent, failed))
-}
-
-/// Sends the blob that the events are about, up to its end. What may go well a moment later is the inner error.
-async fn send_one(
-    repository: &Repository,
-    blob: &Blob,
-    events: &mut Receiver<Event>,
-) -> Result<Result<(), RegistryError>, PushError> {
-    let upload = match repository.offer_blob(blob, None).await {
-        Ok(Offered::Wanted(upload)) => upload,
-        Ok(Offered::Mounted) => return Ok(Ok(())),
-        Err(error) if error.is_worth_another_try() => return Ok(Err(error)),
-        Err(error) => return Err(error.into()),
-    };
-    let (pieces, body) = mpsc::channel(1);
-    let mut sending = std::pin::pin!(repository.send_blob(upload, blob, body));
-    let mut feeding = std::pin::pin!(feed(events, pieces));
-    let (sent, fed) = tokio::select! {
-        // Before the last byte is out: it was refused, or the connection broke.
-        sent = &mut sending => (sent, None),
-        fed = &mut feeding => (sending.await, Some(fed)),
-    };
-    match (sent, fed) {
-        (_, Some(Err(error))) => Err(error.into()),
-        (Ok(()), _) => Ok(Ok(())),
-        (Err(error), _) if error.is_worth_another_try() => Ok(Err(error)),
-        (Err(error), _) => Err(error.into()),
-    }
-}
-
-/// Hands the bytes of one blob on.
-async fn feed(events: &mut Receiver<Event>, pieces: Sender<Vec<u8>>) -> Result<(), CopyError> {
-    while let Some(event) = events.recv().await {
-        let (piece, is_last) = match event {
             Event::Bytes(piece) => (piece, false),
             Event::End(piece) => (piece, true),
-            Event::Failed(error) => return Err(error),
-            Event::Begin(_) => return Ok(()),
+            Event::Failed(error) => return Err(error.into()),
         };
+        let Some(pieces) = current.take() else { continue };
         // Where nobody takes it, the answer to the upload says why.
-        if (!piece.is_empty() && pieces.send(piece).await.is_err()) || is_last {
-            return Ok(());
+        let is_taken = piece.is_empty() || uploads.meanwhile(pieces.send(piece)).await?.is_ok();
+        current = Some(pieces).filter(|_| is_taken && !is_last);
+    }
+    while !uploads.under_way.is_empty() {
+        uploads.next().await?;
+    }
+    reading.await.map_err(|error| CopyError::File(std::io::Error::other(error)))?;
+    Ok((uploads.sent, uploads.failed))
+}
+
+/// Uploads at the same time: while a registry looks at one blob, the next one is on its way.
+struct Uploads<F> {
+    under_way: FuturesUnordered<F>,
+    sent: Vec<Digest>,
+    /// What may go well a moment later.
+    failed: Option<RegistryError>,
+}
+
+impl<F: Future<Output = (Digest, Result<(), RegistryError>)>> Uploads<F> {
+    /// Waits for `work`, and lets the uploads go on.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, PushError> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                Some(ended) = self.under_way.next(), if !self.under_way.is_empty() => self.note(ended)?,
+            }
         }
     }
-    Ok(())
+
+    /// Waits for one of them to end.
+    async fn next(&mut self) -> Result<(), PushError> {
+        match self.under_way.next().await {
+            Some(ended) => self.note(ended),
+            None => Ok(()),
+        }
+    }
+
+    fn note(&mut self, (digest, ended): (Digest, Result<(), RegistryError>)) -> Result<(), PushError> {
+        match ended {
+            Ok(()) => self.sent.push(digest),
+            Err(error) if error.is_worth_another_try() => self.failed = Some(error),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+async fn send_one(
+    repository: &Repository,
+    blob: Blob,
+    pieces: Receiver<Vec<u8>>,
+) -> (Digest, Result<(), RegistryError>) {
+    let sent = match repository.offer_blob(&blob, None).await {
+        Ok(Offered::Wanted(upload)) => repository.send_blob(upload, &blob, pieces).await,
+        Ok(Offered::Mounted) => Ok(()),
+        Err(error) => Err(error),
+    };
+    (blob.digest, sent)
 }
 
 fn read(wanted: &BTreeMap<Digest, u64>, reopen: &Reopen, sender: &Sender<Event>) {
