@@ -140,6 +140,68 @@ fn only_what_is_missing_is_sent() {
 }
 
 #[test]
+fn what_a_registry_lost_is_sent_again() {
+    let place = Place::new();
+    let layout = platforms([
+        ImageBuilder::oci().platform("linux", "amd64", "").layer(gzip(tar([file("a", "amd64")]))),
+        ImageBuilder::oci().platform("linux", "arm64", "").layer(gzip(tar([file("a", "arm64")]))),
+    ]);
+    let push = || report(&place.push(&layout, &["--format", "json", &place.reference(":1")]));
+    push();
+    let shipment = shipment(&layout);
+    let blob = format!("blobs/{}", shipment.blobs().keys().next().unwrap());
+    let child = format!("manifests/{}", shipment.documents()[0].digest);
+    for lost in [&blob, &child] {
+        place.registry.lose(&format!("/v2/{NAME}/{lost}"));
+        let again = push();
+        assert_eq!(again["references"][0]["changed"], false);
+        assert!(place.stored(lost).is_some(), "{lost} is still lost");
+    }
+}
+
+#[test]
+fn what_is_not_given_by_another_repository_is_sent() {
+    let place = Place::new();
+    report(&place.push(&image(), &["--format", "json", &place.reference(":1")]));
+    place.registry.fail("mount=", Fault::Status(403, None, String::new()), 9);
+    let other = format!("{}/other", place.registry.host());
+    let pushed = report(&place.push(&image(), &["--format", "json", "--mount-from", NAME, &other]));
+    assert_eq!((&pushed["references"][0]["mounted"], &pushed["references"][0]["sent"]), (&json!(0), &json!(3)));
+}
+
+#[test]
+fn what_was_pushed_before_a_failure_is_told() {
+    let place = Place::new();
+    place.registry.fail("/v2/denied/manifests", Fault::Status(403, None, String::new()), 9);
+    let denied = format!("{}/denied:1", place.registry.host());
+    let output = place.push(&image(), &[&place.reference(":1"), &denied, &place.reference(":2")]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert_eq!(told, format!("{}@{}\n", place.reference(":1"), digest_of(&image())));
+    assert!(place.stored("manifests/2").is_none());
+}
+
+#[test]
+fn a_file_too_many_is_no_reference() {
+    let place = Place::new();
+    let output = place.push(&image(), &["other.tar", &place.reference(":1")]);
+    assert!(output.status.code() == Some(2) && said(&output).contains("docker://other.tar"), "{}", said(&output));
+    assert_eq!(place.registry.requests().len(), 0);
+}
+
+#[test]
+fn a_named_pipe_is_read_once() {
+    let place = Place::new();
+    let (archive, pipe) = (place.archive(&image()), place.directory.path().join("pipe"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut writer = Command::new("sh").args(["-c", "cat \"$0\" >\"$1\""]).arg(&archive).arg(&pipe).spawn().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_repro"));
+    let output = command.arg("push").arg(&pipe).arg(place.reference(":1")).output().unwrap();
+    writer.wait().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}
+
+#[test]
 fn a_digest_alone_moves_no_tag() {
     let place = Place::new();
     let digest = digest_of(&image());
@@ -184,6 +246,9 @@ fn what_fails_for_a_moment_is_tried_again() {
         let wait = Some(("Retry-After", "0".to_owned()));
         place.registry.fail(part, Fault::Status(status, wait, String::new()), 1);
     }
+    // Another one behind the same name, which knows nothing of the upload; and a token that ran out.
+    place.registry.fail("digest=", Fault::Status(404, None, String::new()), 1);
+    place.registry.fail("digest=", Fault::Status(401, Some(("Retry-After", "0".to_owned())), String::new()), 1);
     // Connections that end without an answer.
     place.registry.fail("digest=", Fault::Hangup, 2);
     place.registry.fail("/manifests/sha256", Fault::Hangup, 1);
@@ -211,7 +276,7 @@ fn what_a_registry_refuses_is_told() {
     let elsewhere = Fault::Status(202, Some(("Location", "http://example.com/x?secret".to_owned())), String::new());
     refused("/uploads/", elsewhere, "it is not encrypted and leaves this machine");
     let wrong = format!("sha256:{}", "0".repeat(64));
-    refused("digest=", Fault::Told("Docker-Content-Digest", wrong), "has digest `sha256:000");
+    refused("digest=", Fault::Told("Docker-Content-Digest", wrong), "`sha256:0000");
 }
 
 #[test]
@@ -221,8 +286,8 @@ fn a_tag_that_somebody_else_moves_is_told() {
     let pushed = place.push(&image(), &[&place.reference(":1")]);
     assert_eq!(pushed.status.code(), Some(0), "{}", said(&pushed));
     let place = Place::new();
-    // Not there before; taken; and then something else.
-    place.registry.fail("/manifests/1", Fault::Status(404, None, String::new()), 1);
+    // Not there before, also not at the last moment; taken; and then something else.
+    place.registry.fail("/manifests/1", Fault::Status(404, None, String::new()), 2);
     place.registry.fail("/manifests/1", Fault::Told("X", String::new()), 1);
     place.registry.fail("/manifests/1", Fault::Body(br#"{"schemaVersion":2}"#.to_vec()), 1);
     let moved = place.push(&image(), &[&place.reference(":1")]);

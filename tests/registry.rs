@@ -450,6 +450,7 @@ fn a_document_is_asked_for_as_carefully() {
         ("http://example.com/recipe.toml?hunter2".to_owned(), "it is not encrypted"),
         ("https://user:hunter2@example.com/recipe.toml".to_owned(), "it holds a user name or a password"),
         ("https://user:hunter2@[".to_owned(), "makes no address"),
+        ("https://a b/x?hunter2".to_owned(), "makes no address"),
         ("file:///etc/passwd".to_owned(), "makes no address"),
     ] {
         let error = fetch(&address).unwrap_err();

@@ -13,14 +13,14 @@ use serde::Serialize;
 
 use super::diff::load;
 use super::format::Format;
-use super::subject::{Opened, until_interrupted};
+use super::subject::{Opened, names_registry, until_interrupted};
 use super::{print_with, with_tokio};
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure, chain};
 use crate::image::KnownLayers;
 use crate::reference::{ImageReference, ReferenceError};
-use crate::registry::{PushError, Pushed, Reopen, Repository, Shipment, ShipmentError, Target, push};
+use crate::registry::{PushError, Pushed, RegistryError, Reopen, Repository, Shipment, ShipmentError, Target, push};
 use crate::report::json::write_json;
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::registry_options;
@@ -36,7 +36,7 @@ pub struct PushCommand {
     #[arg(value_name = "IMAGE")]
     image: OsString,
 
-    /// Where it goes: REGISTRY/NAME[:TAG], or REGISTRY/NAME@DIGEST
+    /// Where it goes: REGISTRY/NAME[:TAG], without a tag as `latest`; or REGISTRY/NAME@DIGEST
     #[arg(value_name = "REFERENCE", required = true, value_parser = parse_reference)]
     references: Vec<ImageReference>,
 
@@ -95,8 +95,12 @@ impl PushReport {
 }
 
 fn parse_reference(text: &str) -> Result<ImageReference, String> {
-    let text = text.strip_prefix("docker://").unwrap_or(text);
-    text.parse().map_err(|error: ReferenceError| format!("{error}; {}", error.hint()))
+    let reference = text.strip_prefix("docker://");
+    if reference.is_none() && !names_registry(text) {
+        // A bare word is much rather a file of which the shell knows more than one.
+        return Err(format!("write REGISTRY/NAME; Docker Hub's is `docker://{text}`, or `docker.io/…`"));
+    }
+    reference.unwrap_or(text).parse().map_err(|error: ReferenceError| format!("{error}; {}", error.hint()))
 }
 
 impl PushCommand {
@@ -104,13 +108,7 @@ impl PushCommand {
     pub fn run(&self) -> Result<ExitStatus, Failure> {
         self.check_references()?;
         let opened = Opened::open(&self.image, &self.route, None)?;
-        let reopen = opened.reopen().ok_or_else(|| {
-            let message = format!("`{}` is in a registry already", self.image.to_string_lossy());
-            Failure::usage(
-                message,
-                "`repro push` takes an archive or a directory; `skopeo copy` goes between registries",
-            )
-        })?;
+        let reopen = opened.reopen().ok_or_else(|| self.not_here())?;
         let image = load(&opened, &self.image, &KnownLayers::default())?;
         let shipment = Shipment::of(&image).map_err(|error| self.refused(&error))?;
         drop(image);
@@ -124,20 +122,24 @@ impl PushCommand {
             });
         }
         let mut report = PushReport { schema: SCHEMA, digest: digest.clone(), references: Vec::new() };
-        with_tokio(async |environment, interrupt| {
+        let pushed = with_tokio(async |environment, interrupt| {
             for (at, reference) in self.references.iter().enumerate() {
                 let target = self.target(at, reference);
-                let pushed =
-                    push_to(reference, &target, &shipment, &reopen, &self.route, environment, interrupt).await?;
+                let way = Way { route: &self.route, environment, interrupt };
+                let pushed = push_to(reference, &target, &shipment, &reopen, way).await?;
                 let tag = target.tag.map(|tag| format!(":{tag}")).unwrap_or_default();
                 report.add(&format!("{}{tag}", reference.name()), &pushed);
             }
             Ok(())
-        })?;
-        print_with(|out| match self.format {
-            Format::Text => report.references.iter().try_for_each(|one| writeln!(out, "{}", one.reference)),
-            Format::Json => write_json(&report, out).map_err(io::Error::from),
-        })?;
+        });
+        // What was pushed before something went wrong is there, and whoever has to take it back must know.
+        if pushed.is_ok() || !report.references.is_empty() {
+            print_with(|out| match self.format {
+                Format::Text => report.references.iter().try_for_each(|one| writeln!(out, "{}", one.reference)),
+                Format::Json => write_json(&report, out).map_err(io::Error::from),
+            })?;
+        }
+        pushed?;
         Ok(ExitStatus::Success)
     }
 
@@ -165,6 +167,17 @@ impl PushCommand {
         Target { tag, mount_from }
     }
 
+    /// What is read is not on this machine.
+    fn not_here(&self) -> Failure {
+        let word = self.image.to_string_lossy();
+        let message = if word.starts_with("docker://") {
+            format!("`{word}` is in a registry already")
+        } else {
+            format!("there is no file `{word}`")
+        };
+        Failure::usage(message, "`repro push` takes an archive or a directory; `skopeo copy` goes between registries")
+    }
+
     fn refused(&self, error: &ShipmentError) -> Failure {
         Failure {
             status: ExitStatus::Unknown,
@@ -174,25 +187,36 @@ impl PushCommand {
     }
 }
 
+/// How the world is reached.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    route: &'a RouteWords,
+    environment: &'a Environment,
+    interrupt: &'a Interrupt,
+}
+
 async fn push_to(
     reference: &ImageReference,
     target: &Target,
     shipment: &Shipment,
     reopen: &Reopen,
-    route: &RouteWords,
-    environment: &Environment,
-    interrupt: &Interrupt,
+    way: Way<'_>,
 ) -> Result<Pushed, Failure> {
-    let failed = |error: &PushError| Failure {
-        status: ExitStatus::Unknown,
-        message: format!("`{}`: {}", reference.name(), chain(error)),
-        hint: Some(error.hint().to_owned()),
+    let pushed = match push_once(reference, target, shipment, reopen, way).await? {
+        // A token server may refuse all for a repository that only would have saved work.
+        Err(PushError::Registry(RegistryError::Unauthorized { .. } | RegistryError::Status { status: 403, .. }))
+            if !target.mount_from.is_empty() =>
+        {
+            let target = Target { mount_from: Vec::new(), ..target.clone() };
+            push_once(reference, &target, shipment, reopen, way).await?
+        }
+        other => other,
     };
-    let options = registry_options(environment, &route.resolve(environment)?);
-    let repository = Repository::open_to_write(reference, options, &target.mount_from);
-    let repository = repository.map_err(|error| failed(&error.into()))?;
-    let pushed = until_interrupted(push(shipment, &repository, target, reopen), interrupt).await?;
-    let pushed = pushed.map_err(|error| failed(&error))?;
+    let pushed = pushed.map_err(|error| Failure {
+        status: ExitStatus::Unknown,
+        message: format!("`{}`: {}", reference.name(), chain(&error)),
+        hint: Some(error.hint().to_owned()),
+    })?;
     tracing::info!(
         "{}: {} blobs with {} bytes sent, {} mounted, {} were there",
         reference.name(),
@@ -202,4 +226,18 @@ async fn push_to(
         pushed.present
     );
     Ok(pushed)
+}
+
+async fn push_once(
+    reference: &ImageReference,
+    target: &Target,
+    shipment: &Shipment,
+    reopen: &Reopen,
+    way: Way<'_>,
+) -> Result<Result<Pushed, PushError>, Failure> {
+    let options = registry_options(way.environment, &way.route.resolve(way.environment)?);
+    match Repository::open_to_write(reference, options, &target.mount_from) {
+        Ok(repository) => until_interrupted(push(shipment, &repository, target, reopen), way.interrupt).await,
+        Err(error) => Ok(Err(error.into())),
+    }
 }

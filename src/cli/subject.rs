@@ -73,7 +73,7 @@ impl Subject {
 }
 
 /// Whether the part in front of the first `/` can only be a registry.
-fn names_registry(text: &str) -> bool {
+pub(super) fn names_registry(text: &str) -> bool {
     text.split_once('/').is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']))
 }
 
@@ -109,19 +109,23 @@ enum Place {
 impl Place {
     fn from(subject: Subject, word: &OsStr) -> Result<Self, Failure> {
         match subject {
-            Subject::Stdin => spool(wide(io::stdin().lock())).map(Self::Spooled).map_err(|error| Failure {
-                status: ExitStatus::Unknown,
-                message: format!("cannot keep what comes from standard input: {error}"),
-                hint: Some(
-                    "it is kept in a temporary file: look at the free space there (`TMPDIR` says where)".to_owned(),
-                ),
-            }),
+            Subject::Stdin => spool(wide(io::stdin().lock()))
+                .map(Self::Spooled)
+                .map_err(|error| not_spooled("standard input", &error)),
             Subject::Path(path) if path.symlink_metadata().is_err_and(|error| error.kind() == NotFound) => {
                 Err(missing(word))
             }
             Subject::Path(path) => Ok(Self::Path(path)),
             Subject::Registry(reference) => Ok(Self::Registry(reference)),
         }
+    }
+}
+
+fn not_spooled(what: &str, error: &io::Error) -> Failure {
+    Failure {
+        status: ExitStatus::Unknown,
+        message: format!("cannot keep what comes from {what}: {error}"),
+        hint: Some("it is kept in a temporary file: look at the free space there (`TMPDIR` says where)".to_owned()),
     }
 }
 
@@ -134,7 +138,15 @@ fn spool(mut reader: impl io::Read) -> io::Result<File> {
 impl<'a> Opened<'a> {
     /// What `word` means.
     pub fn open(word: &OsStr, route: &'a RouteWords, platform: Option<&'a Platform>) -> Result<Self, Failure> {
-        Ok(Self { place: Place::from(Subject::parse(word)?, word)?, route, platform })
+        let place = match Place::from(Subject::parse(word)?, word)? {
+            // A named pipe gives what it has only once.
+            Place::Path(path) if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) => {
+                let spooled = File::open(&path).and_then(|file| spool(wide(file)));
+                Place::Spooled(spooled.map_err(|error| not_spooled(&path.display().to_string(), &error))?)
+            }
+            place => place,
+        };
+        Ok(Self { place, route, platform })
     }
 
     /// Reads it to its end and checks all of it.

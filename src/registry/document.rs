@@ -8,8 +8,11 @@ use super::{Options, RegistryError};
 /// The bytes at an address, at most `limit` of them. Nobody's credentials are sent; plain http is spoken to loopback only.
 pub async fn fetch_document(address: &str, options: &Options, limit: u64) -> Result<Vec<u8>, RegistryError> {
     let wrong = |shown: String, reason: String| RegistryError::Address { registry: shown, reason };
-    // In front of `@` a password may stand.
-    let last = || address.rsplit('@').next().unwrap_or_default().to_owned();
+    // In front of `@` a password may stand, behind `?` what opens a storage.
+    let last = || {
+        let shown = address.split(['?', '#']).next().unwrap_or_default();
+        shown.rsplit('@').next().unwrap_or_default().to_owned()
+    };
     let url = Url::parse(address).map_err(|error| wrong(last(), error.to_string()))?;
     let http = Http::new(&host_of(&url), options)?;
     if let Some(reason) = http.endpoint.refusal(&url) {

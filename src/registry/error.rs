@@ -139,6 +139,18 @@ pub enum RegistryError {
         /// The digest of what came.
         actual: Box<Digest>,
     },
+    /// The registry says that it took something else than was sent.
+    #[error("`{host}` calls {what} `{told}`, and `{sent}` was sent")]
+    Taken {
+        /// What was sent.
+        what: String,
+        /// Host and port.
+        host: String,
+        /// Its digest.
+        sent: Box<Digest>,
+        /// What the registry calls it.
+        told: Box<Digest>,
+    },
     /// What came cannot be written down.
     #[error("cannot write {what}")]
     Write {
@@ -170,6 +182,7 @@ impl RegistryError {
             Self::TooLarge { .. } | Self::Size { .. } | Self::Digest { .. } => {
                 "the registry or something in between serves other bytes than asked for; nothing of it was used"
             }
+            Self::Taken { .. } => "the registry or something in between changes what is sent: look what is there now",
             Self::Write { .. } => "check free space and permissions",
         }
     }

@@ -134,6 +134,9 @@ impl Http {
         let host = host_of(url);
         let mut sending = std::pin::pin!(request.send());
         let (mut seen, mut idle) = (0, Duration::ZERO);
+        let end = Instant::now() + self.answer_timeout + Duration::from_secs(size / limits::SLOWEST_RATE);
+        // A registry that has all of it may have to look at it.
+        let judging = self.answer_timeout + Duration::from_secs(size / limits::SLOWEST_JUDGE);
         let response = loop {
             if let Ok(response) = timeout(self.stall_timeout, &mut sending).await {
                 break response;
@@ -141,9 +144,8 @@ impl Http {
             let now = sent.load(Ordering::Relaxed);
             idle = if now == seen { idle + self.stall_timeout } else { Duration::ZERO };
             seen = now;
-            // A registry that has all of it may have to look at it.
-            if idle >= if now < size { self.stall_timeout } else { limits::UPLOAD_ANSWER } {
-                return Err(self.stalled(&host, what));
+            if idle >= if now < size { self.stall_timeout } else { judging } || Instant::now() >= end {
+                return Err(RegistryError::Stalled { host, what: what.to_owned(), waited: idle });
             }
         };
         let response = response.map_err(|error| {

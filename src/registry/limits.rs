@@ -35,8 +35,8 @@ pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an answer may take as a whole, besides what its size allows at [`SLOWEST_RATE`].
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a registry may look at a blob that it has received whole.
-pub const UPLOAD_ANSWER: Duration = Duration::from_secs(600);
+/// Bytes a second that a registry has to look at of a blob that it has received whole, before it answers.
+pub const SLOWEST_JUDGE: u64 = 10 << 20;
 
 /// Bytes a second that a download needs to keep up on the whole: below it, drop by drop, it would never end.
 pub const SLOWEST_RATE: u64 = 16 << 10;

@@ -10,8 +10,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use super::{Blob, Offered, RegistryError, Repository, Shipment};
-use crate::digest::Digest;
+use super::{Blob, Offered, RegistryError, Repository, Shipment, limits};
+use crate::digest::{Algorithm, Digest};
 use crate::image::source::Source;
 use crate::image::{self, CopyError, Piece, stream_blobs};
 
@@ -38,6 +38,9 @@ pub enum PushError {
     /// The archive is not what it was when it was checked, or cannot be read.
     #[error(transparent)]
     Read(#[from] CopyError),
+    /// A tag leads to a digest in sha256, everywhere.
+    #[error("registries name by a tag what has a digest in sha256, and the image is {0}")]
+    Algorithm(Box<Digest>),
     /// What the registry shows at the end is something else.
     #[error("{name} shows {found} after the push of {pushed}: somebody else pushed at the same time")]
     Other {
@@ -64,7 +67,9 @@ impl PushError {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Registry(error) => error.hint(),
-            Self::Read(_) => "push again when nobody writes to it",
+            Self::Read(CopyError::Changed(_)) => "push again when nobody writes to it",
+            Self::Read(_) => "look whether it is still there and may be read",
+            Self::Algorithm(_) => "push it with `--by-digest`",
             Self::Other { .. } => {
                 "the image is there under its digest; look who moves the tag, and push again if it is to be yours"
             }
@@ -85,7 +90,7 @@ pub struct Target {
 /// What became of a push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pushed {
-    /// What the tag named before; nothing where there is no tag, or was none.
+    /// What the tag named right before, or the digest itself where it was there; nothing where there was nothing.
     pub previous: Option<Digest>,
     /// Blobs that were sent.
     pub sent: usize,
@@ -106,23 +111,30 @@ pub async fn push(
 ) -> Result<Pushed, PushError> {
     let root = shipment.root();
     let tag = target.tag.as_deref();
-    let before = repository.find(tag, &root.digest).await?;
-    let mut pushed = Pushed { previous: before.map(|manifest| manifest.digest), ..Pushed::default() };
-    if pushed.previous.as_ref() == Some(&root.digest) {
-        // A registry takes a document only when it has all that it names.
-        pushed.present = shipment.blobs().len();
-        return Ok(pushed);
+    if tag.is_some() && root.digest.algorithm() != Algorithm::Sha256 {
+        return Err(PushError::Algorithm(Box::new(root.digest.clone())));
     }
+    let name = tag.map_or_else(|| root.digest.to_string(), |tag| format!("the tag `{tag}`"));
+    let before = repository.find(tag, &root.digest).await?.map(|manifest| manifest.digest);
+    let mut pushed = Pushed::default();
+    // Asked for also where the tag is right: registries lose blobs, and people remove what looks as if it had no name.
     let mut wanted = missing(shipment, repository).await?;
     pushed.present = shipment.blobs().len() - wanted.len();
     mount(&mut wanted, repository, target, &mut pushed).await?;
     send(wanted, repository, reopen, &mut pushed).await?;
     for document in shipment.documents() {
-        let is_root = document.digest == root.digest;
-        let name = tag.filter(|_| is_root);
-        repository.put_manifest(name, &document.digest, &document.media_type, &document.bytes).await?;
+        let tag = tag.filter(|_| document.digest == root.digest);
+        let found = repository.find(tag, &document.digest).await?.map(|manifest| manifest.digest);
+        if document.digest == root.digest {
+            if found != before {
+                tracing::warn!("somebody else pushed {name} meanwhile: it is moved from there");
+            }
+            pushed.previous.clone_from(&found);
+        }
+        if found.as_ref() != Some(&document.digest) {
+            repository.put_manifest(tag, &document.digest, &document.media_type, &document.bytes).await?;
+        }
     }
-    let name = tag.map_or_else(|| root.digest.to_string(), |tag| format!("the tag `{tag}`"));
     match repository.find(tag, &root.digest).await? {
         Some(found) if found.digest == root.digest => Ok(pushed),
         Some(found) => {
@@ -159,10 +171,18 @@ async fn mount(
     for from in &target.mount_from {
         for (digest, size) in wanted.clone() {
             let blob = Blob { digest, size };
-            if matches!(repository.offer_blob(&blob, Some(from)).await?, Offered::Mounted) {
-                tracing::info!("{} comes from `{from}` of the same registry", blob.digest);
-                wanted.remove(&blob.digest);
-                pushed.mounted += 1;
+            match repository.offer_blob(&blob, Some(from)).await {
+                Ok(Offered::Mounted) => {
+                    tracing::info!("{} comes from `{from}` of the same registry", blob.digest);
+                    wanted.remove(&blob.digest);
+                    pushed.mounted += 1;
+                }
+                Ok(Offered::Wanted(_)) => {}
+                // It only saves work: without it, the bytes are sent, and what is really wrong is told then.
+                Err(error) => {
+                    tracing::info!("nothing comes from `{from}`: {error}");
+                    break;
+                }
             }
         }
     }
@@ -187,13 +207,14 @@ async fn send(
         }
         let Some(error) = failed else { continue };
         if wanted.len() < left {
-            (passes, pause) = (1, PAUSE);
+            (passes, pause) = (0, PAUSE);
         }
         if passes == PASSES {
             return Err(error.into());
         }
-        tracing::warn!("{error}; trying again in {} s", pause.as_secs());
-        tokio::time::sleep(error.retry_after().unwrap_or(pause)).await;
+        let asked = error.retry_after().map_or(pause, |asked| asked.min(limits::RETRY_AFTER_MAX));
+        tracing::warn!("{error}; trying again in {} s", asked.as_secs());
+        tokio::time::sleep(asked).await;
         (passes, pause) = (passes + 1, pause * 2);
     }
     Ok(())

@@ -12,7 +12,7 @@ use reqwest::{Body, RequestBuilder, StatusCode, Url};
 use tokio::sync::mpsc::Receiver;
 
 use super::http::{Answer, Http, host_of, without_query};
-use super::{Blob, Manifest, RegistryError, Repository, check_digest};
+use super::{Blob, Manifest, RegistryError, Repository};
 use crate::digest::Digest;
 
 /// An upload that a registry has begun: where its bytes go.
@@ -42,8 +42,8 @@ impl Repository {
             let answer = self.ask(&url, &what, |http| http.client().head(url.clone())).await?;
             match answer.status() {
                 StatusCode::NOT_FOUND => Ok(false),
-                // It lies in a storage of another address.
-                status if status.is_redirection() => Ok(true),
+                // It lies in a storage of another address, which need not answer to this question.
+                StatusCode::FOUND | StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => Ok(true),
                 StatusCode::OK => match length(answer.headers()) {
                     Some(size) if size != blob.size => Err(RegistryError::Size {
                         what: what.clone(),
@@ -91,7 +91,19 @@ impl Repository {
         let from_origin = self.http.endpoint.is_origin_of(&url);
         request = self.with_authorization(request, from_origin).await;
         let answer = self.http.send_large(request, &url, &what, from_origin, (&sent, blob.size)).await?;
+        let broken = |host: &str, reason: &str| RegistryError::Broken {
+            host: host.to_owned(),
+            what: what.clone(),
+            reason: reason.to_owned(),
+        };
         match answer.status() {
+            StatusCode::CREATED if sent.load(Ordering::Relaxed) < blob.size => {
+                Err(broken(answer.host(), "it was taken before all of it was there"))
+            }
+            // A registry that was started anew, or another one of several behind one name.
+            StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => {
+                Err(broken(answer.host(), "the registry knows nothing of it any more"))
+            }
             StatusCode::CREATED => check_told(&answer, &blob.digest, &what),
             _ => Err(answer.into_status_error().await),
         }
@@ -192,7 +204,12 @@ fn check_told(answer: &Answer, digest: &Digest, what: &str) -> Result<(), Regist
     let told = answer.headers().get("docker-content-digest").and_then(|value| value.to_str().ok());
     match told.and_then(|told| told.parse::<Digest>().ok()) {
         // By another algorithm it says nothing of ours.
-        Some(told) if told.algorithm() == digest.algorithm() => check_digest(Some(digest), told, what, answer.host()),
+        Some(told) if told.algorithm() == digest.algorithm() && told != *digest => Err(RegistryError::Taken {
+            what: what.to_owned(),
+            host: answer.host().to_owned(),
+            sent: Box::new(digest.clone()),
+            told: Box::new(told),
+        }),
         _ => Ok(()),
     }
 }

@@ -144,6 +144,11 @@ impl FakeRegistry {
         self.lock().requests.clone()
     }
 
+    /// Loses what is stored at a path.
+    pub fn lose(&self, path: &str) {
+        assert!(self.lock().documents.remove(path).is_some(), "{path} was not there");
+    }
+
     /// What is stored at a path.
     pub fn document(&self, path: &str) -> Option<Vec<u8>> {
         self.lock().documents.get(path).map(|(_, bytes)| bytes.clone())
