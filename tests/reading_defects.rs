@@ -153,7 +153,7 @@ fn defect_44_values_with_commas_and_lines_stay_whole() {
         resolve(&words, &ConfigChoice::Found, &Environment::default(), &context, now).unwrap().build_args
     };
     let given = ("A".to_owned(), "x,y z,B=no\nC=no".to_owned());
-    assert_eq!(resolved().into_iter().collect::<Vec<_>>(), [given.clone()]);
+    assert_eq!(resolved().into_iter().collect::<Vec<_>>(), std::slice::from_ref(&given));
     std::fs::write(context.join("repro.toml"), "build-arg = ['B=one,two']\n").unwrap();
     assert_eq!(resolved().into_iter().collect::<Vec<_>>(), [given, ("B".to_owned(), "one,two".to_owned())]);
 }
