@@ -107,19 +107,28 @@ impl Http {
     ) -> Result<Answer, RegistryError> {
         let host = host_of(url);
         let sent = timeout(self.connect_timeout + self.stall_timeout, request.send()).await;
-        let response = match sent {
-            Err(_) => return Err(self.stalled(&host, what)),
-            Ok(Err(error)) if error.is_connect() || error.is_timeout() => {
-                return Err(RegistryError::Connect { host, reason: innermost(&error) });
-            }
-            Ok(Err(error)) => {
-                return Err(RegistryError::Broken { host, what: what.to_owned(), reason: innermost(&error) });
-            }
-            Ok(Ok(response)) => response,
-        };
-        let deadline = Instant::now() + self.answer_timeout;
+        let sent = sent.map_err(|_| self.stalled(&host, what))?;
+        self.answer(sent, host, what, from_origin)
+    }
+
+    fn answer(
+        &self,
+        sent: reqwest::Result<reqwest::Response>,
+        host: String,
+        what: &str,
+        from_origin: bool,
+    ) -> Result<Answer, RegistryError> {
         let what = what.to_owned();
-        Ok(Answer { response, host, what, stall_timeout: self.stall_timeout, deadline, from_origin })
+        match sent {
+            Err(error) if error.is_connect() || error.is_timeout() => {
+                Err(RegistryError::Connect { host, reason: innermost(&error) })
+            }
+            Err(error) => Err(RegistryError::Broken { host, what, reason: innermost(&error) }),
+            Ok(response) => {
+                let deadline = Instant::now() + self.answer_timeout;
+                Ok(Answer { response, host, what, stall_timeout: self.stall_timeout, deadline, from_origin })
+            }
+        }
     }
 
     /// Sends a request with a large body: as long as bytes of it go out, the answer is waited for. `body` counts them.
@@ -137,9 +146,9 @@ impl Http {
         let end = Instant::now() + self.answer_timeout + Duration::from_secs(size / limits::SLOWEST_RATE);
         // A registry that has all of it may have to look at it.
         let judging = self.answer_timeout + Duration::from_secs(size / limits::SLOWEST_JUDGE);
-        let response = loop {
-            if let Ok(response) = timeout(self.stall_timeout, &mut sending).await {
-                break response;
+        loop {
+            if let Ok(sent) = timeout(self.stall_timeout, &mut sending).await {
+                return self.answer(sent, host, what, from_origin);
             }
             let now = sent.load(Ordering::Relaxed);
             idle = if now == seen { idle + self.stall_timeout } else { Duration::ZERO };
@@ -147,16 +156,7 @@ impl Http {
             if idle >= if now < size { self.stall_timeout } else { judging } || Instant::now() >= end {
                 return Err(RegistryError::Stalled { host, what: what.to_owned(), waited: idle });
             }
-        };
-        let response = response.map_err(|error| {
-            if error.is_connect() {
-                return RegistryError::Connect { host: host.clone(), reason: innermost(&error) };
-            }
-            RegistryError::Broken { host: host.clone(), what: what.to_owned(), reason: innermost(&error) }
-        })?;
-        let deadline = Instant::now() + self.answer_timeout;
-        let what = what.to_owned();
-        Ok(Answer { response, host, what, stall_timeout: self.stall_timeout, deadline, from_origin })
+        }
     }
 
     /// A request that [`Http::send`] takes.
@@ -168,7 +168,8 @@ impl Http {
         RegistryError::Stalled { host: host.to_owned(), what: what.to_owned(), waited: self.stall_timeout }
     }
 
-    fn redirect_target(&self, from: &Url, headers: &HeaderMap, what: &str) -> Result<Url, RegistryError> {
+    /// Where the registry sends one, if it is harmless to go there.
+    pub(super) fn redirect_target(&self, from: &Url, headers: &HeaderMap, what: &str) -> Result<Url, RegistryError> {
         let refused = |to: String, reason: &str| RegistryError::Redirect {
             from: host_of(from),
             to,

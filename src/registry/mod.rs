@@ -289,19 +289,35 @@ impl Repository {
     /// GET with the authorization that the registry wants; any status but 200 is an error.
     async fn request(&self, path: &str, accept: &str, what: &str) -> Result<Answer, RegistryError> {
         let url = self.http.endpoint.url(path);
-        let known = self.authorization.lock().await.clone();
-        let header = known.as_ref().and_then(|known| known.header.as_ref());
-        let mut answer = self.http.get(url.clone(), Some(accept), header, what).await?;
-        if answer.status().as_u16() == 401 && answer.from_origin {
-            let made = self.authorize(&answer).await?;
-            let Some(header) = &made.header else { return Err(self.unauthorized(answer, what, made.tried).await) };
-            answer = self.http.get(url, Some(accept), Some(header), what).await?;
-            if answer.status().as_u16() == 401 && answer.from_origin {
-                return Err(self.unauthorized(answer, what, made.tried).await);
-            }
-            *self.authorization.lock().await = Some(made);
-        }
+        let get = async |header: Option<&HeaderValue>| self.http.get(url.clone(), Some(accept), header, what).await;
+        let answer = self.authorized(what, get).await?;
         if answer.status().as_u16() == 200 { Ok(answer) } else { Err(answer.into_status_error().await) }
+    }
+
+    /// Sends a request with what the registry wanted before, and once more where it wants something else.
+    async fn authorized(
+        &self,
+        what: &str,
+        send: impl AsyncFn(Option<&HeaderValue>) -> Result<Answer, RegistryError>,
+    ) -> Result<Answer, RegistryError> {
+        let is_refused = |answer: &Answer| answer.status().as_u16() == 401 && answer.from_origin;
+        let answer = send(self.known_header().await.as_ref()).await?;
+        if !is_refused(&answer) {
+            return Ok(answer);
+        }
+        let made = self.authorize(&answer).await?;
+        let Some(header) = &made.header else { return Err(self.unauthorized(answer, what, made.tried).await) };
+        let answer = send(Some(header)).await?;
+        if is_refused(&answer) {
+            return Err(self.unauthorized(answer, what, made.tried).await);
+        }
+        *self.authorization.lock().await = Some(made);
+        Ok(answer)
+    }
+
+    /// What the registry wanted before.
+    async fn known_header(&self) -> Option<HeaderValue> {
+        self.authorization.lock().await.as_ref().and_then(|known| known.header.clone())
     }
 
     async fn authorize(&self, refusal: &Answer) -> Result<Authorization, RegistryError> {

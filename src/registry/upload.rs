@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fmt, io};
 
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Body, RequestBuilder, StatusCode, Url};
 use tokio::sync::mpsc::Receiver;
 
-use super::http::{Answer, Http, host_of, without_query};
+use super::http::{Answer, Http, without_query};
 use super::{Blob, Manifest, RegistryError, Repository};
 use crate::digest::Digest;
 
@@ -71,7 +71,10 @@ impl Repository {
             let answer = self.ask(&url, &what, begin).await?;
             match answer.status() {
                 StatusCode::CREATED if from.is_some() => Ok(Offered::Mounted),
-                StatusCode::ACCEPTED => self.location(&url, &answer, &what).map(Upload).map(Offered::Wanted),
+                StatusCode::ACCEPTED => {
+                    let place = self.http.redirect_target(&url, answer.headers(), &what)?;
+                    Ok(Offered::Wanted(Upload(place)))
+                }
                 _ => Err(answer.into_status_error().await),
             }
         })
@@ -89,7 +92,8 @@ impl Repository {
         let mut request = self.http.client().put(url.clone()).body(body);
         request = request.header(CONTENT_LENGTH, blob.size).header(CONTENT_TYPE, "application/octet-stream");
         let from_origin = self.http.endpoint.is_origin_of(&url);
-        request = self.with_authorization(request, from_origin).await;
+        let known = self.known_header().await;
+        request = with_authorization(request, known.as_ref().filter(|_| from_origin));
         let answer = self.http.send_large(request, &url, &what, from_origin, (&sent, blob.size)).await?;
         let broken = |host: &str, reason: &str| RegistryError::Broken {
             host: host.to_owned(),
@@ -152,50 +156,18 @@ impl Repository {
         what: &str,
         request: impl Fn(&Http) -> RequestBuilder,
     ) -> Result<Answer, RegistryError> {
-        let send = async || {
-            let request = self.with_authorization(request(&self.http), true).await;
+        self.authorized(what, async |header| {
+            let request = with_authorization(request(&self.http), header);
             self.http.send(request, url, what, true).await
-        };
-        let answer = send().await?;
-        if answer.status() != StatusCode::UNAUTHORIZED {
-            return Ok(answer);
-        }
-        let made = self.authorize(&answer).await?;
-        let tried = made.tried.clone();
-        if made.header.is_none() {
-            return Err(self.unauthorized(answer, what, tried).await);
-        }
-        *self.authorization.lock().await = Some(made);
-        let answer = send().await?;
-        if answer.status() == StatusCode::UNAUTHORIZED {
-            return Err(self.unauthorized(answer, what, tried).await);
-        }
-        Ok(answer)
+        })
+        .await
     }
+}
 
-    async fn with_authorization(&self, request: RequestBuilder, from_origin: bool) -> RequestBuilder {
-        let known = self.authorization.lock().await;
-        match known.as_ref().and_then(|known| known.header.as_ref()).filter(|_| from_origin) {
-            Some(header) => request.header(reqwest::header::AUTHORIZATION, header.clone()),
-            None => request,
-        }
-    }
-
-    /// Where an upload goes on.
-    fn location(&self, asked: &Url, answer: &Answer, what: &str) -> Result<Url, RegistryError> {
-        let refused = |to: String, reason: &str| RegistryError::Redirect {
-            from: host_of(asked),
-            to,
-            what: what.to_owned(),
-            reason: reason.to_owned(),
-        };
-        let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-        let location = location.ok_or_else(|| refused(String::new(), "there is no valid `Location`"))?;
-        let url = asked.join(location).map_err(|_| refused(String::new(), "the `Location` is no address"))?;
-        match self.http.endpoint.refusal(&url) {
-            Some(reason) => Err(refused(without_query(&url), reason)),
-            None => Ok(url),
-        }
+fn with_authorization(request: RequestBuilder, header: Option<&HeaderValue>) -> RequestBuilder {
+    match header {
+        Some(header) => request.header(AUTHORIZATION, header.clone()),
+        None => request,
     }
 }
 

@@ -178,13 +178,23 @@ impl ToolCommand {
             let (stdout, stderr) = tokio::join!(read_tail(stdout), read_tail(stderr));
             child.wait().await.map(|status| Output { status, stdout, stderr })
         };
-        let ended = tokio::select! {
-            result = work => return result.map_err(|source| self.start_error(source)),
-            () = tokio::time::sleep(limit) => CommandError::TimedOut { command: self.summary(), seconds: limit.as_secs() },
-            interruption = interrupt.wait() => CommandError::Interrupted(interruption),
-        };
+        let ended = self.until_ended(work, interrupt, limit).await;
         stop(&mut child).await;
-        Err(ended)
+        ended
+    }
+
+    /// Waits for the work with a child, as long as it may take. Whoever calls this stops the child, if it still runs.
+    async fn until_ended<T>(
+        &self,
+        work: impl Future<Output = std::io::Result<T>>,
+        interrupt: &Interrupt,
+        limit: Duration,
+    ) -> Result<T, CommandError> {
+        tokio::select! {
+            done = work => done.map_err(|source| self.start_error(source)),
+            () = tokio::time::sleep(limit) => Err(CommandError::TimedOut { command: self.summary(), seconds: limit.as_secs() }),
+            interruption = interrupt.wait() => Err(CommandError::Interrupted(interruption)),
+        }
     }
 
     /// Runs it to its end and hands over what it prints, piece by piece, to `sink`, which says whether it wants more. False
@@ -213,11 +223,7 @@ impl ToolCommand {
             let (is_whole, stderr) = tokio::join!(feed, read_tail(stderr));
             child.wait().await.map(|status| (is_whole, Output { status, stdout: Vec::new(), stderr }))
         };
-        let ended = tokio::select! {
-            done = work => done.map_err(|source| self.start_error(source)),
-            () = tokio::time::sleep(limit) => Err(CommandError::TimedOut { command: self.summary(), seconds: limit.as_secs() }),
-            interruption = interrupt.wait() => Err(CommandError::Interrupted(interruption)),
-        };
+        let ended = self.until_ended(work, interrupt, limit).await;
         stop(&mut child).await;
         match ended? {
             (true, output) if !output.status.success() => Err(self.failed(&output)),
