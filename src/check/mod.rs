@@ -245,7 +245,7 @@ impl Run<'_> {
             }
             varied.push(Variation::Zone);
         }
-        let built = if let Some(built) = self.elsewhere(number, first, &settings, &environment).await? {
+        let built = if let Some(built) = Box::pin(self.elsewhere(number, first, &settings, &environment)).await? {
             varied.push(Variation::Runtime);
             built
         } else {
