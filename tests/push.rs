@@ -22,7 +22,7 @@ use repro::image::source::TarSource;
 use repro::image::{ReadOptions, read_archive};
 use repro::reference::ImageReference;
 use repro::registry::{
-    CredentialSources, Options, PushError, RegistryError, Reopen, Repository, Shipment, Target, push,
+    CredentialSources, Options, PushError, RegistryError, Repository, Shipment, Supply, Target, push,
 };
 use serde_json::{Value, json};
 
@@ -304,10 +304,11 @@ fn push_from(place: &Place, layout: &Layout, archive: Vec<u8>) -> Result<(), Pus
     let options = Options { retry_delay: Duration::from_millis(5), ..Options::default() };
     let repository = Repository::open_to_write(&reference, options, &[]).unwrap();
     let archive: Arc<[u8]> = archive.into();
-    let reopen: Reopen = Arc::new(move || Ok(Box::new(TarSource::new(std::io::Cursor::new(Arc::clone(&archive)))?)));
+    let supply =
+        Supply::new(move || Ok(Box::new(TarSource::new(std::io::Cursor::new(Arc::clone(&archive)))?))).parallel();
     let target = Target { tag: Some("1".to_owned()), ..Target::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(push(&shipment(layout), &repository, &target, &reopen)).map(drop)
+    runtime.block_on(push(&shipment(layout), &repository, &target, &supply)).map(drop)
 }
 
 #[test]

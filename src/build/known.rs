@@ -14,7 +14,8 @@ use crate::kept::known_layers;
 use crate::limits::KNOWN_LAYERS_FILE_BYTES;
 use crate::output::Scratch;
 
-/// What is known, which may be nothing.
+/// What is known in a state directory, which may be nothing.
+#[must_use]
 pub fn load(state: &Path) -> KnownLayers {
     read(&known_layers(state)).unwrap_or_default()
 }

@@ -18,6 +18,7 @@ mod tenant;
 use std::path::Path;
 
 pub use self::error::BuildError;
+pub use self::known::load as known_layers;
 pub use self::outcome::{BuildOutcome, BuiltFrontend, BuiltManifest, BuiltWith, PinProof};
 pub use self::prepare::Prepared;
 

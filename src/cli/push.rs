@@ -15,12 +15,12 @@ use super::diff::load;
 use super::format::Format;
 use super::subject::{Opened, names_registry, until_interrupted};
 use super::{print_with, with_tokio};
+use crate::build::known_layers;
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure, chain};
-use crate::image::KnownLayers;
 use crate::reference::{ImageReference, ReferenceError};
-use crate::registry::{PushError, Pushed, RegistryError, Reopen, Repository, Shipment, ShipmentError, Target, push};
+use crate::registry::{PushError, Pushed, RegistryError, Repository, Shipment, ShipmentError, Supply, Target, push};
 use crate::report::json::write_json;
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::registry_options;
@@ -108,8 +108,13 @@ impl PushCommand {
     pub fn run(&self) -> Result<ExitStatus, Failure> {
         self.check_references()?;
         let opened = Opened::open(&self.image, &self.route, None)?;
-        let reopen = opened.reopen().ok_or_else(|| self.not_here())?;
-        let image = load(&opened, &self.image, &KnownLayers::default())?;
+        if opened.reference().is_some() {
+            return Err(self.not_here());
+        }
+        // What was just built was inflated and looked through just now.
+        let state = Environment::of_this_process().state_directory();
+        let image = load(&opened, &self.image, &state.map(|state| known_layers(&state)).unwrap_or_default())?;
+        let supply = opened.supply(&image).ok_or_else(|| self.not_here())?;
         let shipment = Shipment::of(&image).map_err(|error| self.refused(&error))?;
         drop(image);
         let digest = &shipment.root().digest;
@@ -126,7 +131,7 @@ impl PushCommand {
             for (at, reference) in self.references.iter().enumerate() {
                 let target = self.target(at, reference);
                 let way = Way { route: &self.route, environment, interrupt };
-                let pushed = push_to(reference, &target, &shipment, &reopen, way).await?;
+                let pushed = push_to(reference, &target, &shipment, &supply, way).await?;
                 let tag = target.tag.map(|tag| format!(":{tag}")).unwrap_or_default();
                 report.add(&format!("{}{tag}", reference.name()), &pushed);
             }
@@ -199,16 +204,16 @@ async fn push_to(
     reference: &ImageReference,
     target: &Target,
     shipment: &Shipment,
-    reopen: &Reopen,
+    supply: &Supply,
     way: Way<'_>,
 ) -> Result<Pushed, Failure> {
-    let pushed = match push_once(reference, target, shipment, reopen, way).await? {
+    let pushed = match push_once(reference, target, shipment, supply, way).await? {
         // A token server may refuse all for a repository that only would have saved work.
         Err(PushError::Registry(RegistryError::Unauthorized { .. } | RegistryError::Status { status: 403, .. }))
             if !target.mount_from.is_empty() =>
         {
             let target = Target { mount_from: Vec::new(), ..target.clone() };
-            push_once(reference, &target, shipment, reopen, way).await?
+            push_once(reference, &target, shipment, supply, way).await?
         }
         other => other,
     };
@@ -232,12 +237,12 @@ async fn push_once(
     reference: &ImageReference,
     target: &Target,
     shipment: &Shipment,
-    reopen: &Reopen,
+    supply: &Supply,
     way: Way<'_>,
 ) -> Result<Result<Pushed, PushError>, Failure> {
     let options = registry_options(way.environment, &way.route.resolve(way.environment)?);
     match Repository::open_to_write(reference, options, &target.mount_from) {
-        Ok(repository) => until_interrupted(push(shipment, &repository, target, reopen), way.interrupt).await,
+        Ok(repository) => until_interrupted(push(shipment, &repository, target, supply), way.interrupt).await,
         Err(error) => Ok(Err(error.into())),
     }
 }

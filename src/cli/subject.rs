@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io::{self, ErrorKind::NotFound, Seek as _};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use rustix::pipe::fcntl_setpipe_size;
 
@@ -14,13 +13,14 @@ use super::with_tokio;
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure, chain};
-use crate::image::source::{DirectorySource, TarSource};
+use crate::image::media_type::Compression;
+use crate::image::source::{Container, DirectorySource, TarSource};
 use crate::image::{
     Copies, CopyError, Image, ImageError, Platform, ReadOptions, copy_blobs, load_blobs, load_image, read_archive,
 };
 use crate::limits;
 use crate::reference::{ImageReference, ReferenceError};
-use crate::registry::{self, RegistryError, Reopen, Repository};
+use crate::registry::{self, RegistryError, Repository, Supply};
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::registry_options;
 use crate::settings::RouteWords;
@@ -206,21 +206,24 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// How to read it from its beginning once more; nothing where it is in a registry.
-    pub fn reopen(&self) -> Option<Reopen> {
+    /// How to read it from its beginning once more, `image` being what was read; nothing where it is in a registry.
+    pub fn supply(&self, image: &Image) -> Option<Supply> {
         match &self.place {
             Place::Path(path) => {
                 let path = path.clone();
-                Some(Arc::new(move || {
+                let supply = Supply::new(move || {
                     if path.is_dir() {
                         return Ok(Box::new(DirectorySource::open(&path)?));
                     }
                     Ok(Box::new(TarSource::new(File::open(&path).map_err(ImageError::Open)?)?))
-                }))
+                });
+                // What is compressed as a whole has to be inflated up to the blob that is wanted.
+                let is_plain = matches!(image.container, Container::Directory | Container::Tar(Compression::None));
+                Some(if is_plain { supply.parallel() } else { supply })
             }
             Place::Spooled(file) => {
                 let file = file.try_clone().ok()?;
-                Some(Arc::new(move || Ok(Box::new(TarSource::new(rewound(&file)?)?))))
+                Some(Supply::new(move || Ok(Box::new(TarSource::new(rewound(&file)?)?))))
             }
             Place::Registry(_) => None,
         }

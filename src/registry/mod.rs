@@ -33,7 +33,7 @@ pub use credentials::{Credential, CredentialError, CredentialSources, Lookup};
 pub use document::fetch_document;
 pub use error::RegistryError;
 pub use image::{CopyError, ImageError, copy_blobs, load_image};
-pub use push::{PushError, Pushed, Reopen, Target, push};
+pub use push::{PushError, Pushed, Supply, Target, push};
 pub use shipment::{Document, Shipment, ShipmentError};
 pub use upload::{Offered, Upload};
 

@@ -4,9 +4,11 @@
 //! sent never arrives whole. What the registry has already is not sent, and what it says at the end is held against the image.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
+use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
@@ -26,8 +28,33 @@ const UPLOADS_AT_ONCE: usize = 4;
 /// Pieces of a blob that wait to be sent.
 const PIECES_IN_FLIGHT: usize = 8;
 
-/// Opens the image once more, to read its blobs.
-pub type Reopen = Arc<dyn Fn() -> Result<Box<dyn Source>, image::ImageError> + Send + Sync>;
+type Reopen = Arc<dyn Fn() -> Result<Box<dyn Source>, image::ImageError> + Send + Sync>;
+
+/// Where the blobs come from: an image that was checked and is read once more.
+#[derive(Clone)]
+pub struct Supply {
+    reopen: Reopen,
+    is_parallel: bool,
+}
+
+impl Supply {
+    /// What `reopen` opens is read by one reader at a time.
+    pub fn new(reopen: impl Fn() -> Result<Box<dyn Source>, image::ImageError> + Send + Sync + 'static) -> Self {
+        Self { reopen: Arc::new(reopen), is_parallel: false }
+    }
+
+    /// Several may read at the same time, each from the beginning, and to pass over what one does not want costs little.
+    #[must_use]
+    pub fn parallel(self) -> Self {
+        Self { is_parallel: true, ..self }
+    }
+}
+
+impl fmt::Debug for Supply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Supply").field("is_parallel", &self.is_parallel).finish_non_exhaustive()
+    }
+}
 
 /// Why an image was not pushed.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +134,7 @@ pub async fn push(
     shipment: &Shipment,
     repository: &Repository,
     target: &Target,
-    reopen: &Reopen,
+    supply: &Supply,
 ) -> Result<Pushed, PushError> {
     let root = shipment.root();
     let tag = target.tag.as_deref();
@@ -121,7 +148,7 @@ pub async fn push(
     let mut wanted = missing(shipment, repository).await?;
     pushed.present = shipment.blobs().len() - wanted.len();
     mount(&mut wanted, repository, target, &mut pushed).await?;
-    send(wanted, repository, reopen, &mut pushed).await?;
+    send(wanted, repository, supply, &mut pushed).await?;
     for document in shipment.documents() {
         let tag = tag.filter(|_| document.digest == root.digest);
         let found = repository.find(tag, &document.digest).await?.map(|manifest| manifest.digest);
@@ -189,21 +216,27 @@ async fn mount(
     Ok(())
 }
 
-/// Sends the blobs, in the order in which the archive has them. What fails for a moment waits for the next pass.
+/// Sends the blobs. What fails for a moment waits for the next pass.
 async fn send(
     wanted: BTreeMap<Digest, u64>,
     repository: &Repository,
-    reopen: &Reopen,
+    supply: &Supply,
     pushed: &mut Pushed,
 ) -> Result<(), PushError> {
     let mut wanted = wanted;
     let (mut passes, mut pause) = (1, PAUSE);
     while !wanted.is_empty() {
         let left = wanted.len();
-        let (sent, failed) = send_once(&wanted, repository, reopen).await?;
-        for digest in sent {
-            pushed.sent += 1;
-            pushed.sent_bytes += wanted.remove(&digest).unwrap_or_default();
+        let parts = if supply.is_parallel { share(&wanted) } else { vec![wanted.clone()] };
+        let uploads_at_once = UPLOADS_AT_ONCE.div_ceil(parts.len());
+        let passes_of = parts.iter().map(|part| send_once(part, uploads_at_once, repository, &supply.reopen));
+        let mut failed = None;
+        for (sent, failed_here) in try_join_all(passes_of).await? {
+            for digest in sent {
+                pushed.sent += 1;
+                pushed.sent_bytes += wanted.remove(&digest).unwrap_or_default();
+            }
+            failed = failed.or(failed_here);
         }
         let Some(error) = failed else { continue };
         if wanted.len() < left {
@@ -220,6 +253,21 @@ async fn send(
     Ok(())
 }
 
+/// Shares the blobs among readers, such that each has about as much to send.
+fn share(wanted: &BTreeMap<Digest, u64>) -> Vec<BTreeMap<Digest, u64>> {
+    let mut parts = vec![(0, BTreeMap::new()); wanted.len().min(UPLOADS_AT_ONCE)];
+    let mut blobs: Vec<_> = wanted.iter().collect();
+    blobs.sort_by_key(|(_, size)| std::cmp::Reverse(**size));
+    for (digest, size) in blobs {
+        if let Some((bytes, part)) = parts.iter_mut().min_by_key(|(bytes, _)| *bytes) {
+            *bytes = size.saturating_add(*bytes);
+            part.insert(digest.clone(), *size);
+        }
+    }
+    // More blobs than readers, all of them empty but one, leave a reader without any.
+    parts.into_iter().map(|(_, part)| part).filter(|part| !part.is_empty()).collect()
+}
+
 /// What goes from the archive to the registry.
 enum Event {
     Begin(Digest),
@@ -229,9 +277,10 @@ enum Event {
     Failed(CopyError),
 }
 
-/// One pass: the blobs that arrived, and what went wrong with another for a moment.
+/// One pass, in the order in which the archive has the blobs: those that arrived, and what went wrong with another for a moment.
 async fn send_once(
     wanted: &BTreeMap<Digest, u64>,
+    uploads_at_once: usize,
     repository: &Repository,
     reopen: &Reopen,
 ) -> Result<(Vec<Digest>, Option<RegistryError>), PushError> {
@@ -244,7 +293,7 @@ async fn send_once(
     while let Some(event) = uploads.meanwhile(events.recv()).await? {
         let (piece, is_last) = match event {
             Event::Begin(digest) => {
-                while uploads.under_way.len() >= UPLOADS_AT_ONCE {
+                while uploads.under_way.len() >= uploads_at_once {
                     uploads.next().await?;
                 }
                 let blob = Blob { size: wanted.get(&digest).copied().unwrap_or_default(), digest };
