@@ -6,11 +6,11 @@ use clap::Args;
 
 use super::config::{ConfigWords, unknown};
 use super::print;
-use crate::build::{dry_run, run};
+use crate::build::{BuildOutcome, dry_run, run};
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
 use crate::runtime::interrupt::Interrupt;
-use crate::settings::{BuildWords, Origin, Output};
+use crate::settings::{BuildSettings, BuildWords, Origin, Output};
 
 /// The arguments of `repro build`.
 #[derive(Debug, Args)]
@@ -39,23 +39,42 @@ impl BuildCommand {
             print(&dry_run(&settings, environment, interrupt, &program).await?)?;
             return Ok(ExitStatus::Success);
         }
-        if settings.platforms.value.len() > 1 && settings.archive.origin == Origin::Flag("--platform") {
-            tracing::warn!(
-                "several platforms: the archive is an OCI layout (`--archive oci`), which `docker load` does not read"
-            );
-        }
-        let outcome = run(&settings, environment, interrupt).await?;
-        for warning in &outcome.warnings {
-            tracing::warn!("{warning}");
-        }
-        let text = if settings.quiet { format!("{}\n", outcome.image_digest) } else { outcome.to_table() };
-        match settings.output.value {
-            // stdout holds the archive.
-            Output::Stdout => {
-                let _ = io::stderr().write_all(text.as_bytes());
-            }
-            Output::File(_) => print(text.as_bytes())?,
-        }
+        build(&settings, environment, interrupt).await?;
         Ok(ExitStatus::Success)
     }
+
+    /// Builds, prints what came out, and gives it.
+    pub(super) async fn build(
+        &self,
+        environment: &Environment,
+        interrupt: &Interrupt,
+    ) -> Result<BuildOutcome, Failure> {
+        let settings = self.settings.resolve(&self.words, environment)?;
+        build(&settings, environment, interrupt).await
+    }
+}
+
+async fn build(
+    settings: &BuildSettings,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Result<BuildOutcome, Failure> {
+    if settings.platforms.value.len() > 1 && settings.archive.origin == Origin::Flag("--platform") {
+        tracing::warn!(
+            "several platforms: the archive is an OCI layout (`--archive oci`), which `docker load` does not read"
+        );
+    }
+    let outcome = run(settings, environment, interrupt).await?;
+    for warning in &outcome.warnings {
+        tracing::warn!("{warning}");
+    }
+    let text = if settings.quiet { format!("{}\n", outcome.image_digest) } else { outcome.to_table() };
+    match settings.output.value {
+        // stdout holds the archive.
+        Output::Stdout => {
+            let _ = io::stderr().write_all(text.as_bytes());
+        }
+        Output::File(_) => print(text.as_bytes())?,
+    }
+    Ok(outcome)
 }

@@ -10,6 +10,7 @@ mod diff;
 mod doctor;
 mod files;
 mod format;
+mod github;
 mod man;
 mod push;
 mod subject;
@@ -61,6 +62,9 @@ pub enum Command {
     Completions(completions::CompletionsCommand),
     /// Write the manual, one page a command
     Man(man::ManCommand),
+    /// What the GitHub actions call
+    #[command(hide = true)]
+    Github(github::GithubCommand),
 }
 
 /// Runs a command and says how the process ends.
@@ -74,6 +78,7 @@ pub fn run(cli: &Cli) -> ExitStatus {
         Command::Push(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
+        Command::Github(command) => command.run(),
         Command::Build(command) => with_tokio(async |environment, interrupt| command.run(environment, interrupt).await),
         Command::Doctor(command) => {
             with_tokio(async |environment, interrupt| command.run(environment, interrupt).await)

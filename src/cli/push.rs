@@ -60,19 +60,22 @@ pub struct PushCommand {
 const SCHEMA: &str = "repro.push.v1";
 
 /// What was pushed where.
-#[derive(Serialize)]
-struct PushReport {
+#[derive(Debug, Serialize)]
+pub(super) struct PushReport {
     schema: &'static str,
     digest: Digest,
-    references: Vec<ReferenceReport>,
+    pub(super) references: Vec<ReferenceReport>,
 }
 
 /// One place.
-#[derive(Serialize)]
-struct ReferenceReport {
-    reference: String,
-    previous: Option<Digest>,
-    changed: bool,
+#[derive(Debug, Serialize)]
+pub(super) struct ReferenceReport {
+    /// The name with the tag and the digest.
+    pub(super) reference: String,
+    /// What it stood for before.
+    pub(super) previous: Option<Digest>,
+    /// Whether that is something else.
+    pub(super) changed: bool,
     sent: usize,
     sent_bytes: u64,
     mounted: usize,
@@ -104,8 +107,21 @@ fn parse_reference(text: &str) -> Result<ImageReference, String> {
 }
 
 impl PushCommand {
-    /// Reads and checks the image, and pushes it to each reference in turn.
+    /// Reads and checks the image, pushes it to each reference in turn, and prints where it is.
     pub fn run(&self) -> Result<ExitStatus, Failure> {
+        let (report, failure) = self.push()?;
+        // What was pushed before something went wrong is there, and whoever has to take it back must know.
+        if failure.is_none() || !report.references.is_empty() {
+            print_with(|out| match self.format {
+                Format::Text => report.references.iter().try_for_each(|one| writeln!(out, "{}", one.reference)),
+                Format::Json => write_json(&report, out).map_err(io::Error::from),
+            })?;
+        }
+        failure.map_or(Ok(ExitStatus::Success), Err)
+    }
+
+    /// What was pushed, and what went wrong with the rest.
+    pub(super) fn push(&self) -> Result<(PushReport, Option<Failure>), Failure> {
         self.check_references()?;
         let opened = Opened::open(&self.image, &self.route, None)?;
         if opened.reference().is_some() {
@@ -137,15 +153,7 @@ impl PushCommand {
             }
             Ok(())
         });
-        // What was pushed before something went wrong is there, and whoever has to take it back must know.
-        if pushed.is_ok() || !report.references.is_empty() {
-            print_with(|out| match self.format {
-                Format::Text => report.references.iter().try_for_each(|one| writeln!(out, "{}", one.reference)),
-                Format::Json => write_json(&report, out).map_err(io::Error::from),
-            })?;
-        }
-        pushed?;
-        Ok(ExitStatus::Success)
+        Ok((report, pushed.err()))
     }
 
     fn check_references(&self) -> Result<(), Failure> {

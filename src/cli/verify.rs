@@ -115,6 +115,12 @@ fn at<E: Into<Failure>>(reason: Reason) -> impl FnOnce(E) -> Stopped {
 impl VerifyCommand {
     /// Builds again, compares, and prints what came out.
     pub fn run(&self) -> Result<ExitStatus, Failure> {
+        let (report, failure) = self.report()?;
+        self.print(&report, failure)
+    }
+
+    /// Builds again and compares: what came out, and why it is no verdict where it is none.
+    pub(super) fn report(&self) -> Result<(VerifyReport, Option<Failure>), Failure> {
         self.guard_context()?;
         let directory = self.files.directory()?;
         let mut report = VerifyReport::new(self.subject.to_string_lossy().into_owned());
@@ -133,13 +139,18 @@ impl VerifyCommand {
                 Some(failure)
             }
         };
+        Ok((report, failure))
+    }
+
+    /// Prints what came out, and says how the process ends.
+    pub(super) fn print(&self, report: &VerifyReport, failure: Option<Failure>) -> Result<ExitStatus, Failure> {
         if failure.is_none() || self.format == Format::Json {
             print_with(|out| match self.format {
-                Format::Text => write_verify(out, &report),
-                Format::Json => write_json(&report, out).map_err(io::Error::from),
+                Format::Text => write_verify(out, report),
+                Format::Json => write_json(report, out).map_err(io::Error::from),
             })?;
         }
-        let appended = self.summary.as_deref().map_or(Ok(()), |path| append(path, &render_markdown(&report)));
+        let appended = self.summary.as_deref().map_or(Ok(()), |path| append(path, &render_markdown(report)));
         match appended {
             Err(unwritten) if failure.is_some() || report.verdict == Verdict::Different => {
                 tracing::warn!("{}", unwritten.message);

@@ -4,6 +4,7 @@ pub mod check;
 pub mod diff;
 pub mod diff_html;
 pub mod doctor;
+pub mod github;
 pub mod json;
 pub mod kept;
 pub mod sarif;

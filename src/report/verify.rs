@@ -5,7 +5,9 @@ use std::io;
 use serde::Serialize;
 
 use super::diff::write_diff;
+use super::github::plain;
 use crate::diff::Comparison;
+use crate::diff::model::Finding;
 use crate::digest::Digest;
 use crate::image::escape::escape;
 use crate::verify::{ComparedIndex, ComparedPlatform, IndexVerdict, Level, Missing, PlatformVerdict, Reason, Verdict};
@@ -264,7 +266,7 @@ pub fn render_markdown(report: &VerifyReport) -> String {
     }
     let missing = report.missing.iter().map(|one| format!("{}: {}; give {}", one.what, one.why, one.fix));
     let found = report.comparison.iter().flat_map(|comparison| &comparison.findings);
-    let causes = found.map(|finding| format!("cause: {}", finding.id));
+    let causes = found.map(cause);
     let error = report.error.iter().map(|error| error.message.clone());
     let assumed = report.assumptions.iter().map(|one| format!("assumed: {}", assumption(one, report.verdict)));
     let lines: Vec<String> =
@@ -279,22 +281,12 @@ pub fn render_markdown(report: &VerifyReport) -> String {
     text
 }
 
-/// A text that Markdown and HTML leave alone.
-fn plain(text: &str) -> String {
-    let mut plain = String::new();
-    for character in escape(text).chars() {
-        match character {
-            '\n' => plain.push(' '),
-            '&' => plain.push_str("&amp;"),
-            '<' => plain.push_str("&lt;"),
-            '>' => plain.push_str("&gt;"),
-            '|' | '`' | '*' | '_' | '[' | ']' | '#' | '!' | '\\' | '~' | '@' | '$' => {
-                plain += &["&#", &u32::from(character).to_string(), ";"].concat();
-            }
-            other => plain.push(other),
-        }
-    }
-    plain
+/// A cause, where it is, and what to do about it.
+fn cause(finding: &Finding) -> String {
+    let line = finding.instructions.iter().find_map(|one| Some(format!("{}:{}", one.file.as_ref()?, one.first_line?)));
+    let place = line.map(|line| format!(" ({line})")).unwrap_or_default();
+    let fix = finding.fix.as_ref().map(|fix| format!(" Fix: {fix}")).unwrap_or_default();
+    format!("cause: {}{place}: {}{fix}", finding.id, finding.explanation)
 }
 
 /// One line a fact: its name and what is to be said of it.

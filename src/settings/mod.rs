@@ -16,7 +16,7 @@ pub use self::file::{FILE_NAME, FileError, LARGEST_FILE, RecipeText};
 pub use self::frontend::{FrontendSettings, FrontendWords};
 pub use self::network::{NetworkSettings, NetworkWords, RouteWords, RunNetworkWord};
 pub use self::remote::RemoteWords;
-pub use self::resolve::{ConfigChoice, SettingsError, resolve, resolve_for_image};
+pub use self::resolve::{ConfigChoice, SettingsError, parse_switch, resolve, resolve_for_image};
 pub use self::schema::json_schema;
 pub use self::sources::ImageWords;
 pub use self::words::{

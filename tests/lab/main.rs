@@ -23,6 +23,7 @@ mod failures;
 mod flags;
 mod foreign;
 mod frontend;
+mod github;
 mod harness;
 mod inputs;
 mod kept;

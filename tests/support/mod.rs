@@ -5,4 +5,5 @@ pub mod image_builder;
 pub mod mutations;
 pub mod reading;
 pub mod registry;
+pub mod runner;
 pub mod schema;

@@ -373,18 +373,24 @@ fn resolve_switch(
         return Ok(Setting { value: true, origin: given.origin });
     }
     if let Some(text) = variable(environment, name)? {
-        let said = match text.to_ascii_lowercase().as_str() {
-            "1" | "true" | "yes" | "on" => true,
-            "0" | "false" | "no" | "off" => false,
-            _ => {
-                let expected = "it is 1, true, yes, on, or 0, false, no, off";
-                return Err(SettingsError::Variable { name, value: text.to_owned(), expected });
-            }
+        let Some(said) = parse_switch(text) else {
+            let expected = "it is 1, true, yes, on, or 0, false, no, off";
+            return Err(SettingsError::Variable { name, value: text.to_owned(), expected });
         };
         return Ok(Setting { value: said == truth, origin: Origin::Variable(name) });
     }
     let key = words.key(flag, is_set);
     Ok(Setting { value: key.is_some(), origin: key.map_or(Origin::Default, |given| given.origin) })
+}
+
+/// A switch as a text.
+#[must_use]
+pub fn parse_switch(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Some(true),
+        "0" | "false" | "no" | "off" => Some(false),
+        _ => None,
+    }
 }
 
 fn resolve_context_modes(words: &Words<'_>, notes: &mut Notes) -> ContextModes {

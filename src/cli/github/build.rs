@@ -1,0 +1,245 @@
+//! Build, check, and push what was checked.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use chrono::DateTime;
+
+use super::exporter::{Exporter, check_cache, check_destination};
+use super::inputs::{Inputs, Words, wrong};
+use super::{Step, not_written};
+use crate::cli::build::BuildCommand;
+use crate::cli::push::{PushCommand, PushReport};
+use crate::cli::subject::{names_registry, until_interrupted};
+use crate::cli::with_tokio;
+use crate::digest::Digest;
+use crate::environment::Environment;
+use crate::failure::{ExitStatus, Failure, chain};
+use crate::image::escape::escape;
+use crate::reference::{ImageReference, ReferenceError};
+use crate::registry::{RegistryError, Repository};
+use crate::report::github::{PushedTo, build_markdown};
+use crate::runtime::registry_options;
+use crate::runtime::steps::{csv_field, csv_path};
+use crate::settings::RouteWords;
+
+/// Does what the inputs of `action/action.yml` say.
+pub fn run(inputs: Inputs<'_>, step: &mut Step, environment: &Environment) -> Result<ExitStatus, Failure> {
+    let exporter = Exporter::parse(&inputs.list("outputs")?)?;
+    let tags = inputs.list("tags")?;
+    let push = inputs.switch("push")?.unwrap_or(false);
+    let mut push_to: Vec<&str> = exporter.push_to.iter().map(String::as_str).collect();
+    if push || exporter.push_tags {
+        if tags.is_empty() {
+            return Err(wrong(
+                "tags",
+                "is empty, and the image is to be pushed",
+                "say where it goes: `registry/name:tag`",
+            ));
+        }
+        push_to.extend(&tags);
+    }
+    let deployed = inputs.one("deployed")?.map(parse_reference).transpose()?;
+    let archive = match &exporter.destination {
+        Some(path) => {
+            check_destination("outputs", path, environment)?;
+            path.clone()
+        }
+        None => step.file("image.tar"),
+    };
+    let mut words = build_words(inputs, step)?;
+    for cache in inputs.list("cache-to")? {
+        check_cache("cache-to", cache, environment)?;
+        words.value("--cache-to", cache);
+    }
+    // There is nothing to set up, and nothing to leave out of that.
+    inputs.switch("no-setup-buildx")?;
+    exporter.to_words(&mut words);
+    tags.iter().for_each(|tag| words.value("--tag", *tag));
+    if inputs.switch("cache")? == Some(false) || inputs.switch("no-cache")? == Some(true) {
+        words.flag("--no-cache");
+    }
+    words.value("--output", archive.as_os_str());
+    words.operand(inputs.one("context")?.unwrap_or("."));
+    // Before anything is built: a word that cannot be pushed to is a slip.
+    let push = if push_to.is_empty() { None } else { Some(push_words(&push_to, &exporter, archive.as_os_str())?) };
+    let command: BuildCommand = words.parse()?;
+    let built = with_tokio(async |environment, interrupt| command.build(environment, interrupt).await)?;
+    step.output("digest", built.image_digest.to_string());
+    // What engines call the image ID, where there is one image.
+    let id = match built.manifests.as_slice() {
+        [one] => &one.config_digest,
+        _ => &built.image_digest,
+    };
+    step.output("imageid", id.to_string());
+    step.output("metadata", String::from_utf8_lossy(&built.to_json()).trim_end());
+    step.output("archive", archive.to_string_lossy());
+    let before = deployed.as_ref().map(|deployed| digest_of(deployed, &built.image_digest)).transpose()?;
+    let (report, failure) = match push {
+        Some(push) => {
+            let (report, failure) = push.push()?;
+            (Some(report), failure)
+        }
+        None => (None, None),
+    };
+    let changed = match (&before, &report) {
+        (Some(before), _) => Some(before.as_ref() != Some(&built.image_digest)),
+        (None, Some(report)) => Some(report.references.iter().any(|one| one.changed)),
+        (None, None) => None,
+    };
+    step.output("changed", changed.map_or_else(String::new, |changed| changed.to_string()));
+    step.summarize(&build_markdown(&built, &pushed_to(report.as_ref())));
+    failure.map_or(Ok(ExitStatus::Success), Err)
+}
+
+/// The words that both actions have in common, for `repro build`.
+pub fn build_words(inputs: Inputs<'_>, step: &Step) -> Result<Words, Failure> {
+    let mut words = Words::default();
+    for (input, flag) in [
+        ("runtime", "--runtime"),
+        ("file", "--file"),
+        ("target", "--target"),
+        ("buildkit_image", "--buildkit-image"),
+        ("buildkitd-config", "--buildkitd-config"),
+        ("builder-network", "--builder-network"),
+        ("context-modes", "--context-modes"),
+    ] {
+        if let Some(value) = inputs.one(input)? {
+            words.value(flag, value);
+        }
+    }
+    for (input, flag) in [
+        ("build-args", "--build-arg"),
+        ("build-contexts", "--build-context"),
+        ("labels", "--label"),
+        ("annotations", "--annotation"),
+        ("cache-from", "--cache-from"),
+        ("ssh", "--ssh"),
+    ] {
+        inputs.list(input)?.into_iter().for_each(|value| words.value(flag, value));
+    }
+    for (input, flag) in [("pull", "--pull"), ("rootless", "--rootless")] {
+        if inputs.switch(input)? == Some(true) {
+            words.flag(flag);
+        }
+    }
+    let platforms = inputs.list("platforms")?;
+    if !platforms.is_empty() {
+        words.value("--platform", platforms.join(","));
+    }
+    epoch(inputs, &mut words)?;
+    secrets(inputs, step, &mut words)?;
+    for (input, what) in [
+        ("sbom", "an SBOM in the image would be part of what is compared, and make it an index"),
+        ("cache-map", "what is mounted into RUN is kept with the builder"),
+    ] {
+        let is_asked = match input {
+            "sbom" => inputs.switch(input)? == Some(true),
+            _ => inputs.one(input)?.is_some_and(|text| text.trim() != "{}"),
+        };
+        if is_asked {
+            return Err(wrong(input, &format!("is not taken: {what}"), "docs/github.md says what to do instead"));
+        }
+    }
+    Ok(words)
+}
+
+/// The epoch, by one of its two names.
+fn epoch(inputs: Inputs<'_>, words: &mut Words) -> Result<(), Failure> {
+    let (seconds, date) = (inputs.one("source_date_epoch")?, inputs.one("timestamp")?);
+    match (seconds, date) {
+        (Some(_), Some(_)) => {
+            Err(wrong("timestamp", "says the epoch, and so does `source_date_epoch`", "give one of the two"))
+        }
+        (Some(seconds), None) => {
+            words.value("--source-date-epoch", seconds);
+            Ok(())
+        }
+        (None, Some(date)) => {
+            // A date without a zone, or one in words, is another second on another runner.
+            if DateTime::parse_from_rfc3339(date).is_err() {
+                let what = format!("is `{}`, and no date by RFC 3339", escape(date));
+                return Err(wrong("timestamp", &what, "write it as 2026-04-28T00:00:00Z"));
+            }
+            words.value("--datetime", date);
+            Ok(())
+        }
+        (None, None) => Ok(()),
+    }
+}
+
+/// Secrets come as values; the build gets them as files that nobody else may read.
+fn secrets(inputs: Inputs<'_>, step: &Step, words: &mut Words) -> Result<(), Failure> {
+    for (number, line) in inputs.list("secrets")?.into_iter().enumerate() {
+        let (id, value) = named("secrets", line)?;
+        let path = step.secrets.path().join(number.to_string());
+        write_secret(&path, value).map_err(|error| not_written(&path, &error))?;
+        words.value("--secret", secret_word(id, &path));
+    }
+    for line in inputs.list("secret-files")? {
+        let (id, path) = named("secret-files", line)?;
+        words.value("--secret", secret_word(id, Path::new(path)));
+    }
+    Ok(())
+}
+
+/// `ID=…`. What is wrong is told without the line, which may hold the secret.
+fn named<'a>(input: &str, line: &'a str) -> Result<(&'a str, &'a str), Failure> {
+    line.split_once('=').filter(|(id, _)| !id.is_empty()).ok_or_else(|| {
+        wrong(input, "has a line that is not `ID=…`", "a value of several lines goes into a file: `secret-files`")
+    })
+}
+
+fn secret_word(id: &str, path: &Path) -> OsString {
+    [csv_field(&format!("id={id}")).into(), csv_path("src=", path)].join(OsStr::new(","))
+}
+
+fn write_secret(path: &Path, value: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(value.as_bytes())
+}
+
+/// The push of what comes out.
+fn push_words(names: &[&str], exporter: &Exporter, archive: &OsStr) -> Result<PushCommand, Failure> {
+    let mut words = Words::default();
+    if exporter.by_digest {
+        words.flag("--by-digest");
+    }
+    words.operand(archive);
+    names.iter().for_each(|name| words.operand(in_registry(name)));
+    words.parse()
+}
+
+/// A name as Docker understands it: without a registry it is Docker Hub's.
+pub fn in_registry(name: &str) -> String {
+    if names_registry(name) { name.to_owned() } else { format!("docker://{name}") }
+}
+
+fn parse_reference(text: &str) -> Result<ImageReference, Failure> {
+    let text = text.trim();
+    text.parse().map_err(|error: ReferenceError| wrong("deployed", &format!("names no image: {error}"), error.hint()))
+}
+
+/// What a name stands for in its registry, where it does.
+fn digest_of(reference: &ImageReference, expected: &Digest) -> Result<Option<Digest>, Failure> {
+    let failed = |error: RegistryError| Failure {
+        status: ExitStatus::Unknown,
+        message: format!("`{reference}`: {}", chain(&error)),
+        hint: Some(error.hint().to_owned()),
+    };
+    with_tokio(async |environment, interrupt| {
+        let options = registry_options(environment, &RouteWords::default().resolve(environment)?);
+        let repository = Repository::open(reference, options).map_err(failed)?;
+        let found = repository.find(Some(reference.tag().unwrap_or("latest")), expected);
+        let found = until_interrupted(found, interrupt).await?.map_err(failed)?;
+        Ok(found.map(|manifest| manifest.digest))
+    })
+}
+
+fn pushed_to(report: Option<&PushReport>) -> Vec<PushedTo> {
+    let references = report.iter().flat_map(|report| &report.references);
+    references.map(|one| PushedTo { reference: one.reference.clone(), previous: one.previous.clone() }).collect()
+}

@@ -1,0 +1,141 @@
+//! `repro github` without an engine: wrong inputs, and the files of the actions. What is built is in tests/lab/github.rs.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics fails, as it should")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use support::runner::{Ended, Job, commands};
+
+fn step(action: &str, inputs: &[(&str, &str)]) -> Ended {
+    let place = tempfile::tempdir().unwrap();
+    let job = Job::new(place.path());
+    fs::write(job.workspace.join("Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n").unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_repro"));
+    program.env_clear().env("HOME", place.path()).envs(job.variables(inputs));
+    let ended = job.run(&mut program, action);
+    // Secrets went with the step.
+    let left = fs::read_dir(&job.temp).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().contains("secrets")));
+    ended
+}
+
+/// Defects 29, 39, 41, 44 and 47 of upstream, and what else is a slip.
+#[test]
+fn a_wrong_input_is_named_before_anything_runs() {
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    for (action, inputs, said) in [
+        (
+            "verify",
+            &[("expected_digest", ""), ("target_image", " ")][..],
+            "`target_image` is empty, and so is `expected_digest`",
+        ),
+        ("verify", &[("expected_digest", &digest), ("target_image", "ghcr.io/a/b")], "so does `expected_digest`"),
+        ("verify", &[("expected_digest", "sha256:12")], "`expected_digest` is none"),
+        ("verify", &[("expected_digest", "/etc/passwd")], "`expected_digest` is none"),
+        ("verify", &[("expected_digest", &digest), ("output", "/etc/x")], "`output` names `/etc/x`"),
+        ("build", &[("source_date_epoch", "0"), ("timestamp", "2026-04-28T00:00:00Z")], "so does `source_date_epoch`"),
+        ("build", &[("timestamp", "yesterday")], "`timestamp` is `yesterday`, and no date by RFC 3339"),
+        ("build", &[("timestamp", "2026-04-28")], "no date by RFC 3339"),
+        ("build", &[("cache", "maybe")], "`cache` is `maybe`"),
+        ("build", &[("push", "true")], "`tags` is empty, and the image is to be pushed"),
+        ("build", &[("outputs", "type=registry")], "`tags` is empty, and the image is to be pushed"),
+        ("build", &[("outputs", "type=local,dest=/")], "the type local"),
+        ("build", &[("outputs", "type=docker,dest=/etc/x")], "`outputs` names `/etc/x`"),
+        ("build", &[("outputs", "type=docker,dest=-")], "`outputs` names `-`"),
+        ("build", &[("cache-to", "type=local,dest=/x")], "`cache-to` names `/x`"),
+        ("build", &[("cache-to", "type=local,dest=../../../../../../../x")], "`cache-to` names"),
+        ("build", &[("push", "true"), ("tags", "Upper/Case:1")], "Upper/Case"),
+        ("build", &[("deployed", "a b")], "`deployed` names no image"),
+        ("build", &[("target", "a\nb")], "`target` has more than one line"),
+        ("build", &[("runtime", "--privileged")], "invalid value '--privileged'"),
+        ("build", &[("sbom", "true")], "`sbom` is not taken"),
+        ("build", &[("cache-map", "{\"a\": \"/b\"}")], "`cache-map` is not taken"),
+        ("build", &[("secrets", "swordfish")], "`secrets` has a line that is not `ID=…`"),
+    ] {
+        let ended = step(action, inputs);
+        assert!(ended.status == Some(2) && ended.text.contains(said), "{inputs:?}: {}", ended.text);
+        // One annotation, nothing else; and the summary says it too.
+        assert_eq!(ended.commands.len(), 1, "{inputs:?}: {:?}", ended.commands);
+        assert!(ended.commands[0].starts_with("::error title=repro::"), "{inputs:?}: {:?}", ended.commands);
+        assert!(ended.outputs.is_empty() && ended.summary.starts_with("### ❌ "), "{inputs:?}: {ended:?}");
+        assert!(!ended.text.contains("swordfish"), "{}", ended.text);
+    }
+}
+
+#[test]
+fn outside_of_a_runner_it_says_where_it_belongs() {
+    let output = Command::new(env!("CARGO_BIN_EXE_repro")).args(["github", "build"]).env_clear().output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && text.contains("RUNNER_TEMP is not set"), "{text}");
+    let help = Command::new(env!("CARGO_BIN_EXE_repro")).arg("--help").output().unwrap();
+    assert!(!String::from_utf8_lossy(&help.stdout).contains("github"));
+}
+
+#[test]
+fn the_runner_of_these_tests_takes_what_the_real_one_takes() {
+    let log =
+        "a ::x::\n  ::set-output name=a::b\n::stop-commands::t\n::error::no\n##[warning]no\n::t::\nb ##[warning]c\n";
+    assert_eq!(commands(log), ["::set-output name=a::b", "b ##[warning]c"]);
+}
+
+fn action(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("action").join(name)).unwrap()
+}
+
+/// The names below a key of the top level, with what follows each.
+fn names<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
+    let after = text.split(&format!("\n{key}:\n")).nth(1).unwrap();
+    let lines = after.lines().take_while(|line| line.starts_with(' '));
+    lines.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' '))?.strip_suffix(':')).collect()
+}
+
+/// Defects 35 and 36 of upstream: no input reaches a shell; and every input reaches the program, and is one that it knows.
+#[test]
+fn inputs_go_through_the_environment_and_nowhere_else() {
+    let program: String = ["build.rs", "verify.rs"]
+        .map(|name| {
+            fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/github").join(name)).unwrap()
+        })
+        .concat();
+    let docs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/github.md")).unwrap();
+    for file in ["action.yml", "verify/action.yml"] {
+        let text = action(file);
+        for line in text.lines().filter(|line| line.trim_start().starts_with("run:")) {
+            assert!(line.ends_with("'") && !line.contains("${{"), "{file}: {line}");
+        }
+        let inputs = names(&text, "inputs");
+        assert!(inputs.len() > 20, "{inputs:?}");
+        for input in &inputs {
+            let variable = format!("INPUT_{}", input.to_uppercase().replace('-', "_"));
+            assert!(text.contains(&format!("        {variable}: ${{{{ inputs.{input} }}}}\n")), "{file}: {input}");
+            assert!(program.contains(&format!("\"{input}\"")), "{file}: nobody reads {input}");
+            assert!(docs.contains(&format!("| `{input}` |")), "docs/github.md says nothing of {input}");
+        }
+        assert_eq!(text.matches("${{ inputs.").count(), inputs.len(), "{file}");
+        for output in names(&text, "outputs") {
+            assert!(program.contains(&format!("step.output(\"{output}\"")), "{file}: nobody writes {output}");
+            assert!(docs.contains(&format!("| `{output}` |")), "docs/github.md says nothing of {output}");
+        }
+    }
+}
+
+/// What upstream's actions took and gave, by the same names (version 2.0.0).
+#[test]
+fn upstreams_inputs_and_outputs_are_all_there() {
+    let build = "tags file context platforms buildkit_image source_date_epoch timestamp push outputs annotations labels build-args cache \
+        cache-from cache-to cache-map secrets secret-files ssh target no-cache pull sbom no-setup-buildx";
+    let verify = "expected_digest target_image file context platforms buildkit_image runtime source_date_epoch build-args output tags \
+        annotations";
+    for (file, upstreams) in [("action.yml", build), ("verify/action.yml", verify)] {
+        let text = action(file);
+        let ours = names(&text, "inputs");
+        for input in upstreams.split_whitespace() {
+            assert!(ours.contains(&input), "{file}: {input}");
+        }
+    }
+    assert_eq!(names(&action("action.yml"), "outputs")[..3], ["imageid", "digest", "metadata"]);
+}

@@ -1,0 +1,352 @@
+//! What the actions do, on real engines, with a runner that takes commands and outputs as GitHub's does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::corpus::Corpus;
+use crate::harness::{Bench, Way, base, lab, runtimes, said, ways};
+use crate::support::runner::{Ended, Job};
+
+/// A job with a workspace that is under git.
+struct Runner<'a> {
+    bench: &'a Bench,
+    way: Way,
+    job: Job,
+}
+
+impl<'a> Runner<'a> {
+    fn new(bench: &'a Bench, way: Way, files: &[(&str, &str)]) -> Self {
+        let job = Job::new(&bench.directory(&format!("job on {}", way.name())));
+        for (file, contents) in files {
+            fs::write(job.workspace.join(file), contents).unwrap();
+        }
+        fs::write(job.workspace.join(".dockerignore"), ".git\n").unwrap();
+        let runner = Self { bench, way, job };
+        runner.git(&["init", "--quiet", "."]);
+        runner.git(&["add", "--all"]);
+        runner.git(&["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "a"]);
+        runner
+    }
+
+    fn git(&self, words: &[&str]) {
+        let git = Command::new("git").args(words).current_dir(&self.job.workspace).output().unwrap();
+        assert!(git.status.success(), "{}", said(&git));
+    }
+
+    /// The inputs that every build in the laboratory needs.
+    fn inputs(&self) -> Vec<(String, String)> {
+        let words: Vec<String> =
+            self.bench.arguments(self.way).into_iter().map(|word| word.into_string().unwrap()).skip(1).collect();
+        let name = |flag: &str| match flag {
+            "--buildkit-image" => "buildkit_image".to_owned(),
+            other => other.trim_start_matches("--").to_owned(),
+        };
+        words.chunks(2).map(|pair| (name(&pair[0]), pair[1].clone())).collect()
+    }
+
+    fn run(&self, action: &str, inputs: &[(&str, &str)]) -> Ended {
+        let common = self.inputs();
+        let given: BTreeSet<&str> = inputs.iter().map(|(name, _)| *name).collect();
+        let mut all: Vec<(&str, &str)> = common.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        all.retain(|(name, _)| !given.contains(name));
+        all.extend(inputs);
+        let variables = self.job.variables(&all);
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_os_str())).collect();
+        self.job.run(&mut self.bench.repro_with(self.way, &variables), action)
+    }
+}
+
+/// All files below a directory, with their contents.
+fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut left = vec![directory.to_owned()];
+    while let Some(next) = left.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                left.push(path);
+            } else {
+                let bytes = fs::read(&path).unwrap();
+                found.insert(path, bytes);
+            }
+        }
+    }
+    found
+}
+
+fn crane(words: &[&str]) -> String {
+    let crane = Command::new("crane").args(words).output().unwrap();
+    assert!(crane.status.success(), "{}", said(&crane));
+    String::from_utf8(crane.stdout).unwrap().trim().to_owned()
+}
+
+/// Defects 36, 42 and 46 of upstream.
+#[test]
+fn what_is_built_is_pushed_and_is_what_the_command_line_builds() {
+    let bench = Bench::plain("github-build");
+    for way in runtimes() {
+        let runner =
+            Runner::new(&bench, way, &[("Dockerfile", "FROM scratch\nCOPY . /files\n"), ("a", "text\n"), ("b c", "")]);
+        let before = contents(&runner.job.workspace);
+        let name = format!("{}/github/{}-{}", lab("LAB_REGISTRY"), way.name(), std::process::id());
+        let tags = format!("{name}:1\n{name}:latest\n");
+        let platforms = "linux/amd64\nlinux/arm64";
+        let inputs = [
+            ("tags", tags.as_str()),
+            ("push", "true"),
+            ("source_date_epoch", "7"),
+            ("platforms", platforms),
+            ("context", "."),
+        ];
+        let first = runner.run("build", &inputs);
+        assert_eq!(first.status, Some(0), "{}", first.text);
+        assert!(first.commands.is_empty(), "{:?}", first.commands);
+        let digest = &first.outputs["digest"];
+        let output = bench.output(way, "github.tar");
+        let words = ["--sde", "7", "--platform", "linux/amd64,linux/arm64"].map(Into::into);
+        let built = bench.build(way, &output, &words, &runner.job.workspace);
+        assert_eq!(built.digest(), digest, "{}", way.name());
+        for tag in ["1", "latest"] {
+            assert_eq!(&crane(&["digest", &format!("{name}:{tag}")]), digest);
+        }
+        assert_eq!(first.outputs["changed"], "true");
+        let metadata: Value = serde_json::from_str(&first.outputs["metadata"]).unwrap();
+        assert_eq!(metadata["image_digest"], **digest);
+        assert!(first.summary.contains(digest) && first.summary.contains("which is new"), "{}", first.summary);
+        // Nothing is new the second time; what is deployed is something else.
+        let again = runner.run("build", &inputs);
+        assert_eq!((again.status, again.outputs["changed"].as_str()), (Some(0), "false"), "{}", again.text);
+        let other = runner.run("build", &[("source_date_epoch", "8"), ("deployed", &format!("{name}:1"))]);
+        assert_eq!((other.status, other.outputs["changed"].as_str()), (Some(0), "true"), "{}", other.text);
+        assert_eq!(&crane(&["digest", &format!("{name}:1")]), digest);
+        assert_eq!(contents(&runner.job.workspace), before, "{}", way.name());
+    }
+}
+
+/// Defects 28 to 32 and 44 to 46 of upstream.
+#[test]
+fn what_is_published_is_verified_and_what_differs_is_on_its_line() {
+    let bench = Bench::plain("github-verify");
+    for way in runtimes() {
+        let files = [("Dockerfile", "FROM scratch\nLABEL a=b\nCOPY a /\n"), ("a", "text\n")];
+        let runner = Runner::new(&bench, way, &files);
+        let name = format!("{}/github/verify-{}-{}:1", lab("LAB_REGISTRY"), way.name(), std::process::id());
+        let common =
+            [("source_date_epoch", "7"), ("platforms", "linux/amd64"), ("context", "."), ("build-args", "A=1, 2\nB=3")];
+        let inputs = [&common[..], &[("tags", name.as_str()), ("push", "true")]].concat();
+        let built = runner.run("build", &inputs);
+        assert_eq!(built.status, Some(0), "{}", built.text);
+        let inputs = [&common[..], &[("target_image", name.as_str())]].concat();
+        let equal = runner.run("verify", &inputs);
+        assert_eq!(equal.status, Some(0), "{}", equal.text);
+        assert_eq!((equal.outputs["match"].as_str(), equal.outputs["level"].as_str()), ("true", "image"));
+        assert_eq!(equal.outputs["digest"], built.outputs["digest"]);
+        assert!(equal.commands.is_empty() && equal.summary.contains("✅"), "{:?}", equal.commands);
+        // Somebody changed the source.
+        fs::write(runner.job.workspace.join("a"), "other\n").unwrap();
+        let different = runner.run("verify", &inputs);
+        assert_eq!(different.status, Some(1), "{}", different.text);
+        assert_eq!(different.outputs["match"], "false");
+        assert_eq!(different.outputs["expected"], built.outputs["digest"]);
+        let line = "::error file=Dockerfile,line=3,endLine=3,title=context-file::";
+        assert!(different.commands.iter().any(|command| command.starts_with(line)), "{:?}", different.commands);
+        assert!(different.summary.contains("cause: context-file (Dockerfile:3)"), "{}", different.summary);
+        let report = Path::new(&different.outputs["report"]);
+        assert!(report.starts_with(&runner.job.temp), "{}", report.display());
+        let sarif: Value = serde_json::from_slice(&fs::read(report.join("report.sarif")).unwrap()).unwrap();
+        assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "context-file");
+        let rebuilt = contents(&report.join("differences/b"));
+        assert!(rebuilt.values().any(|bytes| bytes == b"other\n"), "{:?}", rebuilt.keys());
+        // By its digest alone, and by one that is not there.
+        fs::write(runner.job.workspace.join("a"), "text\n").unwrap();
+        let digest = built.outputs["digest"].as_str();
+        let by_digest = runner.run("verify", &[&common[..], &[("expected_digest", digest)]].concat());
+        assert_eq!((by_digest.status, by_digest.outputs["match"].as_str()), (Some(0), "true"), "{}", by_digest.text);
+        let missing = runner.run("verify", &[&common[..], &[("target_image", &format!("{name}-missing"))]].concat());
+        assert_eq!((missing.status, missing.outputs["match"].as_str()), (Some(4), "unknown"), "{}", missing.text);
+        assert_eq!(missing.commands.len(), 1, "{:?}", missing.commands);
+    }
+}
+
+#[test]
+fn what_run_prints_cannot_command_the_runner() {
+    let bench = Bench::plain("github-commands");
+    for way in runtimes() {
+        let forged = "::set-output name=digest::forged";
+        let dockerfile = format!(
+            "FROM {}\nRUN printf '{forged}\\n  ::error::x\\n##[error]x\\n::stop-commands::x\\n::x::\\r{forged}\\n' && echo '{forged}' >&2\n",
+            base()[1].to_string_lossy().strip_prefix("BASE=").unwrap()
+        );
+        let runner = Runner::new(&bench, way, &[("Dockerfile", &dockerfile)]);
+        let inputs = [("source_date_epoch", "7"), ("context", "."), ("no-cache", "true")];
+        let ended = runner.run("build", &inputs);
+        assert_eq!(ended.status, Some(0), "{}", ended.text);
+        assert!(ended.text.contains(forged), "{}", ended.text);
+        assert!(ended.commands.is_empty(), "{:?}", ended.commands);
+        assert!(ended.outputs["digest"].starts_with("sha256:"));
+    }
+}
+
+/// The inputs that are the words of a case of the corpus.
+fn as_inputs(words: &[std::ffi::OsString]) -> Vec<(&'static str, String)> {
+    let mut inputs: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+    for pair in words.chunks(2) {
+        let [flag, value] = [&pair[0], &pair[1]].map(|word| word.to_str().unwrap());
+        let (input, value) = match flag {
+            "--sde" => ("source_date_epoch", value.to_owned()),
+            "--build-arg" => ("build-args", value.to_owned()),
+            "--label" => ("labels", value.to_owned()),
+            "--annotation" => ("annotations", value.to_owned()),
+            "--platform" => ("platforms", value.to_owned()),
+            "--target" => ("target", value.to_owned()),
+            "-f" => ("file", value.to_owned()),
+            "--secret" => ("secret-files", value.strip_prefix("id=").unwrap().replace(",src=", "=")),
+            other => panic!("{other} is no input that this test knows"),
+        };
+        inputs.entry(input).or_default().push(value);
+    }
+    inputs.into_iter().map(|(input, values)| (input, values.join("\n"))).collect()
+}
+
+#[test]
+#[ignore = "builds the corpus twice on each runtime: make actions"]
+fn the_corpus_has_the_digests_of_the_command_line() {
+    let bench = Bench::plain("github-corpus");
+    let corpus = Corpus::make(&bench, "corpus");
+    let mut wrong = Vec::new();
+    for way in runtimes() {
+        let runner = Runner::new(&bench, way, &[("a", "")]);
+        for case in &corpus.cases {
+            let (words, context) = (corpus.arguments(case), corpus.directory.join(case));
+            let built = bench.build(way, &bench.output(way, "corpus.tar"), &words, &context);
+            let inputs = as_inputs(&words);
+            let mut inputs: Vec<_> = inputs.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            inputs.push(("context", context.to_str().unwrap()));
+            let ended = runner.run("build", &inputs);
+            if ended.outputs.get("digest").map(String::as_str) != Some(built.digest()) {
+                wrong.push(format!("{case} on {}: {}\n{}", way.name(), built.digest(), ended.text));
+            }
+        }
+        println!("{}: {} contexts have the same digest both ways", way.name(), corpus.cases.len() - wrong.len());
+    }
+    assert!(wrong.is_empty() && corpus.cases.len() >= 15, "{}", wrong.join("\n"));
+}
+
+/// What might be executed, written, or taken for an output.
+fn hostile(canary: &Path) -> Vec<String> {
+    let canary = canary.display();
+    [
+        format!("\"; touch {canary}; #"),
+        format!("$(touch {canary})"),
+        format!("`touch {canary}`"),
+        format!("a\ntouch {canary}\n"),
+        "a\nEOF\ndigest=forged\n".to_owned(),
+        "a\n::set-output name=digest::forged".to_owned(),
+        "%0A::set-output name=digest::forged%0A".to_owned(),
+        "--privileged".to_owned(),
+        format!("-o {canary}"),
+        "a,b,,c=d".to_owned(),
+        format!("type=local,dest={}", canary.to_string().trim_end_matches("canary")),
+        "'\"\\' \"".to_owned(),
+        "\u{202e}abc\u{2066}\u{200b}".to_owned(),
+        "${{ secrets.X }}".to_owned(),
+    ]
+    .to_vec()
+}
+
+fn inputs_of(file: &str) -> Vec<String> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("action").join(file)).unwrap();
+    text.lines().filter_map(|line| Some(line.split_once("${{ inputs.")?.1.strip_suffix(" }}")?.to_owned())).collect()
+}
+
+/// Every input with hostile values: `REPRO_TEST_INJECTION=all` takes each value, otherwise each input gets two of them.
+#[test]
+fn no_input_is_executed_written_or_forged() {
+    if ways().is_empty() {
+        return;
+    }
+    let is_all = std::env::var("REPRO_TEST_INJECTION").is_ok_and(|value| value == "all");
+    let bench = Bench::plain("github-injection");
+    let way = runtimes()[0];
+    let way = if ways().contains(&Way::Buildkitd) { Way::Buildkitd } else { way };
+    let runner = Runner::new(&bench, way, &[("Dockerfile", "FROM scratch\nCOPY a /\n"), ("a", "text\n")]);
+    let place = bench.directory("untouched");
+    let canary = place.join("canary");
+    let values = hostile(&canary);
+    let before = contents(&runner.job.workspace);
+    let usual = [("source_date_epoch", "7"), ("context", ".")];
+    let published = format!("{}/github/injection-{}:1", lab("LAB_REGISTRY"), std::process::id());
+    let built = runner.run("build", &[&usual[..], &[("tags", published.as_str()), ("push", "true")]].concat());
+    assert_eq!(built.status, Some(0), "{}", built.text);
+    let known = ["digest", "imageid", "metadata", "archive", "changed", "match", "level", "expected", "report"];
+    let (mut tried, mut passed, mut refused) = (0, 0, 0);
+    for (action, file) in [("build", "action.yml"), ("verify", "verify/action.yml")] {
+        for (number, input) in inputs_of(file).iter().enumerate() {
+            for (at, value) in values.iter().enumerate() {
+                // Two that differ from input to input.
+                if !is_all && at != number % values.len() && at != (number + 5) % values.len() {
+                    continue;
+                }
+                let mut inputs = usual.to_vec();
+                if action == "verify" && input != "expected_digest" {
+                    inputs.push(("target_image", published.as_str()));
+                }
+                inputs.retain(|(name, _)| name != input && !(input == "timestamp" && *name == "source_date_epoch"));
+                // Of the form that it has, hostile where it is not.
+                let value = match input.as_str() {
+                    "labels" | "annotations" | "build-args" | "secrets" | "secret-files" => format!("k={value}"),
+                    _ => value.clone(),
+                };
+                inputs.push((input, &value));
+                let ended = runner.run(action, &inputs);
+                let what = format!("{action} {input}={value:?}: {:?}\n{}", ended.status, ended.text);
+                tried += 1;
+                match ended.status {
+                    Some(0) => passed += 1,
+                    Some(1..=5) => refused += 1,
+                    _ => panic!("{what}"),
+                }
+                assert!(ended.status != Some(0) || ended.outputs["digest"].starts_with("sha256:"), "{what}");
+                assert!(ended.outputs.keys().all(|name| known.contains(&name.as_str())), "{what}");
+                assert!(ended.outputs.get("digest").is_none_or(|digest| digest != "forged"), "{what}");
+                assert!(
+                    ended.commands.iter().all(|one| one.starts_with("::error ") || one.starts_with("::warning ")),
+                    "{what}"
+                );
+                assert!(ended.status == Some(0) || !ended.commands.is_empty(), "{what}");
+                assert!(fs::read_dir(&place).unwrap().next().is_none(), "written: {what}");
+                // An archive goes where it is told to go, in the workspace.
+                let named = runner.job.workspace.join(&value);
+                if input == "output" && ended.status == Some(0) && named.is_file() {
+                    fs::remove_file(named).unwrap();
+                }
+                // An only entry of one line is passed on as it is.
+                if action == "build" && ended.status == Some(0) && input == "labels" && !value.contains('\n') {
+                    let labels = config(Path::new(&ended.outputs["archive"]))["config"]["Labels"].clone();
+                    assert_eq!(labels["k"], *value.strip_prefix("k=").unwrap(), "{what}");
+                }
+            }
+        }
+    }
+    let after = contents(&runner.job.workspace);
+    let added: Vec<_> = after.keys().filter(|path| !before.contains_key(*path)).collect();
+    assert!(after == before, "{added:?}");
+    println!("injection: {tried} hostile inputs, {refused} refused, {passed} passed on as they are");
+    assert!(refused > 0 && passed > 0 && tried >= if is_all { 12 * 60 } else { 2 * 50 }, "{tried}");
+}
+
+/// The config of the only image of an archive.
+fn config(archive: &Path) -> Value {
+    let read = |path: &str| {
+        let tar = Command::new("tar").arg("-xOf").arg(archive).arg(path).output().unwrap();
+        assert!(tar.status.success(), "{}", said(&tar));
+        serde_json::from_slice::<Value>(&tar.stdout).unwrap()
+    };
+    let blob =
+        |descriptor: &Value| read(&format!("blobs/{}", descriptor["digest"].as_str().unwrap().replace(':', "/")));
+    blob(&blob(&read("index.json")["manifests"][0])["config"])
+}
