@@ -76,6 +76,8 @@ crane_binary() {
     build_cached crane "$(module_of crane-v0.21.7)" 0 "" "-X github.com/google/go-containerregistry/cmd/crane/cmd.Version=v0.21.7" \
         github.com/google/go-containerregistry/cmd/crane
 }
+# Runs the workflows of `make actions`.
+act_binary() { build_cached act "$(module_of act-v0.2.89)" 0 "" "" github.com/nektos/act; }
 # The proxy of the tests about private networks (middle/main.go).
 middle_binary() { build_cached middle "$LAB_DIR/middle" 0 "" "" .; }
 
@@ -115,6 +117,12 @@ up_binaries() {
     place=$(crane_binary)
     publish "$place/crane" "$LAB_STATE/bin/crane"
     ln -sfn "$LAB_DIR/lab" "$LAB_STATE/bin/lab"
+}
+
+up_actions() {
+    local place
+    place=$(act_binary)
+    publish "$place/act" "$LAB_STATE/libexec/act"
 }
 
 # The cache may be in root's home: what the plain user runs is beside the state. Not on PATH: there it would hide from

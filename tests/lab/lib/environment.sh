@@ -18,6 +18,7 @@ cmd_env() {
     print_variable LAB_PRIVATE_REGISTRY "$LAB_PRIVATE_REGISTRY"
     print_variable LAB_CONTAINERD "$LAB_STATE/run/containerd.sock"
     print_variable LAB_MIDDLE "$LAB_STATE/libexec/middle"
+    [[ ! -x $LAB_STATE/libexec/act ]] || print_variable LAB_ACT "$LAB_STATE/libexec/act"
     print_variable LAB_BASE "$(image_reference debian:bookworm)"
     print_variable LAB_BASE_SMALL "$(image_reference small:latest)"
     print_variable LAB_BASE_PYTHON "$(image_reference debian:python)"
