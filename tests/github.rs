@@ -105,7 +105,7 @@ fn inputs_go_through_the_environment_and_nowhere_else() {
     for file in ["action.yml", "verify/action.yml"] {
         let text = action(file);
         for line in text.lines().filter(|line| line.trim_start().starts_with("run:")) {
-            assert!(line.ends_with("'") && !line.contains("${{"), "{file}: {line}");
+            assert!(line.ends_with('\'') && !line.contains("${{"), "{file}: {line}");
         }
         let inputs = names(&text, "inputs");
         assert!(inputs.len() > 20, "{inputs:?}");

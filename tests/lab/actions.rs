@@ -3,4 +3,5 @@
 //! `make actions` builds act and runs these; what is left to GitHub itself is told in `act`.
 
 mod act;
+mod real;
 mod tried;

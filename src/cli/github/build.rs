@@ -58,7 +58,9 @@ pub fn run(inputs: Inputs<'_>, step: &mut Step, environment: &Environment) -> Re
     // There is nothing to set up, and nothing to leave out of that.
     inputs.switch("no-setup-buildx")?;
     exporter.to_words(&mut words);
-    tags.iter().for_each(|tag| words.value("--tag", *tag));
+    for tag in &tags {
+        words.value("--tag", *tag);
+    }
     if inputs.switch("cache")? == Some(false) || inputs.switch("no-cache")? == Some(true) {
         words.flag("--no-cache");
     }
@@ -209,7 +211,9 @@ fn push_words(names: &[&str], exporter: &Exporter, archive: &OsStr) -> Result<Pu
         words.flag("--by-digest");
     }
     words.operand(archive);
-    names.iter().for_each(|name| words.operand(in_registry(name)));
+    for name in names {
+        words.operand(in_registry(name));
+    }
     words.parse()
 }
 

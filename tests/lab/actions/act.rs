@@ -61,8 +61,8 @@ pub struct User {
 }
 
 impl User {
-    /// A repository with these files, and the actions in `action` of a project. That directory alone is copied: act copies all that
-    /// it is shown, once for each use.
+    /// A repository with these files, and the actions in `action` of a project with what they build. Nothing else is copied: act
+    /// copies all that it is shown, once for each use.
     pub fn new(project: &Path, files: &[(&str, &str)]) -> Self {
         // Short: a socket's path has at most 107 bytes.
         let place = tempfile::Builder::new().prefix("repro-act.").tempdir_in("/tmp").unwrap();
@@ -70,7 +70,8 @@ impl User {
         write(&place.path().join("bin/bash"), SHELL);
         fs::set_permissions(place.path().join("bin/bash"), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir_all(&upstream).unwrap();
-        must(Command::new("cp").arg("-a").arg(project.join("action")).arg(&upstream));
+        let parts = ["action", "Cargo.toml", "Cargo.lock", "src"].map(|name| project.join(name));
+        must(Command::new("cp").arg("-a").args(parts.iter().filter(|part| part.exists())).arg(&upstream));
         let docker = place.path().join("home/.docker");
         write(&docker.join("config.json"), "{}\n");
         if let Some(of_lab) = std::env::var_os("DOCKER_CONFIG") {

@@ -1,0 +1,139 @@
+//! The actions themselves: built and pushed for two platforms, verified, tampered with; with the program from the runner's tool cache.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{Bench, Way, lab, said, ways};
+
+use super::act::{Ran, User};
+
+const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A tool cache that has the program of these tests for the sources as they are.
+fn tool_cache() -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let key = Command::new(Path::new(PROJECT).join("action/install")).arg("--key").output().unwrap();
+    assert!(key.status.success(), "{}", said(&key));
+    let directory = place.path().join("repro").join(String::from_utf8(key.stdout).unwrap().trim());
+    fs::create_dir_all(&directory).unwrap();
+    symlink(env!("CARGO_BIN_EXE_repro"), directory.join("repro")).unwrap();
+    place
+}
+
+/// The inputs that are the laboratory's, as lines of a workflow.
+fn of_lab(bench: &Bench, way: Way) -> String {
+    let words: Vec<String> = bench.arguments(way).into_iter().skip(1).map(|word| word.into_string().unwrap()).collect();
+    let lines = words.chunks(2).map(|pair| {
+        let name = pair[0].trim_start_matches("--");
+        let name = if name == "buildkit-image" { "buildkit_image" } else { name };
+        format!("          {name}: '{}'\n", pair[1])
+    });
+    lines.collect()
+}
+
+fn workflow(bench: &Bench, way: Way, name: &str) -> String {
+    let common = of_lab(bench, way);
+    format!(
+        r"
+name: user
+on: push
+permissions:
+  contents: read
+jobs:
+  job:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - id: build
+        uses: owner/repro/action@v1
+        with:
+{common}          source_date_epoch: git
+          platforms: |
+            linux/amd64
+            linux/arm64
+          labels: |
+            one=two, three
+          push: true
+          tags: |
+            {name}:1
+            {name}:latest
+      - id: again
+        uses: owner/repro/action@v1
+        with:
+{common}          source_date_epoch: git
+          platforms: linux/amd64,linux/arm64
+          labels: one=two, three
+          deployed: {name}:latest
+      - id: verify
+        uses: owner/repro/action/verify@v1
+        with:
+{common}          source_date_epoch: git
+          platforms: linux/amd64,linux/arm64
+          target_image: {name}:1
+      - run: echo tampered >file
+      - id: tampered
+        continue-on-error: true
+        uses: owner/repro/action/verify@v1
+        with:
+{common}          source_date_epoch: git
+          platforms: linux/amd64,linux/arm64
+          target_image: {name}:1
+      - run: git checkout --quiet file
+"
+    )
+}
+
+fn expect(ran: &Ran, id: &str, name: &str, value: &str) {
+    assert_eq!(ran.output(id, name), value, "{id} {name}:\n{ran}");
+}
+
+#[test]
+#[ignore = "needs act: make actions"]
+fn built_pushed_verified_and_tampered_with() {
+    let cache = tool_cache();
+    for way in [Way::Docker, Way::Podman].into_iter().filter(|way| ways().contains(way)) {
+        let bench = Bench::plain("actions-real");
+        let dockerfile = "FROM scratch\nLABEL a=b\nCOPY file /\n";
+        let user = User::new(Path::new(PROJECT), &[("Dockerfile", dockerfile), ("file", "text\n")])
+            .variable("RUNNER_TOOL_CACHE", cache.path());
+        let name = format!("{}/actions/{}-{}", lab("LAB_REGISTRY"), way.name(), std::process::id());
+        let ran = user.run(&workflow(&bench, way, &name));
+        assert!(ran.status.success(), "{ran}");
+        let digest = ran.output("build", "digest").to_owned();
+        let crane = Command::new("crane").args(["digest", &format!("{name}:latest")]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&crane.stdout).trim(), digest, "{ran}");
+        expect(&ran, "build", "changed", "true");
+        expect(&ran, "again", "changed", "false");
+        expect(&ran, "again", "digest", &digest);
+        expect(&ran, "verify", "match", "true");
+        expect(&ran, "verify", "level", "image");
+        expect(&ran, "verify", "digest", &digest);
+        expect(&ran, "tampered", "match", "false");
+        expect(&ran, "tampered", "expected", &digest);
+        assert_eq!(
+            (ran.step("tampered").outcome.as_str(), ran.step("verify").outcome.as_str()),
+            ("failure", "success")
+        );
+        let status = |id: &str| ran.step(id).status;
+        assert_eq!(status("tampered/verify").or(status("tampered")), Some(1), "{ran}");
+        for said in [digest.as_str(), "✅ Equal", "❌ Different", "cause: context-file (Dockerfile:3)"] {
+            assert!(ran.summary().contains(said), "{said}:\n{ran}");
+        }
+        let errors = ran.commands("error");
+        let at_line = errors.iter().find(|error| error.properties.get("line").is_some_and(|line| line == "3"));
+        assert_eq!(at_line.unwrap().properties["file"], "Dockerfile", "{ran}");
+        // What the path of the report is called there, this test sees elsewhere.
+        let report = Path::new(ran.output("tampered", "report")).file_name().unwrap().to_owned();
+        let report = fs::read(ran.temporary().join(report).join("report.sarif")).unwrap();
+        let sarif: Value = serde_json::from_slice(&report).unwrap();
+        assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "context-file");
+        assert_eq!(ran.changes(), Default::default(), "{ran}");
+        let left: Vec<PathBuf> = fs::read_dir(user.home()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(left.iter().all(|path| path.ends_with(".docker") || path.ends_with(".cache")), "{left:?}");
+    }
+}
