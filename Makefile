@@ -1,7 +1,7 @@
 # `make` shows what there is. Everything that needs real engines runs in the laboratory (tests/lab/README.md), which
 # needs root on a Debian or Ubuntu machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test argv fuzz lint doc bench peers versions causes caches verify-images real-images soak lab-up lab-down
+.PHONY: help demo test argv fuzz lint doc bench peers versions causes caches verify-images real-images actions soak lab-up lab-down
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,10 @@ causes: lab-up ## contexts with planted causes, built twice: `repro diff` names 
 real-images: lab-up ## five images as people write them: `repro check` finds why they differ, and what is in their place is reproducible
 	@tests/lab/lab real-images
 	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --ignored --nocapture real_images::
+
+actions: lab-up ## the actions of `action/`, run by act in a repository of a user's as a runner of GitHub's would
+	@tests/lab/lab actions
+	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --include-ignored --nocapture actions::
 
 caches: lab-up ## the corpus through a registry's cache: what is imported gives what a cold build gives
 	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --ignored --nocapture caches::

@@ -323,17 +323,18 @@ impl Bench {
     }
 
     fn program_with(&self, way: Way, program: &Path, more: &[(&str, &OsStr)]) -> Command {
-        let state = self.home.root.join(user(way)).join("state");
-        let cache = Self::cache(way);
-        let variables = [
-            ("XDG_STATE_HOME", state.as_os_str()),
-            ("XDG_CACHE_HOME", cache.as_os_str()),
-            ("TMPDIR", self.home.tmp.as_os_str()),
-        ];
-        let variables: Vec<_> = variables.into_iter().chain(more.iter().copied()).collect();
+        let directories = self.directories(way);
+        let variables = directories.iter().map(|(name, directory)| (*name, directory.as_os_str()));
+        let variables: Vec<_> = variables.chain(more.iter().copied()).collect();
         let mut command = as_way(way, &variables, program);
         command.env_remove("REPRO_BUILDKIT_IMAGE").env_remove("SOURCE_DATE_EPOCH");
         command
+    }
+
+    /// The variables that say where this home's builders, caches and temporary files are.
+    pub fn directories(&self, way: Way) -> [(&'static str, PathBuf); 3] {
+        let state = self.home.root.join(user(way)).join("state");
+        [("XDG_STATE_HOME", state), ("XDG_CACHE_HOME", Self::cache(way)), ("TMPDIR", self.home.tmp.clone())]
     }
 
     /// The binaries of BuildKit are checked at each use and may be shared between tests.
