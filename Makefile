@@ -22,7 +22,7 @@ SECONDS_EACH := 60
 fuzz: ## the parsers of what strangers send, under libFuzzer (SECONDS_EACH=1200 for longer)
 	@fuzz/run $(SECONDS_EACH)
 
-lint: ## format, clippy, rustdoc, shell scripts, workflows, dependencies
+lint: ## format, clippy, rustdoc, shell scripts, workflows and actions, dependencies
 	@.ci/run lint
 
 doc: ## the library's documentation, in target/doc/repro
