@@ -10,7 +10,8 @@
 //!   `steps.ID.outputs` though the action does not declare them. [`Ran`] leaves the second time out; an expression of the workflow sees it.
 //! - `RUNNER_TEMP`, the workspace and the actions are in a directory that act names by chance and removes after a success: a last step of ours
 //!   keeps the first two, [`Ran::temporary`] and [`Ran::workspace`].
-//! - `actions/checkout` copies the repository as it lies there, with all of its history and without directories that are empty. Other actions would be
+//! - `actions/checkout` copies the repository as it lies there, with all of its history, without empty directories and without what
+//!   `.gitignore` names. Other actions would be
 //!   fetched, which [`User::run`] refuses.
 //! - Everything of act's own environment is handed on, and `ACT` is set. There is no token, no cache, no artifact and no OIDC.
 
@@ -105,6 +106,11 @@ impl User {
         self.place.path().join("home")
     }
 
+    /// `RUNNER_TOOL_CACHE`: what is put there, the runner has from before.
+    pub fn tool_cache(&self) -> PathBuf {
+        self.place.path().join("runner/tool_cache")
+    }
+
     /// What the runner has in its environment beside its own.
     pub fn variable(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.variables.insert(name.to_owned(), value.as_ref().to_owned());
@@ -133,11 +139,10 @@ impl User {
     pub fn run(&self, workflow: &str) -> Ran {
         refuse_fetching(workflow);
         refuse_fetching_in(&self.upstream);
-        let runner = self.place.path().join(format!("run{}", self.runs.fetch_add(1, Ordering::Relaxed)));
-        let kept = runner.with_extension("kept");
+        let kept = self.place.path().join(format!("kept{}", self.runs.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir(&kept).unwrap();
         write(&self.repository().join(".github/workflows/test.yml"), &with_last_step(workflow, &kept));
-        self.git(&["add", "--all", "--force"]);
+        self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--allow-empty", "--message", "A commit"]);
         let (event, payload) = &self.event;
         let payload_file = self.place.path().join("event.json");
@@ -146,7 +151,7 @@ impl User {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=30", LIMIT, &lab_act()]).arg(event);
         command.args(["--json", "--strict", "--platform", "ubuntu-latest=-self-hosted", "--no-cache-server"]);
-        command.arg("--action-cache-path").arg(&runner).arg("--eventpath").arg(payload_file);
+        command.arg("--action-cache-path").arg(self.place.path().join("runner")).arg("--eventpath").arg(payload_file);
         command.arg(format!("--local-repository={UPSTREAM}@{VERSION}={}", self.upstream.display()));
         // act would read `.env` and others from the user's repository. GitHub does not.
         for file in ["--env-file", "--secret-file", "--var-file", "--input-file"] {

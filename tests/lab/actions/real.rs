@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::harness::{Bench, Way, lab, said, ways};
 
@@ -14,15 +13,13 @@ use super::act::{Ran, User};
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A tool cache that has the program of these tests for the sources as they are.
-fn tool_cache() -> TempDir {
-    let place = tempfile::tempdir().unwrap();
+/// Puts the program of these tests where a runner's tool cache has it for the sources as they are.
+fn provide(user: &User) {
     let key = Command::new(Path::new(PROJECT).join("action/install")).arg("--key").output().unwrap();
     assert!(key.status.success(), "{}", said(&key));
-    let directory = place.path().join("repro").join(String::from_utf8(key.stdout).unwrap().trim());
+    let directory = user.tool_cache().join("repro").join(String::from_utf8(key.stdout).unwrap().trim());
     fs::create_dir_all(&directory).unwrap();
     symlink(env!("CARGO_BIN_EXE_repro"), directory.join("repro")).unwrap();
-    place
 }
 
 /// The inputs that are the laboratory's, as lines of a workflow.
@@ -95,12 +92,11 @@ fn expect(ran: &Ran, id: &str, name: &str, value: &str) {
 #[test]
 #[ignore = "needs act: make actions"]
 fn built_pushed_verified_and_tampered_with() {
-    let cache = tool_cache();
     for way in [Way::Docker, Way::Podman].into_iter().filter(|way| ways().contains(way)) {
         let bench = Bench::plain("actions-real");
         let dockerfile = "FROM scratch\nLABEL a=b\nCOPY file /\n";
-        let user = User::new(Path::new(PROJECT), &[("Dockerfile", dockerfile), ("file", "text\n")])
-            .variable("RUNNER_TOOL_CACHE", cache.path());
+        let user = User::new(Path::new(PROJECT), &[("Dockerfile", dockerfile), ("file", "text\n")]);
+        provide(&user);
         let name = format!("{}/actions/{}-{}", lab("LAB_REGISTRY"), way.name(), std::process::id());
         let ran = user.run(&workflow(&bench, way, &name));
         assert!(ran.status.success(), "{ran}");
