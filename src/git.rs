@@ -85,7 +85,7 @@ pub enum Files {
     Changed,
     /// Those of the commit, and others that git ignores. A build reads them like any file.
     Ignored,
-    /// Git does not tell: submodules are in it, or git was told not to look at some files, or a filter may change them.
+    /// Git does not tell: submodules are in it, or a filter may change them.
     Untold,
 }
 
@@ -105,45 +105,55 @@ pub struct GitState {
 /// The state of a directory, where it is in a repository with a commit.
 #[must_use]
 pub fn state_of(directory: &Path, environment: &Environment) -> Option<GitState> {
-    let ask = |settings: &[String], words: &[&str]| {
-        let output = git(directory, environment, settings).args(words).stdin(Stdio::null()).output().ok()?;
+    let ask = |words: &[&str]| {
+        let output = git(directory, environment, &[]).args(words).stdin(Stdio::null()).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned())
     };
-    let commit = ask(&[], &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?;
-    let top = PathBuf::from(ask(&[], &["rev-parse", "--show-toplevel"])?);
+    let commit = ask(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?;
+    let top = PathBuf::from(ask(&["rev-parse", "--show-toplevel"])?);
     // A repository may say that its files are anywhere.
     let is_in = directory.canonicalize().ok()?.starts_with(&top) && top.join(".git").symlink_metadata().is_ok();
     if !is_in {
         return None;
     }
-    let below = ask(&[], &["rev-parse", "--show-prefix"])?;
+    let below = ask(&["rev-parse", "--show-prefix"])?;
     // To look whether a file differs, git runs the filters that the configuration names. None of them may.
-    let named = ask(&[], &["config", "--name-only", "--get-regexp", "^filter\\."]).unwrap_or_default();
+    let named = ask(&["config", "--name-only", "--get-regexp", "^filter\\."]).unwrap_or_default();
     let filters: Vec<&str> = named.lines().filter_map(|key| key.rsplit_once('.')).map(|(filter, _)| filter).collect();
     let off =
         |filter: &&str| [format!("{filter}.clean="), format!("{filter}.process="), format!("{filter}.required=false")];
     let settings: Vec<String> = filters.iter().flat_map(off).collect();
     let can_ask = !filters.iter().any(|filter| filter.contains('='));
-    let status =
-        ["status", "--porcelain", "--ignore-submodules=all", "--untracked-files=normal", "--ignored", "--", "."];
-    let changes = if can_ask { ask(&settings, &status) } else { None };
-    let index = ask(&[], &["ls-files", "-v", "--stage", "--", "."]);
-    let files = match (changes, index) {
-        (Some(changes), Some(index)) => judge(&changes, &index),
-        (None, _) | (_, None) => Files::Untold,
-    };
+    let files = if can_ask { compare(directory, environment, &settings) } else { None };
+    let files = files.unwrap_or(Files::Untold);
     let directory = below.trim_end_matches('/').to_owned();
     Some(GitState { commit, files, top, directory })
 }
 
-/// What the words of `git status --porcelain` and of `git ls-files -v --stage` come to.
+/// Holds the files against the commit, through an index made for it: the repository's own says which files need not be looked
+/// into, and may be somebody else's.
+fn compare(directory: &Path, environment: &Environment, settings: &[String]) -> Option<Files> {
+    let place = tempfile::tempdir().ok()?;
+    let ask = |words: &[&str]| {
+        let mut git = git(directory, environment, settings);
+        git.env("GIT_INDEX_FILE", place.path().join("index"));
+        let output = git.args(words).stdin(Stdio::null()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    ask(&["read-tree", "HEAD"])?;
+    let changes =
+        ask(&["status", "--porcelain", "--ignore-submodules=all", "--untracked-files=normal", "--ignored", "--", "."])?;
+    let index = ask(&["ls-files", "--stage", "--", "."])?;
+    Some(judge(&changes, &index))
+}
+
+/// What the words of `git status --porcelain` and of `git ls-files --stage` come to.
 fn judge(changes: &str, index: &str) -> Files {
     let is_ignored = |line: &str| line.starts_with("!! ");
-    // `H` is a file that git looks at. Others it was told to believe unchanged or not there; 160000 is a submodule.
-    let is_plain = |line: &str| line.starts_with("H 1") && !line.starts_with("H 160000");
+    let is_submodule = |line: &str| line.starts_with("160000");
     match () {
         () if changes.lines().any(|line| !is_ignored(line)) => Files::Changed,
-        () if !index.lines().all(is_plain) => Files::Untold,
+        () if index.lines().any(is_submodule) => Files::Untold,
         () if !changes.is_empty() => Files::Ignored,
         () => Files::Committed,
     }
@@ -187,6 +197,37 @@ mod tests {
             .stdout(Stdio::null())
             .status();
         assert!(status.unwrap().success(), "git {arguments:?}");
+    }
+
+    #[test]
+    fn an_index_that_lies_is_not_believed() {
+        let root = tempfile::tempdir().unwrap();
+        let environment = Environment::of_this_process();
+        git(root.path(), &["init", "--quiet"]);
+        let file = root.path().join("f");
+        std::fs::write(&file, "committed").unwrap();
+        git(root.path(), &["add", "f"]);
+        git(root.path(), &["commit", "--quiet", "--message=a"]);
+        assert_eq!(state_of(root.path(), &environment).unwrap().files, Files::Committed);
+        let hash = |text: &str| {
+            let mut git = Command::new("git")
+                .args(["hash-object", "--stdin"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            std::io::Write::write_all(git.stdin.as_mut().unwrap(), text.as_bytes()).unwrap();
+            hex::decode(String::from_utf8(git.wait_with_output().unwrap().stdout).unwrap().trim()).unwrap()
+        };
+        // The times and the size are those of the other file; what the index calls its contents are those of the commit.
+        std::fs::write(&file, "forgeries").unwrap();
+        git(root.path(), &["add", "f"]);
+        let index = root.path().join(".git/index");
+        let (mut bytes, other) = (std::fs::read(&index).unwrap(), hash("forgeries"));
+        let at = bytes.windows(other.len()).position(|window| window == other).unwrap();
+        bytes[at..at + other.len()].copy_from_slice(&hash("committed"));
+        std::fs::write(&index, bytes).unwrap();
+        assert_eq!(state_of(root.path(), &environment).unwrap().files, Files::Changed);
     }
 
     #[test]
@@ -241,7 +282,7 @@ mod tests {
         for (on, off) in [("--assume-unchanged", "--no-assume-unchanged"), ("--skip-worktree", "--no-skip-worktree")] {
             git(&root, &["update-index", on, "f"]);
             std::fs::write(root.join("f"), "y").unwrap();
-            assert_eq!(files(), Some(Files::Untold), "{on}");
+            assert_eq!(files(), Some(Files::Changed), "{on}");
             std::fs::write(root.join("f"), "x").unwrap();
             git(&root, &["update-index", off, "f"]);
             git(&root, &["update-index", "--refresh"]);

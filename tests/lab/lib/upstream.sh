@@ -1,6 +1,22 @@
 # shellcheck shell=bash
 # Upstream's releases, repro-build from PyPI, beside which `repro` has to stand.
 
+# Releases, each with the BuildKit version to try it on: the one it pins, as the laboratory has it.
+# shellcheck disable=SC2034 # whoever sources this reads it
+RELEASES=(1.0.0=v0.19.0 2.0.0=v0.31.1)
+
+# Builders of upstream have one name in all the daemon: two that use them at once would share them.
+lock_upstream() {
+    exec 7>"$LAB_STATE/run/peers.lock"
+    flock -n 7 || fail "another one runs on this laboratory"
+}
+
+buildkit_image() {
+    local name
+    name=LAB_BUILDKIT_$(echo "${1^^}" | tr .- __)
+    echo "${!name:?the laboratory has no BuildKit of that version}"
+}
+
 # upstream_program VERSION: prints the path of that release's command, in a venv of its own; its bytes are pinned by hash.
 upstream_program() {
     local requirements=$LAB_DIR/upstream/repro-build-$1.txt place

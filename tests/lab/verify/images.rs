@@ -164,26 +164,59 @@ fn verify_cases(bench: &Bench, way: Way, cases: &[Case]) {
         let image = format!("--buildkit-image={}", lab(&format!("LAB_BUILDKIT_{version}")));
         for case in of_version {
             let subject = buildx.push(case.name, case.epoch, case.output, case.options, &context);
-            let mut arguments: Vec<OsString> = words(&["verify", "--quiet", "--format", "json"]);
-            let own = bench.arguments(way).into_iter().skip(1).collect::<Vec<_>>();
-            let at = own.iter().position(|word| word == "--buildkit-image").unwrap();
-            arguments.extend(
-                own.iter()
-                    .enumerate()
-                    .filter(|(place, _)| *place != at && *place != at + 1)
-                    .map(|(_, word)| word.clone()),
-            );
-            arguments.extend(words(&[&image, &subject]));
-            let output = bench.repro(way).args(arguments).arg(&context).output().unwrap();
-            let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
-            let found = (output.status.code().unwrap(), report["verdict"].as_str().unwrap(), report["level"].as_str());
-            assert_eq!(found, case.expected, "{}: {}", case.name, said(&output));
-            let violations = violations(&serde_json::from_str(SCHEMA).unwrap(), &report);
-            assert_eq!(violations, Vec::<String>::new(), "{}", case.name);
+            let report = verify_case(bench, way, case.name, (&image, &subject), &context, case.expected);
             if case.name == "clock" {
-                assert_eq!(report["missing"][0]["what"], "epoch", "{}", said(&output));
+                assert_eq!(report["missing"][0]["what"], "epoch", "{report:#}");
             }
         }
+    }
+}
+
+/// Verifies what is published, with the BuildKit that built it.
+fn verify_case(
+    bench: &Bench,
+    way: Way,
+    name: &str,
+    (image, subject): (&str, &str),
+    context: &Path,
+    expected: (i32, &str, Option<&str>),
+) -> Value {
+    let mut arguments: Vec<OsString> = words(&["verify", "--quiet", "--format", "json"]);
+    let own = bench.arguments(way).into_iter().skip(1).collect::<Vec<_>>();
+    let at = own.iter().position(|word| word == "--buildkit-image").unwrap();
+    let others = own.iter().enumerate().filter(|(place, _)| *place != at && *place != at + 1);
+    arguments.extend(others.map(|(_, word)| word.clone()));
+    let output = bench.repro(way).args(arguments).args([image, subject]).arg(context).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+    let found = (output.status.code().unwrap(), report["verdict"].as_str().unwrap(), report["level"].as_str());
+    assert_eq!(found, expected, "{name}: {}", said(&output));
+    let violations = violations(&serde_json::from_str(SCHEMA).unwrap(), &report);
+    assert_eq!(violations, Vec::<String>::new(), "{name}");
+    report
+}
+
+/// What repro-build's own releases make, published as an archive is that others wrote.
+#[test]
+#[ignore = "builds with repro-build, one after the other: `make verify-images`"]
+fn images_that_repro_build_made() {
+    let Some(way) = way() else { return };
+    let bench = Bench::alone("verify upstream");
+    let (context, place) = (stages(&bench), bench.directory("upstream"));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/upstream-images");
+    let mut command = Command::new(script);
+    command.arg(&context).arg(&place).args(["--source-date-epoch", EPOCH, "--build-arg", "MODE=fast"]);
+    let made = command.output().unwrap();
+    assert!(made.status.success(), "{}", said(&made));
+    for (release, version) in [("1.0.0", OLD), ("2.0.0", NEW)] {
+        let subject = format!("{}/verify/upstream-{release}:v1", lab("LAB_REGISTRY"));
+        let archive = format!("oci-archive:{}", place.join(format!("{release}.tar")).display());
+        let mut skopeo = Command::new("skopeo");
+        skopeo.args(["--insecure-policy", "copy", "--preserve-digests", "--dest-tls-verify=false", &archive]);
+        let copied = skopeo.arg(format!("docker://{subject}")).output().unwrap();
+        assert!(copied.status.success(), "{release}: {}", said(&copied));
+        let image = format!("--buildkit-image={}", lab(&format!("LAB_BUILDKIT_{version}")));
+        // Such an image names neither its epoch nor its arguments where nothing else tells.
+        verify_case(&bench, way, release, (&image, &subject), &context, EQUAL);
     }
 }
 
