@@ -11,6 +11,7 @@ mod doctor;
 mod files;
 mod format;
 mod github;
+mod index;
 mod man;
 mod push;
 mod subject;
@@ -54,6 +55,8 @@ pub enum Command {
     Diff(Box<diff::DiffCommand>),
     /// Push an image from an archive or a directory to registries, every byte checked, its digest unchanged
     Push(Box<push::PushCommand>),
+    /// Join images of single platforms, which are in a registry already, to one index
+    Index(Box<index::IndexCommand>),
     /// Tell what works on this machine, and what to do about the rest
     Doctor(doctor::DoctorCommand),
     /// What repro keeps on this machine: builders, caches, binaries; list it, remove it
@@ -76,6 +79,7 @@ pub fn run(cli: &Cli) -> ExitStatus {
         Command::Check(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Push(command) => command.run(),
+        Command::Index(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
         Command::Github(command) => command.run(),

@@ -97,7 +97,7 @@ impl PushReport {
     }
 }
 
-fn parse_reference(text: &str) -> Result<ImageReference, String> {
+pub(super) fn parse_reference(text: &str) -> Result<ImageReference, String> {
     let reference = text.strip_prefix("docker://");
     if reference.is_none() && !names_registry(text) {
         // A bare word is much rather a file of which the shell knows more than one.
@@ -122,7 +122,9 @@ impl PushCommand {
 
     /// What was pushed, and what went wrong with the rest.
     pub(super) fn push(&self) -> Result<(PushReport, Option<Failure>), Failure> {
-        self.check_references()?;
+        for reference in &self.references {
+            check_tag(reference, self.by_digest)?;
+        }
         let opened = Opened::open(&self.image, &self.route, None)?;
         if opened.reference().is_some() {
             return Err(self.not_here());
@@ -156,20 +158,8 @@ impl PushCommand {
         Ok((report, pushed.err()))
     }
 
-    fn check_references(&self) -> Result<(), Failure> {
-        let tagged = self.references.iter().find(|reference| reference.tag().is_some());
-        match tagged.filter(|_| self.by_digest) {
-            Some(tagged) => Err(Failure::usage(
-                format!("--by-digest makes no tag, and `{tagged}` has one"),
-                "leave the tag or the flag out",
-            )),
-            None => Ok(()),
-        }
-    }
-
     fn target(&self, at: usize, reference: &ImageReference) -> Target {
-        let is_untagged = self.by_digest || (reference.digest().is_some() && reference.tag().is_none());
-        let tag = (!is_untagged).then(|| reference.tag().unwrap_or("latest").to_owned());
+        let tag = tag_of(reference, self.by_digest);
         // What was pushed there a moment ago.
         let before = self.references[..at].iter().filter(|one| one.registry() == reference.registry());
         let before = before.map(|one| one.repository().to_owned());
@@ -200,15 +190,31 @@ impl PushCommand {
     }
 }
 
-/// How the world is reached.
-#[derive(Clone, Copy)]
-struct Way<'a> {
-    route: &'a RouteWords,
-    environment: &'a Environment,
-    interrupt: &'a Interrupt,
+/// Refuses a tag where none is to be made.
+pub(super) fn check_tag(reference: &ImageReference, by_digest: bool) -> Result<(), Failure> {
+    if by_digest && reference.tag().is_some() {
+        let message = format!("--by-digest makes no tag, and `{reference}` has one");
+        return Err(Failure::usage(message, "leave the tag or the flag out"));
+    }
+    Ok(())
 }
 
-async fn push_to(
+/// The tag that is to name what is pushed; none where its digest alone does.
+pub(super) fn tag_of(reference: &ImageReference, by_digest: bool) -> Option<String> {
+    let is_untagged = by_digest || (reference.digest().is_some() && reference.tag().is_none());
+    (!is_untagged).then(|| reference.tag().unwrap_or("latest").to_owned())
+}
+
+/// How the world is reached.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub(super) route: &'a RouteWords,
+    pub(super) environment: &'a Environment,
+    pub(super) interrupt: &'a Interrupt,
+}
+
+/// Pushes it to one place.
+pub(super) async fn push_to(
     reference: &ImageReference,
     target: &Target,
     shipment: &Shipment,

@@ -95,6 +95,7 @@
 //! | `rewrite.rs` | whether BuildKit rewrote the times of what it built |
 //! | `metadata.rs` | whether the builder told the truth |
 //! | `links.rs` | what is to be fetched |
+//! | `join.rs` | images and indexes to one index, in BuildKit's bytes |
 //! | `media_type.rs`, `escape.rs` | words |
 
 mod again;
@@ -105,6 +106,7 @@ pub mod escape;
 mod fault;
 mod forms;
 mod inflate;
+mod join;
 mod json;
 mod known;
 mod layer;
@@ -129,6 +131,9 @@ use std::path::Path;
 pub use again::{CopiedBlob, Copies, CopyError, Piece, copy_blobs, load_blobs, stream_blobs};
 pub use fault::{Fault, FaultKind, Faults, ImageError};
 pub use inflate::{compression_of, decoder};
+pub use join::{
+    IndexAnnotations, JoinError, Joinable, Joined, JoinedIndex, check_platform, parse_joinable, parse_platform,
+};
 pub use known::KnownLayers;
 pub use layer::{EpochFacts, LayerError, LayerFacts};
 pub use links::{Links, links_of};

@@ -88,7 +88,7 @@ pub struct Platform {
 
 impl Platform {
     /// The variant as containerd's `platforms.Normalize` writes it: empty where it is what the architecture implies.
-    fn normal_variant(&self) -> &str {
+    pub(super) fn normal_variant(&self) -> &str {
         match (self.architecture.as_str(), self.variant.as_str()) {
             ("arm64", "8" | "v8") | ("amd64", "v1") => "",
             ("arm", "" | "7") => "v7",

@@ -26,21 +26,21 @@ const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Envelope {
-    schema_version: Option<u64>,
+    pub(super) schema_version: Option<u64>,
     #[serde(default, deserialize_with = "null_is_default")]
-    media_type: String,
+    pub(super) media_type: String,
     pub(super) manifests: Option<Vec<Descriptor>>,
     pub(super) config: Option<Descriptor>,
     // Without layers, BuildKit writes `null` here.
     pub(super) layers: Option<Vec<Descriptor>>,
     #[serde(default, deserialize_with = "null_is_default")]
-    annotations: BTreeMap<String, String>,
+    pub(super) annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
-struct ConfigFields {
+pub(super) struct ConfigFields {
     #[serde(flatten)]
-    platform: Platform,
+    pub(super) platform: Platform,
     created: Option<String>,
     rootfs: RootFs,
     #[serde(default, deserialize_with = "null_is_default")]

@@ -357,9 +357,14 @@ pub struct Annotation {
 impl Annotation {
     /// Parses one `--annotation` word; a word that names several targets makes several annotations.
     pub fn parse(text: &str) -> Result<Vec<Self>, PlanError> {
+        Self::parse_of(text, AnnotationTarget::Manifest)
+    }
+
+    /// The same where a word without a target is for `default`.
+    pub fn parse_of(text: &str, default: AnnotationTarget) -> Result<Vec<Self>, PlanError> {
         let wrong = |why| PlanError::Annotation { text: text.to_owned(), why };
         let (name, value) = text.split_once('=').ok_or_else(|| wrong("there is no `=` between key and value"))?;
-        let (targets, key) = name.split_once(':').unwrap_or(("manifest", name));
+        let (targets, key) = name.split_once(':').unwrap_or((default.name(), name));
         if key.is_empty() {
             return Err(wrong("the key is empty"));
         }

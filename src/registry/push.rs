@@ -33,14 +33,20 @@ type Reopen = Arc<dyn Fn() -> Result<Box<dyn Source>, image::ImageError> + Send 
 /// Where the blobs come from: an image that was checked and is read once more.
 #[derive(Clone)]
 pub struct Supply {
-    reopen: Reopen,
+    reopen: Option<Reopen>,
     is_parallel: bool,
 }
 
 impl Supply {
     /// What `reopen` opens is read by one reader at a time.
     pub fn new(reopen: impl Fn() -> Result<Box<dyn Source>, image::ImageError> + Send + Sync + 'static) -> Self {
-        Self { reopen: Arc::new(reopen), is_parallel: false }
+        Self { reopen: Some(Arc::new(reopen)), is_parallel: false }
+    }
+
+    /// Nothing is sent: the registry has all blobs, here or in a repository that it takes them from.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { reopen: None, is_parallel: false }
     }
 
     /// Several may read at the same time, each from the beginning, and to pass over what one does not want costs little.
@@ -65,6 +71,9 @@ pub enum PushError {
     /// The archive is not what it was when it was checked, or cannot be read.
     #[error(transparent)]
     Read(#[from] CopyError),
+    /// The registry does not have all of it, and nothing is at hand to be sent.
+    #[error("blob `{0}` is not there, and comes from no other repository of the registry")]
+    NotThere(Box<Digest>),
     /// A tag leads to a digest in sha256, everywhere.
     #[error("registries name by a tag what has a digest in sha256, and the image is {0}")]
     Algorithm(Box<Digest>),
@@ -96,6 +105,9 @@ impl PushError {
             Self::Registry(error) => error.hint(),
             Self::Read(CopyError::Changed(_)) => "push again when nobody writes to it",
             Self::Read(_) => "look whether it is still there and may be read",
+            Self::NotThere(_) => {
+                "push the image that it belongs to into this repository, with `repro push --by-digest`, and try again"
+            }
             Self::Algorithm(_) => "push it with `--by-digest`",
             Self::Other { .. } => {
                 "the image is there under its digest; look who moves the tag, and push again if it is to be yours"
@@ -223,13 +235,16 @@ async fn send(
     supply: &Supply,
     pushed: &mut Pushed,
 ) -> Result<(), PushError> {
+    let Some(reopen) = &supply.reopen else {
+        return wanted.into_keys().next().map_or(Ok(()), |digest| Err(PushError::NotThere(Box::new(digest))));
+    };
     let mut wanted = wanted;
     let (mut passes, mut pause) = (1, PAUSE);
     while !wanted.is_empty() {
         let left = wanted.len();
         let parts = if supply.is_parallel { share(&wanted) } else { vec![wanted.clone()] };
         let uploads_at_once = UPLOADS_AT_ONCE.div_ceil(parts.len());
-        let passes_of = parts.iter().map(|part| send_once(part, uploads_at_once, repository, &supply.reopen));
+        let passes_of = parts.iter().map(|part| send_once(part, uploads_at_once, repository, reopen));
         let mut failed = None;
         for (sent, failed_here) in try_join_all(passes_of).await? {
             for digest in sent {

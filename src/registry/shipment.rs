@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::digest::Digest;
 use crate::image::media_type::{Kind, OCI_MANIFEST, kind_of};
-use crate::image::{Image, links_of};
+use crate::image::{Descriptor, Image, links_of};
 use crate::limits;
 
 /// An index or a manifest.
@@ -73,6 +73,14 @@ impl Shipment {
         collection.add(&root, 1)?;
         let Some(last) = collection.documents.last().cloned() else { return Err(ShipmentError::Missing(root)) };
         Ok(Self { documents: collection.documents, root: last, blobs: collection.blobs })
+    }
+
+    /// Documents of which the last one names the others, and their blobs. Those that no registry serves are left out.
+    pub(super) fn assemble(parts: Vec<Document>, root: Document, blobs: impl IntoIterator<Item = Descriptor>) -> Self {
+        let blobs = blobs.into_iter().filter(|blob| is_distributable(&blob.media_type));
+        let blobs = blobs.map(|blob| (blob.digest, blob.size)).collect();
+        let documents = parts.into_iter().chain([root.clone()]).collect();
+        Self { documents, root, blobs }
     }
 
     /// What the image is known by.

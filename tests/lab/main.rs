@@ -26,6 +26,7 @@ mod foreign;
 mod frontend;
 mod github;
 mod harness;
+mod index;
 mod inputs;
 mod kept;
 mod killed;
