@@ -1,7 +1,7 @@
 # `make` shows what there is. Everything that needs real engines runs in the laboratory (tests/lab/README.md), which
 # needs root on a Debian or Ubuntu machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test argv fuzz lint doc bench peers versions causes caches verify-images real-images actions soak lab-up lab-down
+.PHONY: help demo test argv fuzz lint doc bench peers versions causes caches verify-images real-images actions soak self-check lab-up lab-down
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -234,6 +235,99 @@ fn the_corpus_has_the_digests_of_the_command_line() {
         println!("{}: {} contexts have the same digest both ways", way.name(), corpus.cases.len() - wrong.len());
     }
     assert!(wrong.is_empty() && corpus.cases.len() >= 15, "{}", wrong.join("\n"));
+}
+
+/// Serves a directory over TLS as `localhost`, with an authority of its own, until it is dropped.
+struct Server {
+    process: std::process::Child,
+    port: u16,
+    authority: PathBuf,
+}
+
+impl Server {
+    fn start(directory: &Path, place: &Path) -> Self {
+        let (key, authority) = (place.join("key.pem"), place.join("ca.pem"));
+        let words = "req -x509 -newkey ed25519 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost -days 2";
+        let mut made = Command::new("openssl");
+        made.args(words.split(' ')).arg("-keyout").arg(&key).arg("-out").arg(&authority);
+        assert!(made.output().unwrap().status.success());
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut server = Command::new("openssl");
+        server.args(["s_server", "-quiet", "-WWW", "-accept", &format!("127.0.0.1:{port}"), "-key"]).arg(&key);
+        server.arg("-cert").arg(&authority).current_dir(directory).stdin(Stdio::null());
+        let process = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let listens =
+            || TcpStream::connect(("127.0.0.1", port)).is_ok() || Command::new("sleep").arg("0.05").status().is_err();
+        assert!((0..200).any(|_| listens()));
+        Self { process, port, authority }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// Getting the program: out of the tool cache, or a released archive that is the one that the action names, and no other.
+#[test]
+fn the_program_is_the_one_that_the_action_names() {
+    if ways().is_empty() {
+        return;
+    }
+    let bench = Bench::plain("github-install");
+    let project = bench.directory("project");
+    for (path, text) in [("src/main.rs", ""), ("Cargo.toml", ""), ("Cargo.lock", "")] {
+        fs::create_dir_all(project.join("src")).unwrap();
+        fs::write(project.join(path), text).unwrap();
+    }
+    let action = Path::new(env!("CARGO_MANIFEST_DIR")).join("action");
+    assert!(Command::new("cp").arg("-a").arg(action).arg(&project).status().unwrap().success());
+    let served = bench.directory("served");
+    fs::write(served.join("repro"), "#!/bin/sh\necho released\n").unwrap();
+    let pack = "chmod 755 repro && tar -czf repro.tar.gz repro && sha256sum repro.tar.gz";
+    let packed = Command::new("sh").args(["-c", pack]).current_dir(&served).output().unwrap();
+    let digest = String::from_utf8_lossy(&packed.stdout).split_whitespace().next().unwrap().to_owned();
+    let server = Server::start(&served, &bench.directory("tls"));
+    let machine = std::env::consts::ARCH;
+    let releases = |digest: &str| {
+        let line = format!("{machine}-unknown-linux-musl {digest} https://localhost:{}/repro.tar.gz\n", server.port);
+        fs::write(
+            project.join("action/releases"),
+            format!("# comment\nother-unknown-linux-musl 00 https://x.invalid/\n{line}"),
+        )
+    };
+    let install = |name: &str, tool_cache: Option<&Path>| {
+        let temp = bench.directory(name);
+        let mut install = Command::new(project.join("action/install"));
+        install.env("RUNNER_TEMP", &temp).env("GITHUB_OUTPUT", temp.join("output")).env_remove("RUNNER_TOOL_CACHE");
+        install.env("CURL_CA_BUNDLE", &server.authority).envs(tool_cache.map(|place| ("RUNNER_TOOL_CACHE", place)));
+        let output = install.output().unwrap();
+        (output.status.code(), said(&output), fs::read_to_string(temp.join("output")).unwrap_or_default())
+    };
+    releases(&digest).unwrap();
+    let (status, text, output) = install("right", None);
+    assert!(status == Some(0) && text.contains("released"), "{text}");
+    let program = output.trim().strip_prefix("program=").unwrap();
+    assert!(program.starts_with(bench.directory("right").to_str().unwrap()), "{program}");
+    releases(&digest.replace(|c: char| c.is_ascii_digit(), "0")).unwrap();
+    let (status, text, output) = install("wrong", None);
+    assert!(status == Some(4) && text.contains("is not the one that this version of the action names"), "{text}");
+    assert!(output.is_empty(), "{output}");
+    // What the runner has from before comes first, under the key of these sources alone.
+    let key = Command::new(project.join("action/install")).arg("--key").output().unwrap();
+    let key = String::from_utf8(key.stdout).unwrap();
+    let tool_cache = bench.directory("tools");
+    fs::create_dir_all(tool_cache.join("repro").join(key.trim())).unwrap();
+    let kept = tool_cache.join("repro").join(key.trim()).join("repro");
+    fs::write(&kept, "#!/bin/sh\necho kept\n").unwrap();
+    fs::set_permissions(&kept, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let (status, text, _) = install("kept", Some(&tool_cache));
+    assert!(status == Some(0) && text.contains("kept"), "{text}");
+    fs::write(project.join("src/main.rs"), "fn main() {}").unwrap();
+    let (status, text, _) = install("changed", Some(&tool_cache));
+    assert!(status == Some(4) && !text.contains("kept"), "{text}");
 }
 
 /// What might be executed, written, or taken for an output.
