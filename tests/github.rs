@@ -55,13 +55,26 @@ fn a_wrong_input_is_named_before_anything_runs() {
         ("build", &[("sbom", "true")], "`sbom` is not taken"),
         ("build", &[("cache-map", "{\"a\": \"/b\"}")], "`cache-map` is not taken"),
         ("build", &[("secrets", "swordfish")], "`secrets` has a line that is not `ID=…`"),
+        // The rest of a value of several lines.
+        ("build", &[("secrets", "A=b\nc3dvcmRmaXNo==")], "`secrets` has a line that is not `ID=…`"),
+        ("build", &[("secrets", "../swordfish=a")], "`secrets` has a line that is not `ID=…`"),
+        ("build", &[("secrets", "A=swordfish\nA=b")], "`secrets` gives a secret that is given already"),
+        ("build", &[("secret-files", "A=")], "`secret-files` has a line that is not `ID=…`"),
+        ("build", &[("build-args", "INPUT_SECRETS")], "`build-args` has a line without `=`"),
+        (
+            "build",
+            &[("outputs", "type=image,push=true,push-by-digest=true,name=h.example/a:1"), ("source_date_epoch", "0")],
+            "--by-digest makes no tag",
+        ),
     ] {
         let ended = step(action, inputs);
         assert!(ended.status == Some(2) && ended.text.contains(said), "{inputs:?}: {}", ended.text);
         // One annotation, nothing else; and the summary says it too.
         assert_eq!(ended.commands.len(), 1, "{inputs:?}: {:?}", ended.commands);
         assert!(ended.commands[0].starts_with("::error title=repro::"), "{inputs:?}: {:?}", ended.commands);
-        assert!(ended.outputs.is_empty() && ended.summary.starts_with("### ❌ "), "{inputs:?}: {ended:?}");
+        let told: Vec<_> = ended.outputs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(told, if action == "verify" { vec![("match", "unknown")] } else { vec![] }, "{inputs:?}");
+        assert!(ended.summary.starts_with("### ❌ "), "{inputs:?}: {ended:?}");
         assert!(!ended.text.contains("swordfish"), "{}", ended.text);
     }
 }

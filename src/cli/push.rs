@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::diff::load;
 use super::format::Format;
-use super::subject::{Opened, names_registry, until_interrupted};
+use super::subject::{Opened, TRANSPORT, names_registry, until_interrupted};
 use super::{print_with, with_tokio};
 use crate::build::known_layers;
 use crate::digest::Digest;
@@ -98,7 +98,7 @@ impl PushReport {
 }
 
 pub(super) fn parse_reference(text: &str) -> Result<ImageReference, String> {
-    let reference = text.strip_prefix("docker://");
+    let reference = text.strip_prefix(TRANSPORT);
     if reference.is_none() && !names_registry(text) {
         // A bare word is much rather a file of which the shell knows more than one.
         return Err(format!("write REGISTRY/NAME; Docker Hub's is `docker://{text}`, or `docker.io/…`"));
@@ -120,11 +120,14 @@ impl PushCommand {
         failure.map_or(Ok(ExitStatus::Success), Err)
     }
 
+    /// What can be told before anything is read.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        self.references.iter().try_for_each(|reference| check_tag(reference, self.by_digest))
+    }
+
     /// What was pushed, and what went wrong with the rest.
     pub(super) fn push(&self) -> Result<(PushReport, Option<Failure>), Failure> {
-        for reference in &self.references {
-            check_tag(reference, self.by_digest)?;
-        }
+        self.check()?;
         let opened = Opened::open(&self.image, &self.route, None)?;
         if opened.reference().is_some() {
             return Err(self.not_here());

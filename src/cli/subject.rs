@@ -37,7 +37,7 @@ pub enum Subject {
 }
 
 /// What stands in front of a reference that is meant to be one, in skopeo's and Podman's words.
-const TRANSPORT: &str = "docker://";
+pub(super) const TRANSPORT: &str = "docker://";
 
 impl Subject {
     /// What `word` means. What exists as a path is that path, whatever else it could be.

@@ -251,7 +251,11 @@ async fn send(
                 pushed.sent += 1;
                 pushed.sent_bytes += wanted.remove(&digest).unwrap_or_default();
             }
-            failed = failed.or(failed_here);
+            // The one that asks for the longest pause speaks for all.
+            let pause = |error: &Option<RegistryError>| error.as_ref().and_then(RegistryError::retry_after);
+            if failed.is_none() || pause(&failed_here) > pause(&failed) {
+                failed = failed_here.or(failed);
+            }
         }
         let Some(error) = failed else { continue };
         if wanted.len() < left {

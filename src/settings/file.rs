@@ -16,6 +16,7 @@ use toml::Value;
 use super::BuildWords;
 use crate::failure::{Diagnose, ExitStatus};
 use crate::pin::Pin;
+use crate::plan::split_csv;
 
 /// The name of the file.
 pub const FILE_NAME: &str = "repro.toml";
@@ -298,8 +299,11 @@ fn needs_consent(argument: &Arg, words: &[Word], directory: &Path) -> Option<&'s
         _ if PATHS.contains(&name) => any(&leads_out).then_some(outside),
         "build-context" => any(&|word| leads_out(word.split_once('=').map_or(word, |(_, source)| local_part(source))))
             .then_some(outside),
-        "cache-from" => any(&|word| word.split(',').any(|part| part.strip_prefix("src=").is_some_and(&leads_out)))
-            .then_some(outside),
+        "cache-from" => any(&|word| {
+            let leads_out = |field: &String| field.strip_prefix("src=").is_some_and(&leads_out);
+            split_csv(word).is_none_or(|fields| fields.iter().any(leads_out))
+        })
+        .then_some(outside),
         "allow-frontend" => Some("it says whom to trust"),
         "build-arg" => {
             any(&|word| !word.contains('=')).then_some("it hands a variable of the environment to the build")
@@ -407,6 +411,7 @@ mod tests {
             "buildkit-image = 'evil.example/x@sha256:1111111111111111111111111111111111111111111111111111111111111111'",
             "buildx-args = '--allow=security.insecure'",
             "cache-from = 'type=local,src=/home'",
+            "cache-from = 'type=local,\"src=/home\"'",
             "addr = 'tcp://evil.example:1234'",
             "addr-tls = 'certificates'",
             "addr-server-name = 'evil.example'",

@@ -173,6 +173,73 @@ fn what_is_published_is_verified_and_what_differs_is_on_its_line() {
     }
 }
 
+/// A job has somebody's checkout as its directory: what lies there stands for nothing that is published.
+#[test]
+fn a_file_is_not_taken_for_what_is_published() {
+    let Some(way) = ways().iter().copied().find(|way| *way == Way::Buildkitd) else { return };
+    let bench = Bench::plain("github-decoy");
+    let runner = Runner::new(&bench, way, &[("Dockerfile", "FROM scratch\nCOPY a /\n"), ("a", "evil\n")]);
+    let name = format!("{}/github/decoy-{}:1", lab("LAB_REGISTRY"), std::process::id());
+    let common = [("source_date_epoch", "7"), ("context", "src")];
+    let good = runner.job.workspace.join("src");
+    fs::create_dir(&good).unwrap();
+    for (file, text) in [("Dockerfile", "FROM scratch\nCOPY a /\n"), ("a", "good\n")] {
+        fs::write(good.join(file), text).unwrap();
+    }
+    let evil = runner.run("build", &[("source_date_epoch", "7"), ("tags", &name), ("push", "true")]);
+    assert_eq!(evil.status, Some(0), "{}", evil.text);
+    let built = runner.run("build", &common);
+    assert_eq!(built.status, Some(0), "{}", built.text);
+    let digest = evil.outputs["digest"].as_str();
+    for decoy in [name.as_str(), digest] {
+        let decoy = runner.job.workspace.join(decoy);
+        fs::create_dir_all(decoy.parent().unwrap()).unwrap();
+        fs::copy(&built.outputs["archive"], decoy).unwrap();
+    }
+    for subject in [("target_image", name.as_str()), ("expected_digest", digest)] {
+        let ended = runner.run("verify", &[&common[..], &[subject]].concat());
+        assert_eq!((ended.status, ended.outputs["match"].as_str()), (Some(1), "false"), "{}", ended.text);
+        assert_eq!(ended.outputs["expected"], digest, "{}", ended.text);
+        // Its Dockerfile is not the one at the top.
+        let files = ended.commands.iter().filter(|command| command.contains("file="));
+        assert!(files.clone().all(|command| command.contains("file=src/Dockerfile,line=2,")), "{:?}", ended.commands);
+        assert_eq!(files.count(), usize::from(subject.0 == "target_image"), "{:?}", ended.commands);
+    }
+    // On the command line, too.
+    let ask = |subject: &str| {
+        let mut command = bench.repro(way);
+        command.args(["verify", "--sde", "7", subject, "src"]).current_dir(&runner.job.workspace).output().unwrap()
+    };
+    let ambiguous = ask(&name);
+    assert!(ambiguous.status.code() == Some(2) && said(&ambiguous).contains("docker://"), "{}", said(&ambiguous));
+}
+
+#[test]
+fn a_push_that_fails_is_told_as_one() {
+    let Some(way) = ways().iter().copied().find(|way| *way == Way::Buildkitd) else { return };
+    let bench = Bench::plain("github-failed");
+    let runner = Runner::new(&bench, way, &[("Dockerfile", "FROM scratch\nCOPY a /\n"), ("a", "text\n")]);
+    let name = format!("{}/github/failed-{}", lab("LAB_REGISTRY"), std::process::id());
+    let run = |tags: &str, more: &[(&str, &str)]| {
+        runner.run("build", &[&[("source_date_epoch", "7"), ("push", "true"), ("tags", tags)], more].concat())
+    };
+    let nothing = run("127.0.0.1:1/a:1", &[("deployed", &format!("{name}:1"))]);
+    assert_eq!((nothing.status, nothing.outputs["changed"].as_str()), (Some(4), ""), "{}", nothing.text);
+    assert!(nothing.summary.contains("### ❌ "), "{}", nothing.summary);
+    let half = run(&format!("{name}:1\n127.0.0.1:1/a:1"), &[]);
+    assert_eq!((half.status, half.outputs["changed"].as_str()), (Some(4), "true"), "{}", half.text);
+    assert!(half.summary.contains("### ❌ ") && half.summary.contains("failed-"), "{}", half.summary);
+    // What is deployed may be told by its digest; names of what is not pushed are those in the archive.
+    let digest = format!("{name}@{}", half.outputs["digest"]);
+    fs::write(runner.job.workspace.join("repro.toml"), "metadata-file = \"metadata.json\"\n").unwrap();
+    let inputs = [("source_date_epoch", "7"), ("deployed", digest.as_str()), ("outputs", "type=docker,name=foo:1")];
+    let named = runner.run("build", &inputs);
+    assert_eq!((named.status, named.outputs["changed"].as_str()), (Some(0), "false"), "{}", named.text);
+    assert!(!runner.job.workspace.join("metadata.json").exists());
+    let names = Command::new("tar").args(["-xOf", &named.outputs["archive"], "manifest.json"]).output().unwrap();
+    assert!(said(&names).contains("\"foo:1\""), "{}", said(&names));
+}
+
 #[test]
 fn what_run_prints_cannot_command_the_runner() {
     let bench = Bench::plain("github-commands");

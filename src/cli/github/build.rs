@@ -1,5 +1,6 @@
 //! Build, check, and push what was checked.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -13,7 +14,7 @@ use super::inputs::{Inputs, Words, wrong};
 use super::{Step, not_written};
 use crate::cli::build::BuildCommand;
 use crate::cli::push::{PushCommand, PushReport};
-use crate::cli::subject::{names_registry, until_interrupted};
+use crate::cli::subject::{TRANSPORT, until_interrupted};
 use crate::cli::with_tokio;
 use crate::digest::Digest;
 use crate::environment::Environment;
@@ -21,7 +22,7 @@ use crate::failure::{ExitStatus, Failure, chain};
 use crate::image::escape::escape;
 use crate::reference::{ImageReference, ReferenceError};
 use crate::registry::{RegistryError, Repository};
-use crate::report::github::{PushedTo, build_markdown};
+use crate::report::github::{PushedTo, build_markdown, failure_markdown};
 use crate::runtime::registry_options;
 use crate::runtime::steps::{csv_field, csv_path};
 use crate::settings::RouteWords;
@@ -58,16 +59,19 @@ pub fn run(inputs: Inputs<'_>, step: &mut Step, environment: &Environment) -> Re
     // There is nothing to set up, and nothing to leave out of that.
     inputs.switch("no-setup-buildx")?;
     exporter.to_words(&mut words);
-    for tag in &tags {
-        words.value("--tag", *tag);
+    for tag in tags.iter().copied().chain(exporter.names.iter().map(String::as_str)) {
+        words.value("--tag", tag);
     }
     if inputs.switch("cache")? == Some(false) || inputs.switch("no-cache")? == Some(true) {
         words.flag("--no-cache");
     }
     words.value("--output", archive.as_os_str());
+    // Wherever a repro.toml would have it.
+    words.value("--metadata-file", step.file("metadata.json"));
     words.operand(inputs.one("context")?.unwrap_or("."));
     // Before anything is built: a word that cannot be pushed to is a slip.
     let push = if push_to.is_empty() { None } else { Some(push_words(&push_to, &exporter, archive.as_os_str())?) };
+    push.as_ref().map_or(Ok(()), PushCommand::check)?;
     let command: BuildCommand = words.parse()?;
     let built = with_tokio(async |environment, interrupt| command.build(environment, interrupt).await)?;
     step.output("digest", built.image_digest.to_string());
@@ -87,13 +91,19 @@ pub fn run(inputs: Inputs<'_>, step: &mut Step, environment: &Environment) -> Re
         }
         None => (None, None),
     };
+    let has_moved = report.as_ref().is_some_and(|report| report.references.iter().any(|one| one.changed));
     let changed = match (&before, &report) {
+        // Of a push that failed, only what was pushed before is known.
+        _ if failure.is_some() => has_moved.then_some(true),
         (Some(before), _) => Some(before.as_ref() != Some(&built.image_digest)),
-        (None, Some(report)) => Some(report.references.iter().any(|one| one.changed)),
+        (None, Some(_)) => Some(has_moved),
         (None, None) => None,
     };
     step.output("changed", changed.map_or_else(String::new, |changed| changed.to_string()));
     step.summarize(&build_markdown(&built, &pushed_to(report.as_ref())));
+    if let Some(failure) = &failure {
+        step.summarize(&failure_markdown(&failure.message, failure.hint.as_deref()));
+    }
     failure.map_or(Ok(ExitStatus::Success), Err)
 }
 
@@ -127,6 +137,11 @@ pub fn build_words(inputs: Inputs<'_>, step: &Step) -> Result<Words, Failure> {
         if inputs.switch(input)? == Some(true) {
             words.flag(flag);
         }
+    }
+    if inputs.list("build-args")?.iter().any(|word| !word.contains('=')) {
+        let hint =
+            "the variables of a step are its inputs, secrets among them: pass on what you mean by `${{ env.NAME }}`";
+        return Err(wrong("build-args", "has a line without `=`", hint));
     }
     let platforms = inputs.list("platforms")?;
     if !platforms.is_empty() {
@@ -175,24 +190,33 @@ fn epoch(inputs: Inputs<'_>, words: &mut Words) -> Result<(), Failure> {
 
 /// Secrets come as values; the build gets them as files that nobody else may read.
 fn secrets(inputs: Inputs<'_>, step: &Step, words: &mut Words) -> Result<(), Failure> {
+    let mut seen = BTreeSet::new();
     for (number, line) in inputs.list("secrets")?.into_iter().enumerate() {
-        let (id, value) = named("secrets", line)?;
+        let (id, value) = named("secrets", line, &mut seen)?;
         let path = step.secrets.path().join(number.to_string());
         write_secret(&path, value).map_err(|error| not_written(&path, &error))?;
         words.value("--secret", secret_word(id, &path));
     }
     for line in inputs.list("secret-files")? {
-        let (id, path) = named("secret-files", line)?;
+        let (id, path) = named("secret-files", line, &mut seen)?;
         words.value("--secret", secret_word(id, Path::new(path)));
     }
     Ok(())
 }
 
-/// `ID=…`. What is wrong is told without the line, which may hold the secret.
-fn named<'a>(input: &str, line: &'a str) -> Result<(&'a str, &'a str), Failure> {
-    line.split_once('=').filter(|(id, _)| !id.is_empty()).ok_or_else(|| {
-        wrong(input, "has a line that is not `ID=…`", "a value of several lines goes into a file: `secret-files`")
-    })
+/// `ID=…`. What is wrong is told without the line, which may hold the secret. A line in base64 ends in `=`: it is the rest of
+/// a value, and no secret without one.
+fn named<'a>(input: &str, line: &'a str, seen: &mut BTreeSet<&'a str>) -> Result<(&'a str, &'a str), Failure> {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let is_id = |id: &str| (1..=64).contains(&id.len()) && id.bytes().all(is_word) && !id.starts_with(['-', '.']);
+    let split = line.split_once('=').filter(|(id, value)| is_id(id) && !value.trim_matches('=').is_empty());
+    let hint = "an ID has letters, digits, `_`, `-` and `.`; a value of several lines goes into a file: `secret-files`";
+    let (id, value) = split.ok_or_else(|| wrong(input, "has a line that is not `ID=…`", hint))?;
+    if seen.insert(id) {
+        Ok((id, value))
+    } else {
+        Err(wrong(input, "gives a secret that is given already", "give each ID once"))
+    }
 }
 
 fn secret_word(id: &str, path: &Path) -> OsString {
@@ -217,18 +241,25 @@ fn push_words(names: &[&str], exporter: &Exporter, archive: &OsStr) -> Result<Pu
     words.parse()
 }
 
-/// A name as Docker understands it: without a registry it is Docker Hub's.
+/// A name in a registry, also where the checkout, which may be somebody else's, has a file that is called so. Without a registry
+/// it is Docker Hub's, as for Docker.
 pub fn in_registry(name: &str) -> String {
-    if names_registry(name) { name.to_owned() } else { format!("docker://{name}") }
+    if name.starts_with(TRANSPORT) { name.to_owned() } else { format!("{TRANSPORT}{name}") }
 }
 
 fn parse_reference(text: &str) -> Result<ImageReference, Failure> {
     let text = text.trim();
-    text.parse().map_err(|error: ReferenceError| wrong("deployed", &format!("names no image: {error}"), error.hint()))
+    text.strip_prefix(TRANSPORT)
+        .unwrap_or(text)
+        .parse()
+        .map_err(|error: ReferenceError| wrong("deployed", &format!("names no image: {error}"), error.hint()))
 }
 
 /// What a name stands for in its registry, where it does.
 fn digest_of(reference: &ImageReference, expected: &Digest) -> Result<Option<Digest>, Failure> {
+    if let Some(digest) = reference.digest() {
+        return Ok(Some(digest.clone()));
+    }
     let failed = |error: RegistryError| Failure {
         status: ExitStatus::Unknown,
         message: format!("`{reference}`: {}", chain(&error)),
@@ -238,8 +269,15 @@ fn digest_of(reference: &ImageReference, expected: &Digest) -> Result<Option<Dig
         let options = registry_options(environment, &RouteWords::default().resolve(environment)?);
         let repository = Repository::open(reference, options).map_err(failed)?;
         let found = repository.find(Some(reference.tag().unwrap_or("latest")), expected);
-        let found = until_interrupted(found, interrupt).await?.map_err(failed)?;
-        Ok(found.map(|manifest| manifest.digest))
+        match until_interrupted(found, interrupt).await? {
+            Ok(found) => Ok(found.map(|manifest| manifest.digest)),
+            // So some registries answer of what is not there yet.
+            Err(RegistryError::Unauthorized { .. } | RegistryError::Status { status: 403, .. }) => {
+                tracing::warn!("`{reference}` is not there, or may not be read: it counts as something else");
+                Ok(None)
+            }
+            Err(error) => Err(failed(error)),
+        }
     })
 }
 

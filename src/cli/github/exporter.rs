@@ -16,6 +16,8 @@ pub struct Exporter {
     archive: Option<&'static str>,
     /// Where the archive goes.
     pub destination: Option<PathBuf>,
+    /// Names that are not.
+    pub names: Vec<String>,
     /// Names that are pushed.
     pub push_to: Vec<String>,
     /// Whether the names of the input `tags` are pushed.
@@ -98,6 +100,7 @@ impl Exporter {
             self.push_tags |= names.is_empty();
             self.push_to.append(&mut names);
         }
+        self.names.append(&mut names);
         Ok(())
     }
 

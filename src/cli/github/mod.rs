@@ -9,8 +9,10 @@ mod exporter;
 mod inputs;
 mod verify;
 
-use std::fs::OpenOptions;
+use std::collections::BTreeMap;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -77,7 +79,7 @@ struct Step {
     directory: PathBuf,
     /// Another one, which goes with the step.
     secrets: TempDir,
-    outputs: Vec<(&'static str, String)>,
+    outputs: BTreeMap<&'static str, String>,
     summary: String,
     has_summary: bool,
     /// Commands for the runner.
@@ -94,13 +96,17 @@ impl Step {
             })
         };
         let (temp, output_file) = (path("RUNNER_TEMP")?, path("GITHUB_OUTPUT")?);
+        // Before anything is done that nobody would hear of.
+        append(&output_file, "")?;
         let make = |prefix| {
-            tempfile::Builder::new().prefix(prefix).tempdir_in(&temp).map_err(|error| not_written(&temp, &error))
+            let mut builder = tempfile::Builder::new();
+            let made = builder.prefix(prefix).permissions(Permissions::from_mode(0o700)).tempdir_in(&temp);
+            made.map_err(|error| not_written(&temp, &error))
         };
         Ok(Self {
             directory: make("repro-")?.keep(),
             secrets: make("repro-secrets-")?,
-            outputs: Vec::new(),
+            outputs: BTreeMap::new(),
             summary: String::new(),
             has_summary: false,
             commands: String::new(),
@@ -109,8 +115,9 @@ impl Step {
         })
     }
 
+    /// Sets an output; what was said of it before is forgotten.
     fn output(&mut self, name: &'static str, value: impl Into<String>) {
-        self.outputs.push((name, value.into()));
+        self.outputs.insert(name, value.into());
     }
 
     /// What the summary of the step says.
@@ -144,7 +151,7 @@ fn not_written(path: &Path, error: &io::Error) -> Failure {
     Failure {
         status: ExitStatus::Unknown,
         message: format!("cannot write to `{}`: {error}", path.display()),
-        hint: Some("look at the free space on the runner".to_owned()),
+        hint: Some("look at the directory, and at the free space on the runner".to_owned()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -11,6 +11,7 @@ use super::exporter::{Exporter, check_destination};
 use super::inputs::{Inputs, wrong};
 use super::{Step, not_written};
 use crate::cli::verify::VerifyCommand;
+use crate::diff::model::Text;
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
@@ -18,14 +19,63 @@ use crate::report::github::{annotations, error_command};
 use crate::report::json::write_json;
 use crate::report::sarif::sarif;
 use crate::report::verify::{VerifyReport, render_markdown};
-use crate::verify::Verdict;
+use crate::verify::{GitSource, Verdict};
 
 /// Does what the inputs of `action/verify/action.yml` say.
 pub fn run(inputs: Inputs<'_>, step: &mut Step, environment: &Environment) -> Result<ExitStatus, Failure> {
+    step.output("match", "unknown");
     let command = command(inputs, step, environment)?;
-    let (report, failure) = command.report()?;
-    tell(inputs, step, &report)?;
+    let (mut report, failure) = command.report()?;
+    let shown = shown(inputs, environment)?;
+    let findings = report.comparison.iter_mut().flat_map(|comparison| &mut comparison.findings);
+    for instruction in findings.flat_map(|finding| &mut finding.instructions) {
+        instruction.file = instruction
+            .file
+            .take()
+            .and_then(|file| shown.of(&file.to_string()))
+            .map(|file| Text::whole(file.as_bytes()));
+    }
+    tell(step, &report, shown.of_input.as_deref())?;
     command.print(&report, failure)
+}
+
+fn context(inputs: Inputs<'_>) -> Result<&str, Failure> {
+    Ok(inputs.one("context")?.unwrap_or("."))
+}
+
+/// Where files are for whoever looks at the run: relative to the workspace.
+struct Shown {
+    /// What names of files are told relative to, where that is part of the workspace.
+    root: Option<PathBuf>,
+    workspace: PathBuf,
+    /// The Dockerfile, by the inputs.
+    of_input: Option<String>,
+}
+
+impl Shown {
+    fn of(&self, file: &str) -> Option<String> {
+        let path = self.root.as_ref()?.join(file);
+        path.strip_prefix(&self.workspace).ok()?.to_str().map(str::to_owned)
+    }
+}
+
+fn shown(inputs: Inputs<'_>, environment: &Environment) -> Result<Shown, Failure> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let here = std::env::current_dir().unwrap_or_default();
+    let workspace = environment.path("GITHUB_WORKSPACE").unwrap_or_else(|| here.clone());
+    let context = context(inputs)?;
+    let directory = absolute(Path::new(context));
+    let file = inputs.one("file")?;
+    let root = match inputs.one("ref")? {
+        _ if GitSource::is_address(context) => None,
+        // The whole repository is checked out.
+        Some(_) => Some(workspace.clone()),
+        None => Some(directory.clone()),
+    };
+    let mut shown = Shown { root, workspace, of_input: None };
+    let dockerfile = file.map_or_else(|| directory.join("Dockerfile"), |file| here.join(file));
+    shown.of_input = shown.of(&dockerfile.to_string_lossy());
+    Ok(shown)
 }
 
 fn command(inputs: Inputs<'_>, step: &Step, environment: &Environment) -> Result<VerifyCommand, Failure> {
@@ -54,9 +104,8 @@ fn command(inputs: Inputs<'_>, step: &Step, environment: &Environment) -> Result
     words.value("--report", step.file("differences"));
     words.value("--html", step.file("report.html"));
     words.operand(subject);
-    if let Some(context) = inputs.one("context")? {
-        words.operand(context);
-    }
+    // Nothing would be whatever the image names as its source.
+    words.operand(context(inputs)?);
     words.parse()
 }
 
@@ -82,10 +131,9 @@ fn subject(inputs: Inputs<'_>) -> Result<String, Failure> {
 }
 
 /// Tells what came out: to the job, to whoever looks at the run, and to other tools.
-fn tell(inputs: Inputs<'_>, step: &mut Step, report: &VerifyReport) -> Result<(), Failure> {
-    let dockerfile = inputs.one("file")?.unwrap_or("Dockerfile");
+fn tell(step: &mut Step, report: &VerifyReport, dockerfile: Option<&str>) -> Result<(), Failure> {
     write(&step.file("report.json"), report)?;
-    write(&step.file("report.sarif"), &sarif(report.comparison.as_ref(), &[], Some(dockerfile)))?;
+    write(&step.file("report.sarif"), &sarif(report.comparison.as_ref(), &[], dockerfile))?;
     let matches = match report.verdict {
         Verdict::Equal => "true",
         Verdict::Different => "false",

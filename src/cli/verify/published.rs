@@ -7,11 +7,12 @@ use std::io::Read as _;
 use serde_json::Value;
 
 use crate::cli::diff::load;
-use crate::cli::subject::Opened;
+use crate::cli::subject::{Opened, names_registry};
 use crate::digest::Digest;
 use crate::failure::{ExitStatus, Failure};
 use crate::image::{Image, KnownLayers, Platform};
 use crate::limits;
+use crate::reference::ImageReference;
 use crate::report::verify::{TagReport, VerifyReport};
 use crate::settings::RouteWords;
 use crate::verify::{self, BuildRecord, Recipe};
@@ -44,6 +45,12 @@ impl<'a> Published<'a> {
         if let Some(digest) = digest_of(word)? {
             report.subject.digest = Some(digest.clone());
             return Ok(Self::Digest(digest));
+        }
+        if let Some(text) = word.to_str().filter(|text| is_file_and_reference(text)) {
+            return Err(Failure::usage(
+                format!("`{text}` is a file here, and an image in a registry by its name"),
+                format!("write `./{text}` for the file, or `docker://{text}` for the image"),
+            ));
         }
         let mut opened = Opened::open(word, route, None)?;
         let image = load(&opened, word, &KnownLayers::default())?;
@@ -128,17 +135,23 @@ impl<'a> Published<'a> {
     }
 }
 
-/// A word that is a digest, where there is no file of that name.
+/// A word that is a digest. A file of that name, which may lie in a stranger's checkout, is `./sha256:…`.
 fn digest_of(word: &OsStr) -> Result<Option<Digest>, Failure> {
     let text = word.to_string_lossy();
     let is_one = ["sha256:", "sha512:"].iter().any(|algorithm| text.to_ascii_lowercase().starts_with(algorithm));
-    if !is_one || std::path::Path::new(word).symlink_metadata().is_ok() {
+    if !is_one {
         return Ok(None);
     }
     let wrong = |error: crate::digest::DigestError| {
         Failure::usage(error.to_string(), "copy the whole digest: `sha256:` and 64 lower-case hexadecimal digits")
     };
     text.parse().map(Some).map_err(wrong)
+}
+
+/// Whether a word could mean either: a verdict about the wrong one would be a wrong verdict.
+fn is_file_and_reference(text: &str) -> bool {
+    let is_reference = !text.starts_with('.') && names_registry(text) && text.parse::<ImageReference>().is_ok();
+    is_reference && std::path::Path::new(text).symlink_metadata().is_ok()
 }
 
 /// Docker's archives without manifests have an image ID and no digest.

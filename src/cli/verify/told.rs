@@ -5,7 +5,7 @@ use super::{Stopped, at};
 use crate::build::BuildOutcome;
 use crate::cli::diff::load;
 use crate::cli::subject::Opened;
-use crate::digest::Digest;
+use crate::digest::{Algorithm, Digest};
 use crate::failure::{ExitStatus, Failure};
 use crate::image::{Image, KnownLayers, Platform};
 use crate::plan::Annotation;
@@ -52,6 +52,8 @@ fn judge_digest(digest: &Digest, rebuilt: &Image, settings: &BuildSettings, repo
     (report.verdict, report.reason) = match found {
         Some(_) => (Verdict::Equal, None),
         None if is_emulated => (Verdict::Unknown, Some(Reason::Emulated)),
+        // No build names anything by another algorithm.
+        None if digest.algorithm() != Algorithm::Sha256 => (Verdict::Unknown, Some(Reason::Comparison)),
         None => (Verdict::Different, None),
     };
     report.level = found.as_ref().map(|(level, _)| *level);
