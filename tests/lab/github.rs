@@ -236,8 +236,8 @@ fn a_push_that_fails_is_told_as_one() {
     let named = runner.run("build", &inputs);
     assert_eq!((named.status, named.outputs["changed"].as_str()), (Some(0), "false"), "{}", named.text);
     assert!(!runner.job.workspace.join("metadata.json").exists());
-    let names = Command::new("tar").args(["-xOf", &named.outputs["archive"], "manifest.json"]).output().unwrap();
-    assert!(said(&names).contains("\"foo:1\""), "{}", said(&names));
+    let listed = Command::new("tar").args(["-xOf", &named.outputs["archive"], "manifest.json"]).output().unwrap();
+    assert!(said(&listed).contains("\"foo:1\""), "{}", said(&listed));
 }
 
 #[test]
@@ -356,10 +356,10 @@ fn the_program_is_the_one_that_the_action_names() {
     let pack = "chmod 755 repro && tar -czf repro.tar.gz repro && sha256sum repro.tar.gz";
     let packed = Command::new("sh").args(["-c", pack]).current_dir(&served).output().unwrap();
     let digest = String::from_utf8_lossy(&packed.stdout).split_whitespace().next().unwrap().to_owned();
-    let server = Server::start(&served, &bench.directory("tls"));
+    let host = Server::start(&served, &bench.directory("tls"));
     let machine = std::env::consts::ARCH;
     let releases = |digest: &str| {
-        let line = format!("{machine}-unknown-linux-musl {digest} https://localhost:{}/repro.tar.gz\n", server.port);
+        let line = format!("{machine}-unknown-linux-musl {digest} https://localhost:{}/repro.tar.gz\n", host.port);
         fs::write(
             project.join("action/releases"),
             format!("# comment\nother-unknown-linux-musl 00 https://x.invalid/\n{line}"),
@@ -369,7 +369,7 @@ fn the_program_is_the_one_that_the_action_names() {
         let temp = bench.directory(name);
         let mut install = Command::new(project.join("action/install"));
         install.env("RUNNER_TEMP", &temp).env("GITHUB_OUTPUT", temp.join("output")).env_remove("RUNNER_TOOL_CACHE");
-        install.env("CURL_CA_BUNDLE", &server.authority).envs(tool_cache.map(|place| ("RUNNER_TOOL_CACHE", place)));
+        install.env("CURL_CA_BUNDLE", &host.authority).envs(tool_cache.map(|place| ("RUNNER_TOOL_CACHE", place)));
         let output = install.output().unwrap();
         (output.status.code(), said(&output), fs::read_to_string(temp.join("output")).unwrap_or_default())
     };
