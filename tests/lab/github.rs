@@ -132,7 +132,8 @@ fn what_is_built_is_pushed_and_is_what_the_command_line_builds() {
 #[test]
 fn what_is_published_is_verified_and_what_differs_is_on_its_line() {
     let bench = Bench::plain("github-verify");
-    for way in runtimes() {
+    // What runtimes have in common is tested on all of them by building; act verifies on two.
+    for way in ways().iter().copied().filter(|way| *way == Way::Buildkitd) {
         let files = [("Dockerfile", "FROM scratch\nLABEL a=b\nCOPY a /\n"), ("a", "text\n")];
         let runner = Runner::new(&bench, way, &files);
         let name = format!("{}/github/verify-{}-{}:1", lab("LAB_REGISTRY"), way.name(), std::process::id());
@@ -424,7 +425,7 @@ fn inputs_of(file: &str) -> Vec<String> {
     text.lines().filter_map(|line| Some(line.split_once("${{ inputs.")?.1.strip_suffix(" }}")?.to_owned())).collect()
 }
 
-/// Every input with hostile values: `REPRO_TEST_INJECTION=all` takes each value, otherwise each input gets two of them.
+/// Every input with hostile values: `REPRO_TEST_INJECTION=all` takes each value, otherwise each input gets one of them.
 #[test]
 fn no_input_is_executed_written_or_forged() {
     if ways().is_empty() {
@@ -448,8 +449,8 @@ fn no_input_is_executed_written_or_forged() {
     for (action, file) in [("build", "action.yml"), ("verify", "verify/action.yml")] {
         for (number, input) in inputs_of(file).iter().enumerate() {
             for (at, value) in values.iter().enumerate() {
-                // Two that differ from input to input.
-                if !is_all && at != number % values.len() && at != (number + 5) % values.len() {
+                // Another one from input to input.
+                if !is_all && at != number % values.len() {
                     continue;
                 }
                 let mut inputs = usual.to_vec();
@@ -497,7 +498,7 @@ fn no_input_is_executed_written_or_forged() {
     let added: Vec<_> = after.keys().filter(|path| !before.contains_key(*path)).collect();
     assert!(after == before, "{added:?}");
     println!("injection: {tried} hostile inputs, {refused} refused, {passed} passed on as they are");
-    assert!(refused > 0 && passed > 0 && tried >= if is_all { 12 * 60 } else { 2 * 50 }, "{tried}");
+    assert!(refused > 0 && passed > 0 && tried >= if is_all { 12 * 60 } else { 60 }, "{tried}");
 }
 
 /// The config of the only image of an archive.
