@@ -5,13 +5,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
 
 use super::exporter::{Exporter, check_cache, check_destination};
 use super::inputs::{Inputs, Words, wrong};
 use super::{Step, not_written};
+use crate::build::BuildOutcome;
 use crate::cli::build::BuildCommand;
 use crate::cli::push::{PushCommand, PushReport};
 use crate::cli::subject::{TRANSPORT, until_interrupted};
@@ -29,66 +30,12 @@ use crate::settings::RouteWords;
 
 /// Does what the inputs of `action/action.yml` say.
 pub fn run(inputs: Inputs<'_>, step: &mut Step, environment: &Environment) -> Result<ExitStatus, Failure> {
-    let exporter = Exporter::parse(&inputs.list("outputs")?)?;
-    let tags = inputs.list("tags")?;
-    let push = inputs.switch("push")?.unwrap_or(false);
-    let mut push_to: Vec<&str> = exporter.push_to.iter().map(String::as_str).collect();
-    if push || exporter.push_tags {
-        if tags.is_empty() {
-            return Err(wrong(
-                "tags",
-                "is empty, and the image is to be pushed",
-                "say where it goes: `registry/name:tag`",
-            ));
-        }
-        push_to.extend(&tags);
-    }
-    let deployed = inputs.one("deployed")?.map(parse_reference).transpose()?;
-    let archive = match &exporter.destination {
-        Some(path) => {
-            check_destination("outputs", path, environment)?;
-            path.clone()
-        }
-        None => step.file("image.tar"),
-    };
-    let mut words = build_words(inputs, step)?;
-    for cache in inputs.list("cache-to")? {
-        check_cache("cache-to", cache, environment)?;
-        words.value("--cache-to", cache);
-    }
-    // There is nothing to set up, and nothing to leave out of that.
-    inputs.switch("no-setup-buildx")?;
-    exporter.to_words(&mut words);
-    for tag in tags.iter().copied().chain(exporter.names.iter().map(String::as_str)) {
-        words.value("--tag", tag);
-    }
-    if inputs.switch("cache")? == Some(false) || inputs.switch("no-cache")? == Some(true) {
-        words.flag("--no-cache");
-    }
-    words.value("--output", archive.as_os_str());
-    // Wherever a repro.toml would have it.
-    words.value("--metadata-file", step.file("metadata.json"));
-    words.operand(inputs.one("context")?.unwrap_or("."));
-    // Before anything is built: a word that cannot be pushed to is a slip.
-    let push = if push_to.is_empty() { None } else { Some(push_words(&push_to, &exporter, archive.as_os_str())?) };
-    push.as_ref().map_or(Ok(()), PushCommand::check)?;
-    let command: BuildCommand = words.parse()?;
-    let built = with_tokio(async |environment, interrupt| command.build(environment, interrupt).await)?;
-    step.output("digest", built.image_digest.to_string());
-    // What engines call the image ID, where there is one image.
-    let id = match built.manifests.as_slice() {
-        [one] => &one.config_digest,
-        _ => &built.image_digest,
-    };
-    step.output("imageid", id.to_string());
-    step.output("metadata", String::from_utf8_lossy(&built.to_json()).trim_end());
-    step.output("archive", archive.to_string_lossy());
+    let Asked { build, push, deployed, archive } = Asked::read(inputs, step, environment)?;
+    let built = with_tokio(async |environment, interrupt| build.build(environment, interrupt).await)?;
+    tell_built(step, &built, &archive);
     let before = deployed.as_ref().map(|deployed| digest_of(deployed, &built.image_digest)).transpose()?;
-    let (report, failure) = match push {
-        Some(push) => {
-            let (report, failure) = push.push()?;
-            (Some(report), failure)
-        }
+    let (report, failure) = match push.map(|push| push.push()).transpose()? {
+        Some((report, failure)) => (Some(report), failure),
         None => (None, None),
     };
     let has_moved = report.as_ref().is_some_and(|report| report.references.iter().any(|one| one.changed));
@@ -105,6 +52,74 @@ pub fn run(inputs: Inputs<'_>, step: &mut Step, environment: &Environment) -> Re
         step.summarize(&failure_markdown(&failure.message, failure.hint.as_deref()));
     }
     failure.map_or(Ok(ExitStatus::Success), Err)
+}
+
+/// What the inputs ask for, all of it read before anything is built.
+struct Asked {
+    build: BuildCommand,
+    push: Option<PushCommand>,
+    /// What `changed` is told against, if not what was there before the push.
+    deployed: Option<ImageReference>,
+    archive: PathBuf,
+}
+
+impl Asked {
+    fn read(inputs: Inputs<'_>, step: &Step, environment: &Environment) -> Result<Self, Failure> {
+        let exporter = Exporter::parse(&inputs.list("outputs")?)?;
+        let tags = inputs.list("tags")?;
+        let deployed = inputs.one("deployed")?.map(parse_reference).transpose()?;
+        let archive = exporter.destination.clone().unwrap_or_else(|| step.file("image.tar"));
+        if exporter.destination.is_some() {
+            check_destination("outputs", &archive, environment)?;
+        }
+        let push_to = push_to(inputs, &exporter, &tags)?;
+        let push = if push_to.is_empty() { None } else { Some(push_words(&push_to, &exporter, archive.as_os_str())?) };
+        push.as_ref().map_or(Ok(()), PushCommand::check)?;
+        let mut words = build_words(inputs, step)?;
+        for cache in inputs.list("cache-to")? {
+            check_cache("cache-to", cache, environment)?;
+            words.value("--cache-to", cache);
+        }
+        // There is nothing to set up, and nothing to leave out of that.
+        inputs.switch("no-setup-buildx")?;
+        exporter.to_words(&mut words);
+        for tag in tags.iter().copied().chain(exporter.names.iter().map(String::as_str)) {
+            words.value("--tag", tag);
+        }
+        if inputs.switch("cache")? == Some(false) || inputs.switch("no-cache")? == Some(true) {
+            words.flag("--no-cache");
+        }
+        words.value("--output", archive.as_os_str());
+        // Wherever a repro.toml would have it.
+        words.value("--metadata-file", step.file("metadata.json"));
+        words.operand(inputs.one("context")?.unwrap_or("."));
+        Ok(Self { build: words.parse()?, push, deployed, archive })
+    }
+}
+
+/// The names that the image is pushed to; none where it is not pushed.
+fn push_to<'a>(inputs: Inputs<'_>, exporter: &'a Exporter, tags: &[&'a str]) -> Result<Vec<&'a str>, Failure> {
+    let mut names: Vec<&str> = exporter.push_to.iter().map(String::as_str).collect();
+    if inputs.switch("push")? == Some(true) || exporter.push_tags {
+        if tags.is_empty() {
+            let hint = "say where it goes: `registry/name:tag`";
+            return Err(wrong("tags", "is empty, and the image is to be pushed", hint));
+        }
+        names.extend(tags);
+    }
+    Ok(names)
+}
+
+fn tell_built(step: &mut Step, built: &BuildOutcome, archive: &Path) {
+    // What engines call the image ID, where there is one image.
+    let id = match built.manifests.as_slice() {
+        [one] => &one.config_digest,
+        _ => &built.image_digest,
+    };
+    step.output("digest", built.image_digest.to_string());
+    step.output("imageid", id.to_string());
+    step.output("metadata", String::from_utf8_lossy(&built.to_json()).trim_end());
+    step.output("archive", archive.to_string_lossy());
 }
 
 /// The words that both actions have in common, for `repro build`.

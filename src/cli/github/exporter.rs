@@ -16,9 +16,9 @@ pub struct Exporter {
     archive: Option<&'static str>,
     /// Where the archive goes.
     pub destination: Option<PathBuf>,
-    /// Names that are not.
+    /// Names that are not pushed.
     pub names: Vec<String>,
-    /// Names that are pushed.
+    /// Names that are.
     pub push_to: Vec<String>,
     /// Whether the names of the input `tags` are pushed.
     pub push_tags: bool,
