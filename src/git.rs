@@ -105,10 +105,7 @@ pub struct GitState {
 /// The state of a directory, where it is in a repository with a commit.
 #[must_use]
 pub fn state_of(directory: &Path, environment: &Environment) -> Option<GitState> {
-    let ask = |words: &[&str]| {
-        let output = git(directory, environment, &[]).args(words).stdin(Stdio::null()).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned())
-    };
+    let ask = |words: &[&str]| answer(git(directory, environment, &[]).args(words));
     let commit = ask(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?;
     let top = PathBuf::from(ask(&["rev-parse", "--show-toplevel"])?);
     // A repository may say that its files are anywhere.
@@ -136,9 +133,7 @@ fn compare(directory: &Path, environment: &Environment, settings: &[String]) -> 
     let place = tempfile::tempdir().ok()?;
     let ask = |words: &[&str]| {
         let mut git = git(directory, environment, settings);
-        git.env("GIT_INDEX_FILE", place.path().join("index"));
-        let output = git.args(words).stdin(Stdio::null()).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+        answer(git.env("GIT_INDEX_FILE", place.path().join("index")).args(words))
     };
     ask(&["read-tree", "HEAD"])?;
     let changes =
@@ -157,6 +152,12 @@ fn judge(changes: &str, index: &str) -> Files {
         () if !changes.is_empty() => Files::Ignored,
         () => Files::Committed,
     }
+}
+
+/// What git says, where it succeeds.
+fn answer(git: &mut Command) -> Option<String> {
+    let output = git.stdin(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned())
 }
 
 /// Git, in a directory, with nothing that a repository could make it run.

@@ -2,22 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
-#[path = "support/image_builder.rs"]
-#[allow(dead_code, reason = "each test uses a part of it")]
-mod image_builder;
-#[path = "support/registry.rs"]
-#[allow(dead_code, reason = "each test uses a part of it")]
-mod registry;
-#[path = "support/schema.rs"]
-mod schema;
+mod support;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
-use image_builder::{ImageBuilder, Layout, file, gzip, platforms, tar};
-use registry::{Auth, FakeRegistry, Fault};
 use repro::image::source::TarSource;
 use repro::image::{ReadOptions, read_archive};
 use repro::reference::ImageReference;
@@ -25,6 +16,9 @@ use repro::registry::{
     CredentialSources, Options, PushError, RegistryError, Repository, Shipment, Supply, Target, push,
 };
 use serde_json::{Value, json};
+use support::image_builder::{ImageBuilder, Layout, file, gzip, platforms, tar};
+use support::registry::{Auth, FakeRegistry, Fault};
+use support::{checked_report, said};
 
 const SCHEMA: &str = include_str!("../docs/schema/push.v1.json");
 const NAME: &str = "team/app";
@@ -65,16 +59,8 @@ impl Place {
     }
 }
 
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
 fn report(output: &Output) -> Value {
-    assert_eq!(output.status.code(), Some(0), "{}", said(output));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-    assert_eq!(schema::violations(&schema, &report), Vec::<String>::new());
-    report
+    checked_report(output, SCHEMA)
 }
 
 fn digest_of(layout: &Layout) -> String {

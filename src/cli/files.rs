@@ -4,7 +4,7 @@
 //! following links, and made anew. Modes, owners and links are not carried over: these are contents to look at.
 
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write as _};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -48,11 +48,21 @@ impl ComparisonFiles {
             write_diff_html(&mut out, comparison)?;
             out.flush()
         };
-        write().map_err(|error| Failure {
-            status: ExitStatus::Unknown,
-            message: format!("cannot write `{}`: {error}", path.display()),
-            hint: Some("look at the directory and at the free space there".to_owned()),
-        })
+        write().map_err(|error| not_written(path, &error))
+    }
+}
+
+/// Adds to what others wrote there.
+pub(super) fn append(path: &Path, text: &str) -> Result<(), Failure> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| not_written(path, &error))
+}
+
+pub(super) fn not_written(path: &Path, error: &io::Error) -> Failure {
+    Failure {
+        status: ExitStatus::Unknown,
+        message: format!("cannot write `{}`: {error}", path.display()),
+        hint: Some("look at the directory and at the free space there".to_owned()),
     }
 }
 

@@ -260,7 +260,7 @@ pub(super) async fn until_interrupted<T>(work: impl Future<Output = T>, interrup
     }
 }
 
-fn failed(reference: &ImageReference, error: &RegistryError) -> Failure {
+pub(super) fn failed(reference: &ImageReference, error: &RegistryError) -> Failure {
     Failure {
         status: ExitStatus::Unknown,
         hint: Some(error.hint().to_owned()),

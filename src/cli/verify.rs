@@ -12,8 +12,8 @@ mod source;
 mod told;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -24,7 +24,7 @@ use self::source::Found;
 use self::told::{doubt, explain, judge, note_build, note_overruled, told, verified};
 use super::config::ConfigWords;
 use super::diff::{compare_loaded, dockerfile_of, load};
-use super::files::{ComparisonFiles, ReportDirectory};
+use super::files::{ComparisonFiles, ReportDirectory, append, not_written};
 use super::format::Format;
 use super::subject::Opened;
 use super::{print_with, with_tokio};
@@ -395,20 +395,6 @@ fn no_epoch() -> Missing {
 
 fn missing(report: &VerifyReport) -> Stopped {
     (Reason::Missing, VerifyError::Missing(report.missing.clone()).into())
-}
-
-/// Adds to what others wrote there.
-fn append(path: &Path, text: &str) -> Result<(), Failure> {
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| not_written(path, &error))
-}
-
-fn not_written(path: &Path, error: &io::Error) -> Failure {
-    Failure {
-        status: ExitStatus::Unknown,
-        message: format!("cannot write `{}`: {error}", path.display()),
-        hint: Some("look at the directory and at the free space there".to_owned()),
-    }
 }
 
 fn no_place(error: &io::Error) -> Failure {

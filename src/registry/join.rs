@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt as _;
 use futures_util::stream::{self, StreamExt as _};
 
+use super::limits::ASKED_AT_ONCE;
 use super::{Blob, Document, RegistryError, Repository, Shipment};
 use crate::digest::Digest;
 use crate::image::media_type::OCI_MANIFEST;
@@ -16,9 +17,6 @@ use crate::image::{
     Descriptor, IndexAnnotations, JoinError, Joinable, Joined, Platform, check_platform, parse_joinable, parse_platform,
 };
 use crate::limits;
-
-/// How many documents are asked for at the same time.
-const ASKED_AT_ONCE: usize = 6;
 
 /// An image, or an index with its members.
 #[derive(Debug)]

@@ -49,3 +49,6 @@ pub const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// The longest pause that a registry can ask for with `Retry-After`; beyond it the error is reported instead.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+
+/// How many blobs or documents a registry is asked for at the same time.
+pub const ASKED_AT_ONCE: usize = 6;

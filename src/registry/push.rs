@@ -17,8 +17,6 @@ use crate::digest::{Algorithm, Digest};
 use crate::image::source::Source;
 use crate::image::{self, CopyError, Piece, stream_blobs};
 
-/// How many blobs a registry is asked for at the same time.
-const ASKED_AT_ONCE: usize = 6;
 /// How many passes over the archive may bring nothing further before it is given up.
 const PASSES: u32 = 4;
 /// The pause before the second of them; it doubles.
@@ -189,7 +187,7 @@ async fn missing(shipment: &Shipment, repository: &Repository) -> Result<BTreeMa
         let blob = Blob { digest: digest.clone(), size: *size };
         repository.has_blob(&blob).await.map(|is_there| (blob, is_there))
     });
-    let mut answers = futures_util::stream::iter(questions).buffer_unordered(ASKED_AT_ONCE);
+    let mut answers = futures_util::stream::iter(questions).buffer_unordered(limits::ASKED_AT_ONCE);
     let mut missing = BTreeMap::new();
     while let Some(answer) = answers.next().await {
         let (blob, is_there) = answer?;

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::corpus::Corpus;
-use crate::harness::{Bench, Way, base, lab, runtimes, said, ways};
+use crate::harness::{Bench, Way, base, lab, run, runtimes, said, ways};
 use crate::support::runner::{Ended, Job};
 
 /// A job with a workspace that is under git.
@@ -38,19 +38,8 @@ impl<'a> Runner<'a> {
         assert!(git.status.success(), "{}", said(&git));
     }
 
-    /// The inputs that every build in the laboratory needs.
-    fn inputs(&self) -> Vec<(String, String)> {
-        let words: Vec<String> =
-            self.bench.arguments(self.way).into_iter().map(|word| word.into_string().unwrap()).skip(1).collect();
-        let name = |flag: &str| match flag {
-            "--buildkit-image" => "buildkit_image".to_owned(),
-            other => other.trim_start_matches("--").to_owned(),
-        };
-        words.chunks(2).map(|pair| (name(&pair[0]), pair[1].clone())).collect()
-    }
-
     fn run(&self, action: &str, inputs: &[(&str, &str)]) -> Ended {
-        let common = self.inputs();
+        let common = inputs_of_lab(self.bench, self.way);
         let given: BTreeSet<&str> = inputs.iter().map(|(name, _)| *name).collect();
         let mut all: Vec<(&str, &str)> = common.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         all.retain(|(name, _)| !given.contains(name));
@@ -59,6 +48,16 @@ impl<'a> Runner<'a> {
         let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_os_str())).collect();
         self.job.run(&mut self.bench.repro_with(self.way, &variables), action)
     }
+}
+
+/// The inputs that every build in the laboratory needs.
+pub fn inputs_of_lab(bench: &Bench, way: Way) -> Vec<(String, String)> {
+    let words: Vec<String> = bench.arguments(way).into_iter().map(|word| word.into_string().unwrap()).skip(1).collect();
+    let name = |flag: &str| match flag {
+        "--buildkit-image" => "buildkit_image".to_owned(),
+        other => other.trim_start_matches("--").to_owned(),
+    };
+    words.chunks(2).map(|pair| (name(&pair[0]), pair[1].clone())).collect()
 }
 
 /// All files below a directory, with their contents.
@@ -77,12 +76,6 @@ fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     found
-}
-
-fn crane(words: &[&str]) -> String {
-    let crane = Command::new("crane").args(words).output().unwrap();
-    assert!(crane.status.success(), "{}", said(&crane));
-    String::from_utf8(crane.stdout).unwrap().trim().to_owned()
 }
 
 /// Defects 36, 42 and 46 of upstream.
@@ -112,7 +105,7 @@ fn what_is_built_is_pushed_and_is_what_the_command_line_builds() {
         let built = bench.build(way, &output, &words, &runner.job.workspace);
         assert_eq!(built.digest(), digest, "{}", way.name());
         for tag in ["1", "latest"] {
-            assert_eq!(&crane(&["digest", &format!("{name}:{tag}")]), digest);
+            assert_eq!(run("crane", &["digest", &format!("{name}:{tag}")]).trim(), digest);
         }
         assert_eq!(first.outputs["changed"], "true");
         let metadata: Value = serde_json::from_str(&first.outputs["metadata"]).unwrap();
@@ -123,7 +116,7 @@ fn what_is_built_is_pushed_and_is_what_the_command_line_builds() {
         assert_eq!((again.status, again.outputs["changed"].as_str()), (Some(0), "false"), "{}", again.text);
         let other = runner.run("build", &[("source_date_epoch", "8"), ("deployed", &format!("{name}:1"))]);
         assert_eq!((other.status, other.outputs["changed"].as_str()), (Some(0), "true"), "{}", other.text);
-        assert_eq!(&crane(&["digest", &format!("{name}:1")]), digest);
+        assert_eq!(run("crane", &["digest", &format!("{name}:1")]).trim(), digest);
         assert_eq!(contents(&runner.job.workspace), before, "{}", way.name());
     }
 }

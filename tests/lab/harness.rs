@@ -505,6 +505,13 @@ impl Built {
     }
 }
 
+/// What another program prints that has to succeed.
+pub fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {}", said(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// Words as arguments.
 pub fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()

@@ -4,13 +4,12 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use repro::digest::Digest;
 use serde_json::Value;
 
 use crate::foreign::Daemon;
-use crate::harness::{Bench, Way, lab, said, ways, words};
+use crate::harness::{Bench, Way, lab, run, said, ways, words};
 use crate::support::image_builder::{ImageBuilder, file, gzip, platforms, tar};
 
 const VERSIONS: [&str; 2] = ["V0_19_0", "V0_31_1"];
@@ -131,12 +130,6 @@ impl Place {
         let reference = format!("{}{separator}{tag_or_digest}", self.name);
         serde_json::from_str(&run("crane", &["manifest", &reference])).unwrap()
     }
-}
-
-fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{program} {arguments:?}: {}", said(&output));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 fn digest_of(reference: &str) -> String {

@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
 
+use super::Step;
 use super::exporter::{Exporter, check_cache, check_destination};
 use super::inputs::{Inputs, Words, wrong};
-use super::{Step, not_written};
 use crate::build::BuildOutcome;
 use crate::cli::build::BuildCommand;
+use crate::cli::files::not_written;
 use crate::cli::push::{PushCommand, PushReport};
-use crate::cli::subject::{TRANSPORT, until_interrupted};
+use crate::cli::subject::{TRANSPORT, failed, until_interrupted};
 use crate::cli::with_tokio;
 use crate::digest::Digest;
 use crate::environment::Environment;
-use crate::failure::{ExitStatus, Failure, chain};
+use crate::failure::{ExitStatus, Failure};
 use crate::image::escape::escape;
 use crate::reference::{ImageReference, ReferenceError};
 use crate::registry::{RegistryError, Repository};
@@ -275,14 +276,9 @@ fn digest_of(reference: &ImageReference, expected: &Digest) -> Result<Option<Dig
     if let Some(digest) = reference.digest() {
         return Ok(Some(digest.clone()));
     }
-    let failed = |error: RegistryError| Failure {
-        status: ExitStatus::Unknown,
-        message: format!("`{reference}`: {}", chain(&error)),
-        hint: Some(error.hint().to_owned()),
-    };
     with_tokio(async |environment, interrupt| {
         let options = registry_options(environment, &RouteWords::default().resolve(environment)?);
-        let repository = Repository::open(reference, options).map_err(failed)?;
+        let repository = Repository::open(reference, options).map_err(|error| failed(reference, &error))?;
         let found = repository.find(Some(reference.tag().unwrap_or("latest")), expected);
         match until_interrupted(found, interrupt).await? {
             Ok(found) => Ok(found.map(|manifest| manifest.digest)),
@@ -291,7 +287,7 @@ fn digest_of(reference: &ImageReference, expected: &Digest) -> Result<Option<Dig
                 tracing::warn!("`{reference}` is not there, or may not be read: it counts as something else");
                 Ok(None)
             }
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(failed(reference, &error)),
         }
     })
 }

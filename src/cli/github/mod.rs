@@ -10,16 +10,17 @@ mod inputs;
 mod verify;
 
 use std::collections::BTreeMap;
-use std::fs::{OpenOptions, Permissions};
+use std::fs::Permissions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use tempfile::TempDir;
 
 use self::inputs::Inputs;
 use super::config::unknown;
+use super::files::{append, not_written};
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
 use crate::report::github::{error_command, failure_markdown, output, resume_commands, stop_commands};
@@ -138,20 +139,6 @@ impl Step {
         }
         append(&self.output_file, &text)?;
         self.summary_file.as_ref().map_or(Ok(()), |file| append(file, &self.summary))
-    }
-}
-
-/// Appends to a file that the runner has made.
-fn append(path: &Path, text: &str) -> Result<(), Failure> {
-    let opened = OpenOptions::new().append(true).create(true).open(path);
-    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| not_written(path, &error))
-}
-
-fn not_written(path: &Path, error: &io::Error) -> Failure {
-    Failure {
-        status: ExitStatus::Unknown,
-        message: format!("cannot write to `{}`: {error}", path.display()),
-        hint: Some("look at the directory, and at the free space on the runner".to_owned()),
     }
 }
 

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::Step;
 use super::build::{build_words, in_registry};
 use super::exporter::{Exporter, check_destination};
 use super::inputs::{Inputs, wrong};
-use super::{Step, not_written};
+use crate::cli::files::not_written;
 use crate::cli::verify::VerifyCommand;
 use crate::diff::model::Text;
 use crate::digest::Digest;

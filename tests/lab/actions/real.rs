@@ -8,7 +8,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Bench, Way, lab, said, ways};
+use crate::github::inputs_of_lab;
+use crate::harness::{Bench, Way, lab, run, said, ways};
 
 use super::act::{Ran, User};
 
@@ -25,13 +26,8 @@ fn provide(user: &User) {
 
 /// The inputs that are the laboratory's, as lines of a workflow.
 fn of_lab(bench: &Bench, way: Way) -> String {
-    let words: Vec<String> = bench.arguments(way).into_iter().skip(1).map(|word| word.into_string().unwrap()).collect();
-    let lines = words.chunks(2).map(|pair| {
-        let name = pair[0].trim_start_matches("--");
-        let name = if name == "buildkit-image" { "buildkit_image" } else { name };
-        format!("          {name}: '{}'\n", pair[1])
-    });
-    lines.collect()
+    let inputs = inputs_of_lab(bench, way);
+    inputs.iter().fold(String::new(), |lines, (name, value)| lines + &format!("          {name}: '{value}'\n"))
 }
 
 fn workflow(bench: &Bench, way: Way, name: &str) -> String {
@@ -102,8 +98,7 @@ fn built_pushed_verified_and_tampered_with() {
         let ran = user.run(&workflow(&bench, way, &name));
         assert!(ran.status.success(), "{ran}");
         let digest = ran.output("build", "digest").to_owned();
-        let crane = Command::new("crane").args(["digest", &format!("{name}:latest")]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&crane.stdout).trim(), digest, "{ran}");
+        assert_eq!(run("crane", &["digest", &format!("{name}:latest")]).trim(), digest, "{ran}");
         expect(&ran, "build", "changed", "true");
         expect(&ran, "again", "changed", "false");
         expect(&ran, "again", "digest", &digest);
