@@ -14,6 +14,7 @@
 //! | [`build`] | one build: a runtime runs the plan, the archive is checked while it streams, then it gets its name |
 //! | [`check`](mod@check) | the same build several times under other conditions |
 //! | [`verify`] | a published image against what its source gives |
+//! | [`matrix`] | the same images in many environments, with a memory |
 //! | [`kept`] | what `repro` keeps on a machine: builders, caches, and what a killed run left behind |
 //! | [`runtime`] | where BuildKit runs: plan to steps, a pure function; steps to processes or to a script |
 //! | [`registry`] | images from registries and to them, by digest |
@@ -48,6 +49,7 @@ pub mod kept;
 pub mod limits;
 pub mod lock;
 pub mod logging;
+pub mod matrix;
 pub mod moving;
 pub mod network;
 pub mod output;

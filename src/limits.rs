@@ -139,3 +139,18 @@ pub const MOVING_FILES_BYTES: usize = 64 << 20;
 
 /// Findings of one Dockerfile about inputs that move. Who has a thousand knows it by then.
 pub const MOVING_FINDINGS: usize = 1_000;
+
+/// A `matrix.toml`, in bytes. One with a hundred images has some 20 kB.
+pub const MATRIX_BYTES: u64 = 1 << 20;
+
+/// Cells of one matrix. A night of 10,000 is large; more is a slip in the axes.
+pub const MATRIX_CELLS: usize = 100_000;
+
+/// One line of a matrix' history, in bytes. Those that `repro` writes have less than 64 KiB.
+pub const HISTORY_LINE_BYTES: usize = 1 << 20;
+
+/// Causes of one difference that a history remembers. Most have one or two.
+pub const HISTORY_CAUSES: usize = 20;
+
+/// One text in a history (a reason, an address, a place), in bytes. What is longer is cut.
+pub const HISTORY_TEXT_BYTES: usize = 2_000;

@@ -207,6 +207,13 @@ impl Pin {
         Self::parse(&release.image(Variant::Plain)).ok()
     }
 
+    /// The official image of a release whose digest is known.
+    #[must_use]
+    pub fn of_release(version: Version) -> Option<Self> {
+        let release = RELEASES.iter().find(|release| release.version == version)?;
+        Self::parse(&release.image(Variant::Plain)).ok()
+    }
+
     /// The other image of the same release, where this is an official one.
     #[must_use]
     pub fn of_variant(&self, variant: Variant) -> Self {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module and the modules that it may use. A module stands above all that it uses, so that there is no way round:
 /// first the program, then the workflows, then what they work with, then the leaves.
-const ARROWS: [(&str, &[&str]); 33] = [
+const ARROWS: [(&str, &[&str]); 34] = [
     ("main", &["cli", "failure", "logging"]),
     (
         "cli",
@@ -27,6 +27,7 @@ const ARROWS: [(&str, &[&str]); 33] = [
             "image",
             "kept",
             "limits",
+            "matrix",
             "network",
             "pin",
             "plan",
@@ -38,7 +39,10 @@ const ARROWS: [(&str, &[&str]); 33] = [
             "verify",
         ],
     ),
-    ("report", &["analyze", "build", "check", "diff", "digest", "doctor", "image", "kept", "moving", "verify"]),
+    (
+        "report",
+        &["analyze", "build", "check", "diff", "digest", "doctor", "image", "kept", "matrix", "moving", "verify"],
+    ),
     (
         "verify",
         &[
@@ -52,6 +56,26 @@ const ARROWS: [(&str, &[&str]); 33] = [
             "pin",
             "plan",
             "provenance",
+            "runtime",
+            "settings",
+        ],
+    ),
+    (
+        "matrix",
+        &[
+            "check",
+            "digest",
+            "environment",
+            "failure",
+            "git",
+            "image",
+            "kept",
+            "limits",
+            "moving",
+            "pin",
+            "plan",
+            "reference",
+            "remote",
             "runtime",
             "settings",
         ],
@@ -166,7 +190,7 @@ const WORLD: [(&str, &[&str]); 5] = [
     ("hyper", &["runtime"]),
     ("clap", &["cli", "main", "settings"]),
     ("reqwest", &["registry"]),
-    ("tokio", &["build", "cli", "registry", "runtime"]),
+    ("tokio", &["build", "cli", "matrix", "registry", "runtime"]),
 ];
 
 /// A longer file is asking to be split by meaning.

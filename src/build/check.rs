@@ -234,8 +234,8 @@ fn check_version(prepared: &Prepared, findings: &Findings) -> Result<(), BuildEr
         (Some(expected), found_version) if found_version != Some(expected) => {
             Err(BuildError::OtherVersion { found, expected, digest: plan.pin.digest.clone() })
         }
-        (_, Some(version)) => Ok(check_usable(version)?),
-        (_, None) => Ok(()),
+        (_, Some(version)) if !prepared.any_buildkit => Ok(check_usable(version)?),
+        _ => Ok(()),
     }
 }
 

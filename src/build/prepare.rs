@@ -235,6 +235,8 @@ pub struct Prepared {
     pub route: Route,
     /// How far the builder's cache may grow.
     pub cache_limit: Limit,
+    /// Whether a BuildKit may build that is known not to repeat itself.
+    pub any_buildkit: bool,
     engine: Option<Engine>,
     /// Keeps the child runtime's binaries in the cache.
     _binaries: Option<binaries::InUse>,
@@ -259,10 +261,7 @@ impl Prepared {
             plan.cache_namespace.extend(["-", &tenant]);
         }
         BuildSettings::prepare_caches(&mut plan, |name| environment.get(name).is_some_and(|value| !value.is_empty()))?;
-        let agent = environment.path("SSH_AUTH_SOCK");
-        if plan.wants_agent() && agent.is_none() {
-            return Err(BuildError::NoAgent);
-        }
+        let agent = find_agent(&plan, environment)?;
         if let Some(version) = plan.pin.version {
             advisories_for(Some(version)).for_each(|advisory| tracing::info!("BuildKit {version}: {advisory}"));
         }
@@ -335,10 +334,21 @@ impl Prepared {
         }
         let cache_limit = settings.buildkitd_config.as_deref().map(Limit::parse).unwrap_or_default();
         let address = settings.remote.as_ref().map(|remote| remote.address.to_string());
-        let route = settings.network.route.clone();
+        let (route, any_buildkit) = (settings.network.route.clone(), settings.any_buildkit);
         // It has a user namespace of its own, whatever the container has.
         let rootless = if variant == Variant::Rootless { Some(true) } else { rootless };
-        Ok(Self { plan, steps, runtime_name, rootless, address, route, cache_limit, engine, _binaries: binaries })
+        Ok(Self {
+            plan,
+            steps,
+            runtime_name,
+            rootless,
+            address,
+            route,
+            cache_limit,
+            any_buildkit,
+            engine,
+            _binaries: binaries,
+        })
     }
 
     /// The connection to the Docker daemon.
@@ -351,6 +361,12 @@ impl Prepared {
     pub fn take_engine(&mut self) -> Option<Engine> {
         self.engine.take()
     }
+}
+
+/// The SSH agent; one that is wanted has to be there.
+fn find_agent(plan: &BuildPlan, environment: &Environment) -> Result<Option<PathBuf>, BuildError> {
+    let agent = environment.path("SSH_AUTH_SOCK");
+    if plan.wants_agent() && agent.is_none() { Err(BuildError::NoAgent) } else { Ok(agent) }
 }
 
 /// The registries that a build may need credentials for.

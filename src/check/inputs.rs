@@ -14,6 +14,7 @@ use crate::moving::{Inputs, Moving, find};
 use crate::settings::BuildSettings;
 
 /// The inputs that move; none where the Dockerfile is not one that can be read here.
+#[must_use]
 pub fn find_moving(settings: &BuildSettings) -> Vec<Moving> {
     let Ok(dockerfile) = Dockerfile::parse(&settings.dockerfile_bytes) else { return Vec::new() };
     let contexts: BTreeSet<String> = settings.build_contexts.keys().map(|name| name.to_lowercase()).collect();

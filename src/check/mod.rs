@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use self::copy::Conditions;
+pub use self::inputs::find_moving;
 pub use self::vary::{NotVaried, Variation, never_varied};
 use crate::build::{self, BuildError, BuildOutcome};
 use crate::digest::Digest;
@@ -155,7 +156,7 @@ pub async fn run(check: &Check, environment: &Environment, interrupt: &Interrupt
     let mut outcome = CheckOutcome {
         builds: Vec::new(),
         not_varied: Vec::new(),
-        moving: inputs::find_moving(&check.settings),
+        moving: find_moving(&check.settings),
         warnings: Vec::new(),
         _place: place,
     };

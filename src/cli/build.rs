@@ -22,6 +22,10 @@ pub struct BuildCommand {
     #[arg(long, visible_alias = "dry-run", conflicts_with = "metadata_file", help_heading = "How it is said")]
     dry: bool,
 
+    /// Build with a BuildKit that is known not to repeat itself: what comes out proves nothing
+    #[arg(long, hide = true)]
+    any_buildkit: bool,
+
     #[command(flatten)]
     settings: ConfigWords,
 }
@@ -29,7 +33,8 @@ pub struct BuildCommand {
 impl BuildCommand {
     /// Builds, or prints the script of a dry run.
     pub async fn run(&self, environment: &Environment, interrupt: &Interrupt) -> Result<ExitStatus, Failure> {
-        let settings = self.settings.resolve(&self.words, environment)?;
+        let mut settings = self.settings.resolve(&self.words, environment)?;
+        settings.any_buildkit = self.any_buildkit;
         if self.dry {
             if let Some(file) = &settings.metadata_file {
                 // A key of repro.toml, for which every dry run would have to fail.

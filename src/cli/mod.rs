@@ -13,6 +13,7 @@ mod format;
 mod github;
 mod index;
 mod man;
+mod matrix;
 mod push;
 mod subject;
 mod verify;
@@ -57,6 +58,8 @@ pub enum Command {
     Push(Box<push::PushCommand>),
     /// Join images of single platforms, which are in a registry already, to one index
     Index(Box<index::IndexCommand>),
+    /// Build images in many environments, night after night, and tell what differs, since when and why
+    Matrix(matrix::MatrixCommand),
     /// Tell what works on this machine, and what to do about the rest
     Doctor(doctor::DoctorCommand),
     /// What repro keeps on this machine: builders, caches, binaries; list it, remove it
@@ -80,6 +83,7 @@ pub fn run(cli: &Cli) -> ExitStatus {
         Command::Verify(command) => command.run(),
         Command::Push(command) => command.run(),
         Command::Index(command) => command.run(),
+        Command::Matrix(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
         Command::Github(command) => command.run(),

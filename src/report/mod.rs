@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod github;
 pub mod json;
 pub mod kept;
+pub mod matrix;
 pub mod sarif;
 pub mod text;
 pub mod verify;

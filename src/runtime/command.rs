@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
+use super::guard::Guard;
 use super::interrupt::{Interrupt, Interruption};
 use crate::environment::Environment;
 use crate::network::Hidden;
@@ -169,10 +171,35 @@ impl ToolCommand {
         interrupt: &Interrupt,
         limit: Duration,
     ) -> Result<Output, CommandError> {
+        self.run_process(self.to_process(environment), |_| None, interrupt, limit).await
+    }
+
+    /// The same in a directory. It ends where this process is killed, as it would with Ctrl-C.
+    pub async fn run_in(
+        &self,
+        directory: &Path,
+        environment: &Environment,
+        interrupt: &Interrupt,
+        limit: Duration,
+    ) -> Result<Output, CommandError> {
         let mut process = self.to_process(environment);
+        process.current_dir(directory);
+        let watched =
+            |group| Guard::over(group).inspect_err(|error| tracing::warn!("nothing watches over it: {error}")).ok();
+        self.run_process(process, watched, interrupt, limit).await
+    }
+
+    async fn run_process(
+        &self,
+        mut process: Command,
+        watch: impl FnOnce(u32) -> Option<Guard>,
+        interrupt: &Interrupt,
+        limit: Duration,
+    ) -> Result<Output, CommandError> {
         process.stdout(Stdio::piped()).stderr(Stdio::piped());
         tracing::debug!("running {}", self.summary());
         let mut child = process.spawn().map_err(|source| self.start_error(source))?;
+        let _guard = child.id().and_then(watch);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let work = async {
             let (stdout, stderr) = tokio::join!(read_tail(stdout), read_tail(stderr));

@@ -29,6 +29,17 @@ impl Interruption {
 #[derive(Debug, Clone)]
 pub struct Interrupt(watch::Receiver<Option<Interruption>>);
 
+/// The other half of an interrupt that is given by hand. Dropping it leaves whatever waits alone.
+#[derive(Debug)]
+pub struct Stop(watch::Sender<Option<Interruption>>);
+
+impl Stop {
+    /// Asks for the end.
+    pub fn stop(&self, interruption: Interruption) {
+        self.0.send_replace(Some(interruption));
+    }
+}
+
 impl Interrupt {
     /// Listens to SIGINT, SIGTERM and SIGHUP from now on. Runs inside tokio.
     pub fn listen() -> std::io::Result<Self> {
@@ -56,6 +67,13 @@ impl Interrupt {
         // Leaking one sender is what makes "never" true: a dropped one would end every wait.
         std::mem::forget(sender);
         Self(receiver)
+    }
+
+    /// An interrupt that comes when the other half says so.
+    #[must_use]
+    pub fn by_hand() -> (Stop, Self) {
+        let (sender, receiver) = watch::channel(None);
+        (Stop(sender), Self(receiver))
     }
 
     /// Waits until the user wants to stop.

@@ -189,36 +189,62 @@ impl SettingsFile {
             let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
             FileError::Syntax { path: path.to_owned(), line, why: error.message().to_owned() }
         })?;
-        let command = command();
-        let mut line = Vec::new();
-        for (key, value) in &table {
-            let argument = find(&command, key).ok_or_else(|| FileError::Unknown {
-                path: path.to_owned(),
-                key: key.clone(),
-                similar: most_similar(&command, key),
-            })?;
-            let words = words_of(argument, value).map_err(|why| FileError::Value {
-                path: path.to_owned(),
-                key: key.clone(),
-                why: why.to_owned(),
-            })?;
-            if !trusted && let Some(why) = needs_consent(argument, &words, directory) {
-                return Err(FileError::Consent { path: path.to_owned(), key: key.clone(), why });
-            }
-            line.extend(words.into_iter().map(|word| flag(argument, word)));
-        }
-        // The context is the command line's alone.
-        line.extend(["--".to_owned(), ".".to_owned()]);
-        let wrong = |error: &clap::Error| {
-            let text = error.render().to_string();
-            let first = text.lines().next().unwrap_or_default();
-            let why = first.strip_prefix("error: ").unwrap_or(first).to_owned();
-            FileError::Value { path: path.to_owned(), key: key_in(&why), why }
-        };
-        let matches = command.try_get_matches_from(line).map_err(|error| wrong(&error))?;
-        let words = BuildWords::from_arg_matches(&matches).map_err(|error| wrong(&error))?;
+        let line = line_of(path, &table, |argument, words| {
+            let why = (!trusted).then(|| needs_consent(argument, words, directory)).flatten();
+            why.map_or(Ok(()), |why| {
+                let key = argument.get_long().unwrap_or_default().to_owned();
+                Err(FileError::Consent { path: path.to_owned(), key, why })
+            })
+        })?;
+        let words = read_line(path, line)?;
         Ok(Self { path: path.to_owned(), directory: directory.to_owned(), words })
     }
+}
+
+/// The keys of a table in the form of `repro.toml` as the flags of a command line. The table is part of a file that the user
+/// names, at `path`, and trusts.
+pub fn flags_of_table(path: &Path, table: &toml::Table) -> Result<Vec<String>, FileError> {
+    let line = line_of(path, table, |_, _| Ok(()))?;
+    read_line(path, line.clone()).map(|_| line)
+}
+
+/// The words of a line of flags.
+pub fn read_line(path: &Path, mut line: Vec<String>) -> Result<BuildWords, FileError> {
+    // The context is the command line's alone.
+    line.extend(["--".to_owned(), ".".to_owned()]);
+    let wrong = |error: &clap::Error| {
+        let text = error.render().to_string();
+        let first = text.lines().next().unwrap_or_default();
+        let why = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+        FileError::Value { path: path.to_owned(), key: key_in(&why), why }
+    };
+    let matches = command().try_get_matches_from(line).map_err(|error| wrong(&error))?;
+    BuildWords::from_arg_matches(&matches).map_err(|error| wrong(&error))
+}
+
+/// A table as a command line would say it.
+fn line_of(
+    path: &Path,
+    table: &toml::Table,
+    consent: impl Fn(&Arg, &[Word]) -> Result<(), FileError>,
+) -> Result<Vec<String>, FileError> {
+    let command = command();
+    let mut line = Vec::new();
+    for (key, value) in table {
+        let argument = find(&command, key).ok_or_else(|| FileError::Unknown {
+            path: path.to_owned(),
+            key: key.clone(),
+            similar: most_similar(&command, key),
+        })?;
+        let words = words_of(argument, value).map_err(|why| FileError::Value {
+            path: path.to_owned(),
+            key: key.clone(),
+            why: why.to_owned(),
+        })?;
+        consent(argument, &words)?;
+        line.extend(words.into_iter().map(|word| flag(argument, word)));
+    }
+    Ok(line)
 }
 
 /// The flags of a build as a command of their own.

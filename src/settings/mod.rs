@@ -12,7 +12,7 @@ mod words;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use self::file::{FILE_NAME, FileError, LARGEST_FILE, RecipeText};
+pub use self::file::{FILE_NAME, FileError, LARGEST_FILE, RecipeText, flags_of_table, read_line};
 pub use self::frontend::{FrontendSettings, FrontendWords};
 pub use self::network::{NetworkSettings, NetworkWords, RouteWords, RunNetworkWord};
 pub use self::remote::RemoteWords;
@@ -173,6 +173,8 @@ pub struct BuildSettings {
     pub from_image: Vec<(String, String, &'static str)>,
     /// Whether registries are asked without the user's credentials, as behoves a Dockerfile of somebody else.
     pub anonymous: bool,
+    /// Whether a BuildKit may build that is known not to repeat itself. For whoever looks for the one that changed something.
+    pub any_buildkit: bool,
 }
 
 impl BuildSettings {

@@ -132,6 +132,7 @@ pub fn resolve_for_image(
         given: notes.given,
         from_image: notes.from_image,
         anonymous: false,
+        any_buildkit: false,
         context,
     })
 }

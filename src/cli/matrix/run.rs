@@ -1,0 +1,216 @@
+//! `repro matrix run`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+
+use super::progress::Progress;
+use super::report::{MatrixFormat, show};
+use super::{history_beside, load_history, status_of};
+use crate::cli::config::unknown;
+use crate::cli::with_tokio;
+use crate::failure::{ExitStatus, Failure};
+use crate::kept::run::random_name;
+use crate::matrix::age::{Age, find_run, recheck};
+use crate::matrix::cell::Cell;
+use crate::matrix::file::Matrix;
+use crate::matrix::past::History;
+use crate::matrix::run::{Again, Request, run};
+use crate::matrix::summary::MatrixReport;
+
+/// The arguments of `repro matrix run`.
+#[derive(Debug, Args)]
+pub struct RunCommand {
+    /// The matrix: images, axes, limits; docs/matrix.md describes it
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Build these cells alone, by the names that `repro matrix cells` prints
+    #[arg(long, value_name = "CELL", help_heading = "What is built")]
+    cell: Vec<String>,
+
+    /// Build the cells of these images alone
+    #[arg(long, value_name = "NAME", help_heading = "What is built")]
+    image: Vec<String>,
+
+    /// Build what the history says of runs that are this old again, from their own commit and options: `1 day`, `2 weeks`, `1 year`
+    #[arg(long, value_name = "AGE", value_delimiter = ',', conflicts_with_all = ["cell", "image", "resume", "run"], help_heading = "What is built")]
+    recheck: Vec<Age>,
+
+    /// Go on with the last run of the history that was stopped
+    #[arg(long, conflicts_with = "run", help_heading = "What is built")]
+    resume: bool,
+
+    /// Cells that are built at a time on this machine [default: `limits.parallel` of the matrix, else the number of processors]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..), help_heading = "How it is built")]
+    parallel: Option<u16>,
+
+    /// What is remembered, as JSON lines that are only added to [default: history.jsonl beside the matrix]
+    #[arg(long, value_name = "FILE", help_heading = "What comes out")]
+    history: Option<PathBuf>,
+
+    /// The name of the run, which jobs on several machines share [default: the time, and random letters]
+    #[arg(long, value_name = "NAME", value_parser = parse_run, help_heading = "What comes out")]
+    run: Option<String>,
+
+    /// Keep the archive of every digest in DIR, as DIGEST.tar, and what failing builds said, as CELL.log
+    #[arg(long, value_name = "DIR", help_heading = "What comes out")]
+    keep: Option<PathBuf>,
+
+    /// Cells that cannot be built on this machine do not change the exit status
+    #[arg(long, help_heading = "What comes out")]
+    allow_missing: bool,
+
+    /// What to print
+    #[arg(long, value_enum, default_value_t, help_heading = "What comes out")]
+    format: MatrixFormat,
+}
+
+/// A name that stands in file names and tables.
+fn parse_run(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(is_plain) {
+        return Err("it is letters, digits, `.`, `_` and `-`, at most 64".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+impl RunCommand {
+    /// Builds, and prints what came out.
+    pub fn run(&self) -> Result<ExitStatus, Failure> {
+        let mut matrix = Matrix::load(&self.file)?;
+        if let Some(parallel) = self.parallel {
+            matrix.limits.parallel = usize::from(parallel);
+        }
+        let history = self.history.clone().unwrap_or_else(|| history_beside(&matrix.path));
+        let before = if history.exists() { load_history([history.as_path()])? } else { History::default() };
+        if self.recheck.is_empty() {
+            let request = self.request(&matrix, &before, history)?;
+            return self.build(&matrix, &request, true);
+        }
+        self.check_again(&matrix, &before, &history)
+    }
+
+    fn build(&self, matrix: &Matrix, request: &Request, show_report: bool) -> Result<ExitStatus, Failure> {
+        with_tokio(async |environment, interrupt| {
+            let mut progress = Progress::new(request.cells.len());
+            let built = run(matrix, request, environment, interrupt, &mut |event| progress.tell(event)).await;
+            progress.finish();
+            Ok(built?)
+        })?;
+        let report = MatrixReport::of(&load_history([request.history.as_path()])?, Some(&request.run));
+        if show_report {
+            show(&report, self.format)?;
+        }
+        Ok(status_of(report.worst(), self.allow_missing))
+    }
+
+    fn request(&self, matrix: &Matrix, before: &History, history: PathBuf) -> Result<Request, Failure> {
+        let mut cells = self.cells(matrix)?;
+        let mut name = self.run.clone();
+        if self.resume {
+            let stopped = before.runs.iter().rev().find(|run| !run.ended && run.record.recheck.is_none());
+            let stopped = stopped.ok_or_else(|| {
+                Failure::usage("no run of this history was stopped", "leave `--resume` out to begin a new run")
+            })?;
+            name = Some(stopped.record.id.clone());
+        }
+        let known = name.as_deref().and_then(|name| before.run(name));
+        let begun = known.is_some_and(|run| !run.record.program.is_empty());
+        if let Some(known) = known {
+            // What has ended has ended: none is twice in a history.
+            let ended: BTreeSet<&Cell> = known.entries.iter().map(|entry| before.cell(entry)).collect();
+            cells.retain(|cell| !ended.contains(cell));
+        }
+        Ok(Request {
+            run: name.map_or_else(new_name, Ok)?,
+            resumed: begun,
+            cells,
+            history,
+            keep: self.keep.clone(),
+            again: None,
+            program: program()?,
+        })
+    }
+
+    fn cells(&self, matrix: &Matrix) -> Result<Vec<Cell>, Failure> {
+        let all: BTreeMap<String, &Cell> = matrix.cells.iter().map(|cell| (cell.to_string(), cell)).collect();
+        for name in &self.cell {
+            if !all.contains_key(name) {
+                let hint = "`repro matrix cells FILE` prints their names";
+                return Err(Failure::usage(format!("the matrix has no cell `{name}`"), hint));
+            }
+        }
+        for name in &self.image {
+            if matrix.image(name).is_none() {
+                let names: Vec<&str> = matrix.images.iter().map(|image| image.name.as_str()).collect();
+                let hint = format!("its images are {}", names.join(", "));
+                return Err(Failure::usage(format!("the matrix has no image `{name}`"), hint));
+            }
+        }
+        let wanted = |(name, cell): &(&String, &&Cell)| {
+            (self.cell.is_empty() || self.cell.contains(name))
+                && (self.image.is_empty() || self.image.contains(&cell.image))
+        };
+        let cells: Vec<Cell> = all.iter().filter(wanted).map(|(_, cell)| (*cell).clone()).collect();
+        if cells.is_empty() {
+            return Err(Failure::usage(
+                "no cell is left to build",
+                "`--cell` and `--image` have to name the same cells",
+            ));
+        }
+        // The order of the matrix, not of the names.
+        Ok(matrix.cells.iter().filter(|cell| cells.contains(cell)).cloned().collect())
+    }
+
+    /// Builds earlier runs again.
+    fn check_again(&self, matrix: &Matrix, before: &History, history: &Path) -> Result<ExitStatus, Failure> {
+        let now: DateTime<Utc> = Utc::now();
+        let mut done = BTreeSet::new();
+        let mut status = ExitStatus::Success;
+        for age in &self.recheck {
+            let Some(found) = find_run(before, age, now) else {
+                tracing::warn!("no run of the history is {age} old yet");
+                continue;
+            };
+            if !done.insert(found.record.id.clone()) {
+                tracing::warn!("the run that is {age} old is built again already: {}", found.record.id);
+                continue;
+            }
+            let again = recheck(before, found, age);
+            for why in &again.left_out {
+                tracing::warn!("{why}");
+            }
+            let mut old = matrix.clone();
+            old.buildkits = again.buildkits(found);
+            let cells: Vec<Cell> = again.digests.keys().cloned().collect();
+            if cells.is_empty() {
+                continue;
+            }
+            let request = Request {
+                run: new_name()?,
+                resumed: false,
+                cells,
+                history: history.to_owned(),
+                keep: self.keep.clone(),
+                again: Some(Again { record: again.record, sources: again.sources, digests: again.digests }),
+                program: program()?,
+            };
+            let ended = self.build(&old, &request, false)?;
+            status = if ended as u8 == 0 || status == ExitStatus::Different { status } else { ended };
+        }
+        show(&MatrixReport::of(&load_history([history])?, None), self.format)?;
+        Ok(if done.is_empty() { ExitStatus::Unknown } else { status })
+    }
+}
+
+fn program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| unknown("where this program is", &error))
+}
+
+fn new_name() -> Result<String, Failure> {
+    let random = random_name().map_err(|error| unknown("a random name", &error))?;
+    Ok(format!("{}-{}", Utc::now().format("%Y%m%dT%H%M%SZ"), &random[..6]))
+}

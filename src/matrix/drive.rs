@@ -1,0 +1,438 @@
+//! The loop of a run: cells begin where there is a place, end, and are written down; daemons are asked whether they are there.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+
+use super::attempt::{Built, Program, Reason, Tried, build, build_again, flags_at};
+use super::cell::Cell;
+use super::compare::compare;
+use super::file::Matrix;
+use super::history::{CellRecord, DifferenceRecord, EndRecord, Line, Outcome, RunRecord, Writer};
+use super::run::{Event, Request, RunError, now};
+use super::schedule::{Job, Place, Schedule};
+use super::source::Source;
+use crate::digest::Digest;
+use crate::environment::Environment;
+use crate::runtime::interrupt::{Interrupt, Interruption, Stop};
+
+/// How long a question may take whether a daemon is there.
+const PROBE: Duration = Duration::from_secs(30);
+
+fn lost(request: &Request, source: io::Error) -> RunError {
+    RunError::History { path: request.history.clone(), source }
+}
+
+type Part = (String, String);
+
+fn part(cell: &Cell) -> Part {
+    (cell.image.clone(), cell.platform.clone())
+}
+
+fn count_by_image(cells: &[Cell]) -> BTreeMap<Part, usize> {
+    let mut left = BTreeMap::new();
+    for cell in cells {
+        *left.entry(part(cell)).or_default() += 1;
+    }
+    left
+}
+
+enum Happened {
+    Tried(usize, PathBuf, Tried),
+    Rested(Job, String),
+    Probed(String, Result<(), String>),
+    Compared(Part, Vec<DifferenceRecord>),
+}
+
+type Work<'a> = FuturesUnordered<LocalBoxFuture<'a, Happened>>;
+
+/// A run.
+pub struct Driver<'a> {
+    matrix: &'a Matrix,
+    request: &'a Request,
+    program: Program,
+    place: PathBuf,
+    schedule: Schedule,
+    sources: BTreeMap<String, Source>,
+    history: Writer,
+    /// How running cells are stopped.
+    stops: BTreeMap<usize, (Stop, Place)>,
+    /// Cells that were stopped because their daemon fell silent, with the reason.
+    drained: BTreeSet<usize>,
+    /// Why daemons did not answer.
+    silent: BTreeMap<String, String>,
+    /// The archive of each digest that an image gave, until it is compared.
+    archives: BTreeMap<Part, BTreeMap<Digest, PathBuf>>,
+    /// Which cells of an image gave which digest.
+    gave: BTreeMap<Part, Vec<(Cell, Digest)>>,
+    /// How many cells of an image have not ended.
+    left: BTreeMap<Part, usize>,
+    done: usize,
+    tell: &'a mut dyn FnMut(&Event<'_>),
+}
+
+impl<'a> Driver<'a> {
+    pub fn new(
+        matrix: &'a Matrix,
+        request: &'a Request,
+        (environment, place): (&Environment, &Path),
+        sources: BTreeMap<String, Source>,
+        tell: &'a mut dyn FnMut(&Event<'_>),
+    ) -> Result<Self, RunError> {
+        let fleet = &matrix.fleet;
+        let cells = request.cells.iter().cloned();
+        Ok(Self {
+            matrix,
+            request,
+            program: Program::new(&request.program, &matrix.directory, environment),
+            place: place.to_owned(),
+            schedule: Schedule::new(cells, matrix.limits.parallel, &fleet.addresses, fleet.at_a_time()),
+            sources,
+            history: Writer::open(&request.history).map_err(|source| lost(request, source))?,
+            stops: BTreeMap::new(),
+            drained: BTreeSet::new(),
+            silent: BTreeMap::new(),
+            archives: BTreeMap::new(),
+            gave: BTreeMap::new(),
+            left: count_by_image(&request.cells),
+            done: 0,
+            tell,
+        })
+    }
+
+    /// Builds all of them.
+    pub async fn drive(mut self, interrupt: &Interrupt) -> Result<(), RunError> {
+        if !self.request.resumed {
+            self.begin()?;
+        }
+        let mut work: Work<'_> = FuturesUnordered::new();
+        let mut probing: BTreeSet<String> = BTreeSet::new();
+        let has_remote = self.schedule.has_remote();
+        if has_remote {
+            self.probe_all(&mut work, &mut probing);
+        }
+        loop {
+            while let Some((number, job, place)) = self.schedule.start() {
+                self.start(&work, number, &job, place);
+            }
+            if work.is_empty() && self.schedule.is_done() {
+                break;
+            }
+            let happened = tokio::select! {
+                happened = work.next(), if !work.is_empty() => happened,
+                () = tokio::time::sleep(self.matrix.fleet.pause()), if has_remote => {
+                    self.probe_all(&mut work, &mut probing);
+                    continue;
+                }
+                interruption = interrupt.wait() => {
+                    return Err(self.stop(work, interruption).await);
+                }
+            };
+            match happened {
+                Some(Happened::Tried(number, stem, tried)) => {
+                    self.stops.remove(&number);
+                    self.tried(&mut work, number, &stem, tried)?;
+                }
+                Some(Happened::Rested(job, why)) => self.schedule.again(job, why),
+                Some(Happened::Probed(address, answer)) => {
+                    probing.remove(&address);
+                    self.probed(&work, &address, answer)?;
+                }
+                Some(Happened::Compared(part, differences)) => self.compared(&part, differences)?,
+                None => {}
+            }
+        }
+        self.write(&Line::of_end(EndRecord { run: self.request.run.clone(), time: now() }))
+    }
+
+    fn begin(&mut self) -> Result<(), RunError> {
+        let record = RunRecord {
+            id: self.request.run.clone(),
+            time: now(),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            cells: self.request.cells.len(),
+            images: self.sources.values().map(|source| source.record.clone()).collect(),
+            buildkits: self.matrix.recorded_buildkits(),
+            recheck: self.request.again.as_ref().map(|again| again.record.clone()),
+        };
+        self.write(&Line::of_run(record))
+    }
+
+    fn write(&mut self, line: &Line<'_>) -> Result<(), RunError> {
+        self.history.add(line).map_err(|source| lost(self.request, source))
+    }
+
+    fn start(&mut self, work: &Work<'a>, number: usize, job: &Job, place: Place) {
+        (self.tell)(&Event::Started { cell: &job.cell, place: &place });
+        let (stop, interrupt) = Interrupt::by_hand();
+        let stem = self.place.join(number.to_string());
+        let flags = flags_at(self.matrix, &job.cell, &place);
+        self.stops.insert(number, (stop, place));
+        let program = self.program.clone();
+        let limit = self.matrix.limits.time();
+        let Some(source) = self.sources.get(&job.cell.image).cloned() else { return };
+        let mut words: Vec<_> = source.record.flags.iter().map(Into::into).collect();
+        words.extend(flags);
+        let context = self.matrix.directory.join(&source.record.context);
+        let again = self.request.again.as_ref().and_then(|again| again.digests.get(&job.cell)).cloned();
+        work.push(Box::pin(async move {
+            let tried = match (&source.dockerfile, again, &source.record.commit) {
+                (Err(why), ..) => Tried::Failed(Reason { why: why.clone(), passes: false, log: Vec::new() }),
+                (Ok(_), Some(digest), Some(commit)) => {
+                    let what = (context.as_path(), commit.as_str(), &digest.to_string()[..]);
+                    build_again(&program, words, what, limit, &interrupt).await
+                }
+                (Ok(_), ..) => build(&program, words, &context, &stem, limit, &interrupt).await,
+            };
+            Happened::Tried(number, stem, tried)
+        }));
+    }
+
+    /// Asks every daemon that is not being asked already.
+    fn probe_all(&mut self, work: &mut Work<'a>, probing: &mut BTreeSet<String>) {
+        for address in self.schedule.hosts() {
+            if probing.insert(address.clone()) {
+                work.push(self.probe(address));
+            }
+        }
+    }
+
+    /// Has it build an image without any file: an open port proves nothing, and a version has to be the right one.
+    fn probe(&self, address: String) -> LocalBoxFuture<'a, Happened> {
+        let program = self.program.clone();
+        let own = self.request.cells.iter().find(|cell| cell.address.as_ref() == Some(&address));
+        let cell = own.or_else(|| self.request.cells.iter().find(|cell| cell.runtime == "remote"));
+        let flags = cell.map(|cell| flags_at(self.matrix, cell, &Place::At(address.clone()))).unwrap_or_default();
+        let place = self.place.clone();
+        let name = Digest::of(address.as_bytes()).short().to_owned();
+        Box::pin(async move {
+            let answer = async {
+                let directory = place.join(format!("probe-{name}"));
+                fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
+                fs::write(directory.join("Dockerfile"), "FROM scratch\n").map_err(|error| error.to_string())?;
+                let mut words = flags;
+                words.extend(["--no-config", "--source-date-epoch=0", "--media-types=oci"].map(Into::into));
+                let stem = directory.join("image");
+                match build(&program, words, &directory, &stem, PROBE, &Interrupt::never()).await {
+                    Tried::Built(_) => Ok(()),
+                    Tried::Failed(reason) | Tried::Missing(reason) => Err(reason.why),
+                    Tried::Stopped => Err("it was stopped".to_owned()),
+                }
+            };
+            let answer = answer.await;
+            Happened::Probed(address, answer)
+        })
+    }
+
+    fn probed(&mut self, work: &Work<'a>, address: &str, answer: Result<(), String>) -> Result<(), RunError> {
+        match answer {
+            Ok(()) => {
+                if self.schedule.answered(address) && self.silent.remove(address).is_some() {
+                    (self.tell)(&Event::Answers { address });
+                }
+            }
+            Err(why) => {
+                if self.silent.insert(address.to_owned(), why.clone()).is_none() {
+                    (self.tell)(&Event::Silent { address, why: &why });
+                }
+                for number in self.schedule.silent(address) {
+                    if let Some((stop, _)) = self.stops.get(&number) {
+                        self.drained.insert(number);
+                        stop.stop(Interruption::Terminate);
+                    }
+                }
+            }
+        }
+        for job in self.schedule.hopeless() {
+            let why: Vec<String> = match &job.cell.address {
+                Some(address) => self.silent.get(address).into_iter().map(|why| format!("{address}: {why}")).collect(),
+                None => self.silent.iter().map(|(address, why)| format!("{address}: {why}")).collect(),
+            };
+            let reason = Reason { why: why.join("; "), passes: false, log: Vec::new() };
+            self.end(work, &job, None, Err((Outcome::Missing, reason)))?;
+        }
+        Ok(())
+    }
+
+    fn tried(&mut self, work: &mut Work<'a>, number: usize, stem: &Path, tried: Tried) -> Result<(), RunError> {
+        let place = self.schedule.place(number);
+        let was_drained = self.drained.remove(&number);
+        let Some(job) = self.schedule.ended(number) else { return Ok(()) };
+        let archive = stem.with_extension("tar");
+        let (outcome, reason) = match tried {
+            Tried::Built(built) => {
+                let adopted = self.adopt(&job.cell, &built.digest, &archive);
+                adopted.map_err(RunError::Place)?;
+                return self.end(work, &job, place, Ok(built));
+            }
+            Tried::Failed(reason) => (Outcome::Failed, reason),
+            Tried::Missing(reason) => (Outcome::Missing, reason),
+            Tried::Stopped => (Outcome::Missing, Reason { why: "stopped".to_owned(), passes: true, log: Vec::new() }),
+        };
+        let _ = fs::remove_file(archive);
+        if let (true, Some(Place::At(address))) = (was_drained, &place) {
+            let why = format!("{address} fell silent");
+            (self.tell)(&Event::Again { cell: &job.cell, why: &why });
+            self.schedule.moved(job, why);
+            return Ok(());
+        }
+        let before = u32::try_from(job.tries.len()).unwrap_or(u32::MAX);
+        if reason.passes && before < self.matrix.limits.retries {
+            (self.tell)(&Event::Again { cell: &job.cell, why: &reason.why });
+            let why = match place {
+                Some(Place::At(address)) => format!("{address}: {}", reason.why),
+                _ => reason.why,
+            };
+            let pause = Duration::from_secs(1 << before.min(5));
+            work.push(Box::pin(async move {
+                tokio::time::sleep(pause).await;
+                Happened::Rested(job, why)
+            }));
+            return Ok(());
+        }
+        self.end(work, &job, place, Err((outcome, reason)))
+    }
+
+    /// Keeps the archive of a digest that is new for the image.
+    fn adopt(&mut self, cell: &Cell, digest: &Digest, archive: &Path) -> io::Result<()> {
+        if !archive.exists() {
+            // What is built again from an earlier run leaves none.
+            return Ok(());
+        }
+        let of_image = self.archives.entry(part(cell)).or_default();
+        if of_image.contains_key(digest) {
+            return fs::remove_file(archive);
+        }
+        let name = format!("{}.tar", digest.hex());
+        let kept = if let Some(keep) = &self.request.keep {
+            // It may be on another file system.
+            let to = keep.join(name);
+            fs::rename(archive, &to).or_else(|_| fs::copy(archive, &to).and_then(|_| fs::remove_file(archive)))?;
+            to
+        } else {
+            let to = self.place.join(format!("{}-{}-{name}", cell.image, cell.platform.replace('/', "-")));
+            fs::rename(archive, &to)?;
+            to
+        };
+        of_image.insert(digest.clone(), kept);
+        Ok(())
+    }
+
+    /// A cell has ended for good.
+    fn end(
+        &mut self,
+        work: &Work<'a>,
+        job: &Job,
+        place: Option<Place>,
+        result: Result<Built, (Outcome, Reason)>,
+    ) -> Result<(), RunError> {
+        let cell = &job.cell;
+        let text = |text: &str| Cow::Owned(text.to_owned());
+        let at = match place {
+            Some(Place::At(address)) if cell.address.is_none() => Some(Cow::Owned(address)),
+            _ => None,
+        };
+        let mut record = CellRecord {
+            run: text(&self.request.run),
+            image: text(&cell.image),
+            platform: text(&cell.platform),
+            buildkit: text(&cell.buildkit),
+            runtime: text(&cell.runtime),
+            rootless: cell.rootless,
+            cache: cell.cache,
+            address: cell.address.as_deref().map(text),
+            time: Cow::Owned(now()),
+            seconds: 0.0,
+            result: Outcome::Built,
+            digest: None,
+            materials: Vec::new(),
+            unproved: false,
+            at,
+            tries: job.tries.clone(),
+            why: None,
+        };
+        match result {
+            Ok(built) => {
+                record.seconds = (built.seconds * 10.0).round() / 10.0;
+                record.materials = built.materials;
+                record.unproved = built.unproved;
+                self.gave.entry(part(cell)).or_default().push((cell.clone(), built.digest.clone()));
+                record.digest = Some(built.digest);
+            }
+            Err((outcome, reason)) => {
+                record.result = outcome;
+                if let Some(keep) = &self.request.keep {
+                    // The verdict does not depend on it.
+                    let _ = fs::write(keep.join(format!("{cell}.log")), &reason.log);
+                }
+                record.why = Some(Cow::Owned(reason.why));
+            }
+        }
+        let line = Line::of_cell(record);
+        self.write(&line)?;
+        self.done += 1;
+        if let Some(record) = &line.cell {
+            (self.tell)(&Event::Ended { record, done: self.done, total: self.request.cells.len() });
+        }
+        let part = part(cell);
+        if let Some(left) = self.left.get_mut(&part) {
+            *left -= 1;
+            if *left == 0 {
+                self.compare(work, part);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the digests that an image gave, now that there will be no more of them.
+    fn compare(&mut self, work: &Work<'a>, part: Part) {
+        let gave = self.gave.remove(&part).unwrap_or_default();
+        let archives = self.archives.get(&part).cloned().unwrap_or_default();
+        let pairs = self.matrix.pairs(&part, &gave, &archives);
+        let source = self.sources.get(&part.0).and_then(|source| source.dockerfile.clone().ok());
+        let (program, run, limit) = (self.program.clone(), self.request.run.clone(), self.matrix.limits.time());
+        work.push(Box::pin(async move {
+            let source = source.as_ref().map(|(dockerfile, target)| (dockerfile.as_path(), target.as_deref()));
+            let mut differences = Vec::new();
+            for pair in pairs {
+                differences.push(compare(&program, &run, &pair, source, limit, &Interrupt::never()).await);
+            }
+            Happened::Compared(part, differences)
+        }));
+    }
+
+    fn compared(&mut self, part: &Part, differences: Vec<DifferenceRecord>) -> Result<(), RunError> {
+        for difference in differences {
+            (self.tell)(&Event::Compared { difference: &difference });
+            self.write(&Line::of_difference(difference))?;
+        }
+        if self.request.keep.is_none() {
+            for archive in self.archives.remove(part).unwrap_or_default().into_values() {
+                let _ = fs::remove_file(archive);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends everything that runs, and waits for it.
+    async fn stop(mut self, mut work: Work<'a>, interruption: Interruption) -> RunError {
+        for (stop, _) in self.stops.values() {
+            stop.stop(interruption);
+        }
+        while !self.stops.is_empty() {
+            match work.next().await {
+                Some(Happened::Tried(number, ..)) => drop(self.stops.remove(&number)),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        RunError::Stopped { interruption, done: self.done, total: self.request.cells.len() }
+    }
+}

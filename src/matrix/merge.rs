@@ -1,0 +1,120 @@
+//! Histories of several machines become one: each job of a workflow builds one cell, and none sees the others.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use super::attempt::Program;
+use super::cell::Cell;
+use super::compare::compare;
+use super::file::Matrix;
+use super::history::{DifferenceRecord, Line, Writer};
+use super::past::{History, next_line};
+use super::source::Source;
+use super::verdict::find_difference;
+use crate::digest::Digest;
+use crate::environment::Environment;
+use crate::limits;
+use crate::runtime::interrupt::Interrupt;
+
+/// What was merged.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// Lines that were not there.
+    pub added: usize,
+    /// Lines that were.
+    pub known: usize,
+    /// Lines that cannot be read, and are left out.
+    pub unread: usize,
+    /// The runs that they are of.
+    pub runs: BTreeSet<String>,
+}
+
+/// Adds the lines of histories to another one that are not in it, as they are.
+pub fn copy_new(from: &[&Path], into: &Path) -> io::Result<Merged> {
+    let mut known: HashSet<Digest> = HashSet::new();
+    if into.exists() {
+        each_line(into, |line| {
+            known.insert(Digest::of(line));
+            Ok(())
+        })?;
+    }
+    let mut writer = Writer::open(into)?;
+    let mut merged = Merged::default();
+    for path in from {
+        each_line(path, |line| {
+            let Ok(read) = serde_json::from_slice::<Line<'_>>(line) else {
+                merged.unread += 1;
+                return Ok(());
+            };
+            let run = read.run.map(|run| run.id).or_else(|| read.cell.map(|cell| cell.run.into_owned()));
+            let run = run.or_else(|| read.difference.map(|one| one.run)).or_else(|| read.end.map(|end| end.run));
+            merged.runs.extend(run);
+            if !known.insert(Digest::of(line)) {
+                merged.known += 1;
+                return Ok(());
+            }
+            merged.added += 1;
+            writer.add_text(&[line, b"\n"].concat())
+        })?;
+    }
+    Ok(merged)
+}
+
+fn each_line(path: &Path, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let mut input = BufReader::new(File::open(path)?);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if !next_line(&mut input, &mut line)? {
+            return Ok(());
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        if !text.is_empty() && text.len() < limits::HISTORY_LINE_BYTES {
+            take(text)?;
+        }
+    }
+}
+
+/// Compares digests of runs that differ and were never compared, as far as their archives are there.
+pub async fn compare_missing(
+    matrix: &Matrix,
+    history: &History,
+    runs: &BTreeSet<String>,
+    (archives, program): (&Path, &Path),
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Vec<DifferenceRecord> {
+    let program = Program::new(program, &matrix.directory, environment);
+    let scrubbed = Program::environment(environment);
+    let mut compared = Vec::new();
+    for run in history.runs.iter().filter(|run| runs.contains(&run.record.id)) {
+        let mut gave: BTreeMap<(String, String), Vec<(Cell, Digest)>> = BTreeMap::new();
+        for entry in &run.entries {
+            let cell = history.cell(entry).clone();
+            if let Some(digest) = history.digest(entry.digest) {
+                gave.entry((cell.image.clone(), cell.platform.clone())).or_default().push((cell, digest.clone()));
+            }
+        }
+        for (part, gave) in gave {
+            let found = |digest: &Digest| {
+                let path: PathBuf = archives.join(format!("{}.tar", digest.hex()));
+                path.is_file().then(|| (digest.clone(), path))
+            };
+            let there: BTreeMap<Digest, PathBuf> = gave.iter().filter_map(|(_, digest)| found(digest)).collect();
+            let source = matrix.image(&part.0).map(|image| Source::look(matrix, image, &scrubbed));
+            let source = source.and_then(|source| source.dockerfile.ok());
+            let source = source.as_ref().map(|(dockerfile, target)| (dockerfile.as_path(), target.as_deref()));
+            for pair in matrix.pairs(&part, &gave, &there) {
+                let is_known = find_difference(&run.differences, &pair.a.0.digest, &pair.b.0.digest).is_some();
+                if is_known || pair.a.1.is_none() || pair.b.1.is_none() {
+                    continue;
+                }
+                let limit = matrix.limits.time();
+                compared.push(compare(&program, &run.record.id, &pair, source, limit, interrupt).await);
+            }
+        }
+    }
+    compared
+}

@@ -1,0 +1,305 @@
+//! A history, read: everything that one needs of it for a verdict, small enough for years of nights.
+//!
+//! Texts, digests and cells are kept once each. 400,000 cells take some 40 MB.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use super::cell::Cell;
+use super::history::{CellRecord, DifferenceRecord, Line, Outcome, RunRecord, SCHEMA};
+use crate::digest::Digest;
+use crate::limits;
+
+/// How many lines that cannot be read are told one by one.
+const TOLD: usize = 20;
+
+/// What is known of all runs.
+#[derive(Debug, Default)]
+pub struct History {
+    /// Each cell that ever was, once.
+    pub cells: Vec<Cell>,
+    /// Each digest, once.
+    pub digests: Vec<Digest>,
+    /// Each text, once.
+    pub texts: Vec<String>,
+    /// The runs, the oldest first.
+    pub runs: Vec<Run>,
+    /// Lines that could not be read, the first few.
+    pub unread: Vec<Unread>,
+    /// How many these are.
+    pub unread_lines: u64,
+}
+
+/// One run.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// How it began. Where that line is lost, the name and the time of its first cell.
+    pub record: RunRecord,
+    /// Its cells, sorted.
+    pub entries: Vec<Entry>,
+    /// What differs.
+    pub differences: Vec<DifferenceRecord>,
+    /// Whether every cell that was asked for has ended.
+    pub ended: bool,
+}
+
+/// The end of a cell. Numbers are those of [`History`]'s lists.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Entry {
+    /// The cell.
+    pub cell: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The digest that it gave.
+    pub digest: Option<u32>,
+    /// What it was built from, as one text with a line each.
+    pub materials: Option<u32>,
+    /// Why it failed, or what is missing.
+    pub why: Option<u32>,
+    /// When it ended.
+    pub time: u32,
+    /// Which BuildKit of a fleet built it.
+    pub at: Option<u32>,
+    /// How often it was tried before without a result.
+    pub tries: u32,
+    /// How long the last try took.
+    pub seconds: f32,
+    /// Whether nothing but the version of its BuildKit is proved.
+    pub unproved: bool,
+}
+
+/// A line that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Its number, from 1.
+    pub line: u64,
+    /// Why.
+    pub why: String,
+}
+
+impl History {
+    /// Reads files, each of which adds to what the others say.
+    pub fn load<'a>(paths: impl IntoIterator<Item = &'a Path>) -> io::Result<Self> {
+        let mut reader = Reader::default();
+        for path in paths {
+            let told = |error: io::Error| io::Error::new(error.kind(), format!("`{}`: {error}", path.display()));
+            reader.read(BufReader::with_capacity(1 << 20, File::open(path).map_err(told)?)).map_err(told)?;
+        }
+        Ok(reader.finish())
+    }
+
+    /// Takes bytes for the file.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Self {
+        let mut reader = Reader::default();
+        // A slice cannot fail.
+        let _ = reader.read(bytes);
+        reader.finish()
+    }
+
+    /// A text.
+    #[must_use]
+    pub fn text(&self, number: Option<u32>) -> Option<&str> {
+        self.texts.get(number? as usize).map(String::as_str)
+    }
+
+    /// A digest.
+    #[must_use]
+    pub fn digest(&self, number: Option<u32>) -> Option<&Digest> {
+        self.digests.get(number? as usize)
+    }
+
+    /// The cell of an entry.
+    #[must_use]
+    pub fn cell(&self, entry: &Entry) -> &Cell {
+        &self.cells[entry.cell as usize]
+    }
+
+    /// A run by its name.
+    #[must_use]
+    pub fn run(&self, id: &str) -> Option<&Run> {
+        self.runs.iter().find(|run| run.record.id == id)
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    history: History,
+    runs: HashMap<String, usize>,
+    cells: HashMap<String, u32>,
+    digests: HashMap<Digest, u32>,
+    texts: HashMap<String, u32>,
+    key: String,
+}
+
+impl Reader {
+    fn read(&mut self, mut input: impl BufRead) -> io::Result<()> {
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            if !next_line(&mut input, &mut line)? {
+                return Ok(());
+            }
+            let text = line.strip_suffix(b"\n").unwrap_or(&line);
+            if text.is_empty() {
+                continue;
+            }
+            if let Err(why) = self.take(text) {
+                self.history.unread_lines += 1;
+                if self.history.unread.len() < TOLD {
+                    self.history.unread.push(Unread { line: number, why });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, text: &[u8]) -> Result<(), String> {
+        if text.len() >= limits::HISTORY_LINE_BYTES {
+            return Err("it is too long".to_owned());
+        }
+        let line: Line<'_> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        if line.schema != SCHEMA {
+            return Err(format!("its form is `{}`, and this is `{SCHEMA}`", line.schema.escape_debug()));
+        }
+        if let Some(record) = line.run {
+            let at = self.run(&record.id);
+            self.history.runs[at].record = record;
+        }
+        if let Some(cell) = &line.cell {
+            self.take_cell(cell)?;
+        }
+        if let Some(difference) = line.difference {
+            let at = self.run(&difference.run);
+            let known = &mut self.history.runs[at].differences;
+            if !known.contains(&difference) {
+                known.push(difference);
+            }
+        }
+        if let Some(end) = line.end {
+            let at = self.run(&end.run);
+            self.history.runs[at].ended = true;
+        }
+        Ok(())
+    }
+
+    fn take_cell(&mut self, record: &CellRecord<'_>) -> Result<(), String> {
+        if (record.result == Outcome::Built) != record.digest.is_some() {
+            return Err("a cell has a digest where it was built, and nowhere else".to_owned());
+        }
+        let at = self.run(&record.run);
+        let materials = (!record.materials.is_empty()).then(|| record.materials.join("\n"));
+        let entry = Entry {
+            cell: self.cell(record),
+            outcome: record.result,
+            digest: record.digest.as_ref().map(|digest| self.digest(digest)),
+            materials: materials.map(|materials| self.text(&materials)),
+            why: record.why.as_deref().map(|why| self.text(why)),
+            time: self.text(&record.time),
+            at: record.at.as_deref().map(|address| self.text(address)),
+            tries: u32::try_from(record.tries.len()).unwrap_or(u32::MAX),
+            #[expect(clippy::cast_possible_truncation, reason = "it is shown with one digit")]
+            seconds: record.seconds as f32,
+            unproved: record.unproved,
+        };
+        let run = &mut self.history.runs[at];
+        if run.record.time.is_empty() {
+            run.record.time = record.time.clone().into_owned();
+        }
+        run.entries.push(entry);
+        Ok(())
+    }
+
+    fn run(&mut self, id: &str) -> usize {
+        if let Some(at) = self.runs.get(id) {
+            return *at;
+        }
+        let at = self.history.runs.len();
+        let record = RunRecord { id: id.to_owned(), ..RunRecord::default() };
+        self.history.runs.push(Run { record, ..Run::default() });
+        self.runs.insert(id.to_owned(), at);
+        at
+    }
+
+    fn cell(&mut self, record: &CellRecord<'_>) -> u32 {
+        let (rootless, cache) = (if record.rootless { "1" } else { "0" }, record.cache.name());
+        let address = record.address.as_deref().unwrap_or_default();
+        self.key.clear();
+        for part in [&record.image, &record.platform, &record.buildkit, &record.runtime, rootless, cache, address] {
+            self.key.push_str(part);
+            self.key.push('\n');
+        }
+        if let Some(number) = self.cells.get(&self.key) {
+            return *number;
+        }
+        let number = count(self.history.cells.len());
+        self.history.cells.push(record.cell());
+        self.cells.insert(self.key.clone(), number);
+        number
+    }
+
+    fn digest(&mut self, digest: &Digest) -> u32 {
+        if let Some(number) = self.digests.get(digest) {
+            return *number;
+        }
+        let number = count(self.history.digests.len());
+        self.history.digests.push(digest.clone());
+        self.digests.insert(digest.clone(), number);
+        number
+    }
+
+    fn text(&mut self, text: &str) -> u32 {
+        if let Some(number) = self.texts.get(text) {
+            return *number;
+        }
+        let number = count(self.history.texts.len());
+        self.history.texts.push(text.to_owned());
+        self.texts.insert(text.to_owned(), number);
+        number
+    }
+
+    fn finish(self) -> History {
+        let mut history = self.history;
+        let cells = &history.cells;
+        for run in &mut history.runs {
+            run.entries.sort_by(|a, b| {
+                let key = |entry: &Entry| (entry.outcome, entry.digest);
+                cells[a.cell as usize].cmp(&cells[b.cell as usize]).then_with(|| key(a).cmp(&key(b)))
+            });
+            // What two histories hold is one, and a cell that was built has ended well, however often it did not before. Two
+            // digests of one cell are two: that is what one wants to know.
+            run.entries.dedup_by(|b, a| a.cell == b.cell && (b.outcome != Outcome::Built || a.digest == b.digest));
+            run.differences.sort_by(|a, b| {
+                let key =
+                    |one: &DifferenceRecord| (one.image.clone(), one.platform.clone(), one.a.clone(), one.b.clone());
+                key(a).cmp(&key(b))
+            });
+        }
+        history.runs.sort_by(|a, b| (&a.record.time, &a.record.id).cmp(&(&b.record.time, &b.record.id)));
+        history
+    }
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// The next line, cut where it is longer than any that is ours; the rest of it is passed over.
+pub fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    loop {
+        let buffer = input.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(!line.is_empty());
+        }
+        let end = buffer.iter().position(|byte| *byte == b'\n').map_or(buffer.len(), |at| at + 1);
+        let room = limits::HISTORY_LINE_BYTES.saturating_sub(line.len());
+        line.extend_from_slice(&buffer[..end.min(room)]);
+        let ended = buffer[end - 1] == b'\n';
+        input.consume(end);
+        if ended {
+            return Ok(true);
+        }
+    }
+}

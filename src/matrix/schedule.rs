@@ -1,0 +1,300 @@
+//! Which cell is built next, and where: a machine of states that knows no clock and no process.
+//!
+//! Cells of this machine share its places. Cells for the fleet go to the BuildKit that has the fewest of them; one that does not
+//! answer is drained, its cells wait for another one, and it gets cells again when it answers. So a fleet that is slow holds the
+//! cells back in the queue, where they cost nothing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::cell::Cell;
+
+/// A cell that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// The cell.
+    pub cell: Cell,
+    /// Why earlier tries ended without a result.
+    pub tries: Vec<String>,
+}
+
+/// Where a cell is built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// On this machine.
+    Here,
+    /// On a BuildKit that others run.
+    At(String),
+}
+
+/// What is known of a BuildKit that others run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// Nobody has asked it yet.
+    Unknown,
+    /// It answered.
+    Up,
+    /// It did not answer this often in a row.
+    Down(u32),
+}
+
+#[derive(Debug)]
+struct Host {
+    health: Health,
+    running: usize,
+    /// Whether it is one of the fleet, which takes any cell.
+    shared: bool,
+}
+
+/// How often a daemon may not answer before it is given up.
+pub const GIVEN_UP: u32 = 6;
+
+/// Cells that wait and cells that run.
+#[derive(Debug)]
+pub struct Schedule {
+    waiting: VecDeque<Job>,
+    running: BTreeMap<usize, (Job, Place)>,
+    hosts: BTreeMap<String, Host>,
+    here: usize,
+    at_a_time: usize,
+    next: usize,
+}
+
+impl Schedule {
+    /// Cells in the order in which they are to be built, the places of this machine, and the fleet with the places of each.
+    pub fn new(cells: impl IntoIterator<Item = Cell>, here: usize, fleet: &[String], at_a_time: usize) -> Self {
+        let waiting: VecDeque<Job> = cells.into_iter().map(|cell| Job { cell, tries: Vec::new() }).collect();
+        let mut hosts = BTreeMap::new();
+        for (address, shared) in waiting
+            .iter()
+            .filter_map(|job| job.cell.address.as_ref())
+            .map(|address| (address, false))
+            .chain(fleet.iter().map(|address| (address, true)))
+        {
+            hosts.insert(address.clone(), Host { health: Health::Unknown, running: 0, shared });
+        }
+        Self { waiting, running: BTreeMap::new(), hosts, here, at_a_time, next: 0 }
+    }
+
+    /// Whether any cell is for a BuildKit that others run.
+    #[must_use]
+    pub fn has_remote(&self) -> bool {
+        let is_remote = |job: &Job| job.cell.runtime == "remote";
+        self.waiting.iter().any(is_remote) || self.running.values().any(|(job, _)| is_remote(job))
+    }
+
+    /// Whether everything has ended.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
+    }
+
+    /// How many cells wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The daemons that are to be asked whether they are there.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<String> {
+        self.hosts.keys().cloned().collect()
+    }
+
+    /// Takes the next cell that has a place, and says which number it runs under.
+    pub fn start(&mut self) -> Option<(usize, Job, Place)> {
+        let busy: BTreeSet<_> = self.running.values().filter_map(|(job, _)| job.cell.exclusive()).collect();
+        let here = self.running.values().filter(|(_, place)| *place == Place::Here).count();
+        let found = self.waiting.iter().enumerate().find_map(|(at, job)| {
+            if job.cell.exclusive().is_some_and(|key| busy.contains(&key)) {
+                return None;
+            }
+            let place = if job.cell.runtime == "remote" {
+                Place::At(self.host_for(job)?)
+            } else if here < self.here {
+                Place::Here
+            } else {
+                return None;
+            };
+            Some((at, place))
+        });
+        let (at, place) = found?;
+        let job = self.waiting.remove(at)?;
+        if let Place::At(address) = &place
+            && let Some(host) = self.hosts.get_mut(address)
+        {
+            host.running += 1;
+        }
+        let number = self.next;
+        self.next += 1;
+        self.running.insert(number, (job.clone(), place.clone()));
+        Some((number, job, place))
+    }
+
+    /// The daemon that answers, takes this cell, and has the fewest.
+    fn host_for(&self, job: &Job) -> Option<String> {
+        let takes = |address: &str, host: &Host| match &job.cell.address {
+            Some(wanted) => wanted == address,
+            None => host.shared,
+        };
+        let free = self.hosts.iter().filter(|(address, host)| {
+            host.health == Health::Up && host.running < self.at_a_time && takes(address, host)
+        });
+        free.min_by_key(|(_, host)| host.running).map(|(address, _)| address.clone())
+    }
+
+    /// Where a cell runs.
+    #[must_use]
+    pub fn place(&self, number: usize) -> Option<Place> {
+        self.running.get(&number).map(|(_, place)| place.clone())
+    }
+
+    /// A cell has ended. Gives it back.
+    pub fn ended(&mut self, number: usize) -> Option<Job> {
+        let (job, place) = self.running.remove(&number)?;
+        if let Place::At(address) = place
+            && let Some(host) = self.hosts.get_mut(&address)
+        {
+            host.running = host.running.saturating_sub(1);
+        }
+        Some(job)
+    }
+
+    /// A cell has ended without a result and is tried again, after all that wait.
+    pub fn again(&mut self, mut job: Job, why: String) {
+        job.tries.push(why);
+        self.waiting.push_back(job);
+    }
+
+    /// The same for one that its daemon left alone: it is the next, and it is not its fault.
+    pub fn moved(&mut self, mut job: Job, why: String) {
+        job.tries.push(why);
+        self.waiting.push_front(job);
+    }
+
+    /// A daemon answered.
+    pub fn answered(&mut self, address: &str) -> bool {
+        let Some(host) = self.hosts.get_mut(address) else { return false };
+        std::mem::replace(&mut host.health, Health::Up) != Health::Up
+    }
+
+    /// A daemon did not answer: the cells that run there, which have to be stopped. Those come to an end as all others do.
+    pub fn silent(&mut self, address: &str) -> Vec<usize> {
+        let Some(host) = self.hosts.get_mut(address) else { return Vec::new() };
+        host.health = match host.health {
+            Health::Down(times) => Health::Down(times.saturating_add(1)),
+            Health::Unknown | Health::Up => Health::Down(1),
+        };
+        let here = Place::At(address.to_owned());
+        self.running.iter().filter(|(_, (_, place))| *place == here).map(|(number, _)| *number).collect()
+    }
+
+    /// Whether a daemon is given cells.
+    #[must_use]
+    pub fn is_up(&self, address: &str) -> bool {
+        self.hosts.get(address).is_some_and(|host| host.health == Health::Up)
+    }
+
+    /// Cells that no daemon will ever build, because all that could were given up.
+    pub fn hopeless(&mut self) -> Vec<Job> {
+        let given_up = |host: &Host| matches!(host.health, Health::Down(times) if times >= GIVEN_UP);
+        let hosts = &self.hosts;
+        let is_hopeless = |job: &Job| {
+            job.cell.runtime == "remote"
+                && match &job.cell.address {
+                    Some(address) => hosts.get(address).is_none_or(given_up),
+                    None => hosts.values().filter(|host| host.shared).all(given_up),
+                }
+        };
+        let (gone, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(|job| is_hopeless(job));
+        self.waiting = waiting;
+        gone.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::cell::CacheState;
+
+    fn cell(image: &str, runtime: &str, cache: CacheState) -> Cell {
+        Cell {
+            image: image.to_owned(),
+            platform: "linux/amd64".to_owned(),
+            buildkit: "v0.19.0".to_owned(),
+            runtime: runtime.to_owned(),
+            rootless: false,
+            cache,
+            address: None,
+        }
+    }
+
+    fn started(schedule: &mut Schedule) -> Vec<(usize, String, Place)> {
+        std::iter::from_fn(|| schedule.start()).map(|(number, job, place)| (number, job.cell.image, place)).collect()
+    }
+
+    #[test]
+    fn a_machine_has_places_and_a_state_has_one_build() {
+        let cells = [
+            cell("a", "podman", CacheState::Warm),
+            cell("b", "podman", CacheState::Warm),
+            cell("c", "docker", CacheState::Cold),
+            cell("d", "docker", CacheState::Cold),
+        ];
+        let mut schedule = Schedule::new(cells, 2, &[], 1);
+        let names = |started: Vec<(usize, String, Place)>| started.into_iter().map(|one| one.1).collect::<Vec<_>>();
+        assert_eq!(names(started(&mut schedule)), ["a", "c"], "b waits for the state that a has");
+        assert_eq!(schedule.ended(1).unwrap().cell.image, "c");
+        assert_eq!(names(started(&mut schedule)), ["d"]);
+        schedule.ended(0);
+        assert_eq!(names(started(&mut schedule)), ["b"]);
+        schedule.ended(2);
+        schedule.ended(3);
+        assert!(schedule.is_done());
+    }
+
+    #[test]
+    fn cells_go_where_the_fewest_are_and_leave_what_is_silent() {
+        let fleet = ["tcp://a:1".to_owned(), "tcp://b:1".to_owned()];
+        let cells: Vec<Cell> = (0..5).map(|n| cell(&format!("i{n}"), "remote", CacheState::Warm)).collect();
+        let mut schedule = Schedule::new(cells, 2, &fleet, 2);
+        assert!(started(&mut schedule).is_empty(), "nothing is built on what did not answer yet");
+        assert!(schedule.answered(&fleet[0]) && schedule.answered(&fleet[1]) && !schedule.answered(&fleet[1]));
+        let places: Vec<Place> = started(&mut schedule).into_iter().map(|one| one.2).collect();
+        let at = |n: usize| Place::At(fleet[n].clone());
+        assert_eq!(places, [at(0), at(1), at(0), at(1)], "and the fifth waits");
+        let stopped = schedule.silent(&fleet[0]);
+        assert_eq!(stopped, [0, 2]);
+        for number in stopped {
+            let job = schedule.ended(number).unwrap();
+            schedule.moved(job, "gone".to_owned());
+        }
+        assert!(started(&mut schedule).is_empty(), "b is full, and a is silent");
+        schedule.ended(1);
+        let next = started(&mut schedule);
+        assert_eq!((next[0].1.as_str(), &next[0].2), ("i2", &at(1)), "what was moved comes first");
+        for _ in 1..GIVEN_UP {
+            assert!(schedule.hopeless().is_empty());
+            schedule.silent(&fleet[0]);
+        }
+        assert!(schedule.hopeless().is_empty(), "b is still there");
+        for _ in 0..GIVEN_UP {
+            schedule.silent(&fleet[1]);
+        }
+        let gone: Vec<String> = schedule.hopeless().into_iter().map(|job| job.cell.image).collect();
+        assert_eq!(gone, ["i0", "i4"]);
+        assert_eq!(schedule.waiting(), 0);
+    }
+
+    #[test]
+    fn a_cell_with_an_address_goes_nowhere_else() {
+        let mut one = cell("a", "remote", CacheState::Warm);
+        one.address = Some("tcp://c:1".to_owned());
+        let fleet = ["tcp://a:1".to_owned()];
+        let mut schedule = Schedule::new([one, cell("b", "remote", CacheState::Warm)], 1, &fleet, 1);
+        assert_eq!(schedule.hosts(), ["tcp://a:1", "tcp://c:1"]);
+        schedule.answered("tcp://c:1");
+        let first = started(&mut schedule);
+        assert_eq!(first.len(), 1, "b is not for c");
+        assert_eq!(first[0].2, Place::At("tcp://c:1".to_owned()));
+    }
+}
