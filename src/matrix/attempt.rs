@@ -267,11 +267,16 @@ fn judge(result: Result<Output, CommandError>, limit: Duration) -> Result<Output
     })
 }
 
-/// The one line that says what went wrong.
+/// The one line that says what went wrong: the error, and what BuildKit says of the step that failed.
 fn error_of(said: &str) -> String {
     let line = said.lines().rev().find_map(|line| line.strip_prefix("error: "));
-    let last = said.lines().rev().find(|line| !line.trim().is_empty());
-    line.or(last).map_or_else(|| "it said nothing".to_owned(), |line| escape(line).into_owned())
+    let last = || said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    let step = said.lines().find_map(|line| {
+        let (number, why) = line.strip_prefix('#')?.split_once(" ERROR: ")?;
+        number.bytes().all(|byte| byte.is_ascii_digit()).then_some(why)
+    });
+    let line = line.unwrap_or_else(last);
+    escape(&step.map_or_else(|| line.to_owned(), |step| format!("{line}: {step}"))).into_owned()
 }
 
 fn cut(text: &str) -> String {
@@ -344,6 +349,8 @@ mod tests {
         assert!(emulated.0 == "missing" && !emulated.2, "{emulated:?}");
         assert_eq!(of(exit(143), "").0, "stopped");
         assert_eq!(of(9, ""), ("missing", "the build was killed (signal 9)".to_owned(), true));
+        let step = "#5 ERROR: process \"false\" did not complete\n------\nerror: the build failed\n";
+        assert_eq!(of(exit(3), step).1, "the build failed: process \"false\" did not complete");
         assert_eq!(of(exit(2), "error: a\u{1b}[2J\n").1, "a\\u{1b}[2J");
     }
 }

@@ -23,9 +23,6 @@ use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::runtime::interrupt::{Interrupt, Interruption, Stop};
 
-/// How long a question may take whether a daemon is there.
-const PROBE: Duration = Duration::from_secs(30);
-
 fn lost(request: &Request, source: io::Error) -> RunError {
     RunError::History { path: request.history.clone(), source }
 }
@@ -66,6 +63,10 @@ pub struct Driver<'a> {
     stops: BTreeMap<usize, (Stop, Place)>,
     /// Cells that were stopped because their daemon fell silent, with the reason.
     drained: BTreeSet<usize>,
+    /// Daemons that are being asked whether they are there.
+    probing: BTreeSet<String>,
+    /// Cells that failed in a way that may be their daemon's fault, until that is known.
+    suspended: BTreeMap<String, Vec<(Job, Outcome, Reason)>>,
     /// Why daemons did not answer.
     silent: BTreeMap<String, String>,
     /// The archive of each digest that an image gave, until it is compared.
@@ -98,6 +99,8 @@ impl<'a> Driver<'a> {
             history: Writer::open(&request.history).map_err(|source| lost(request, source))?,
             stops: BTreeMap::new(),
             drained: BTreeSet::new(),
+            probing: BTreeSet::new(),
+            suspended: BTreeMap::new(),
             silent: BTreeMap::new(),
             archives: BTreeMap::new(),
             gave: BTreeMap::new(),
@@ -113,10 +116,9 @@ impl<'a> Driver<'a> {
             self.begin()?;
         }
         let mut work: Work<'_> = FuturesUnordered::new();
-        let mut probing: BTreeSet<String> = BTreeSet::new();
         let has_remote = self.schedule.has_remote();
         if has_remote {
-            self.probe_all(&mut work, &mut probing);
+            self.probe_all(&work);
         }
         loop {
             while let Some((number, job, place)) = self.schedule.start() {
@@ -128,7 +130,7 @@ impl<'a> Driver<'a> {
             let happened = tokio::select! {
                 happened = work.next(), if !work.is_empty() => happened,
                 () = tokio::time::sleep(self.matrix.fleet.pause()), if has_remote => {
-                    self.probe_all(&mut work, &mut probing);
+                    self.probe_all(&work);
                     continue;
                 }
                 interruption = interrupt.wait() => {
@@ -138,11 +140,11 @@ impl<'a> Driver<'a> {
             match happened {
                 Some(Happened::Tried(number, stem, tried)) => {
                     self.stops.remove(&number);
-                    self.tried(&mut work, number, &stem, tried)?;
+                    self.tried(&work, number, &stem, tried)?;
                 }
                 Some(Happened::Rested(job, why)) => self.schedule.again(job, why),
                 Some(Happened::Probed(address, answer)) => {
-                    probing.remove(&address);
+                    self.probing.remove(&address);
                     self.probed(&work, &address, answer)?;
                 }
                 Some(Happened::Compared(part, differences)) => self.compared(&part, differences)?,
@@ -195,12 +197,17 @@ impl<'a> Driver<'a> {
         }));
     }
 
-    /// Asks every daemon that is not being asked already.
-    fn probe_all(&mut self, work: &mut Work<'a>, probing: &mut BTreeSet<String>) {
+    /// Asks every daemon.
+    fn probe_all(&mut self, work: &Work<'a>) {
         for address in self.schedule.hosts() {
-            if probing.insert(address.clone()) {
-                work.push(self.probe(address));
-            }
+            self.ask(work, address);
+        }
+    }
+
+    /// Asks one, where it is not being asked already.
+    fn ask(&mut self, work: &Work<'a>, address: String) {
+        if self.probing.insert(address.clone()) {
+            work.push(self.probe(address));
         }
     }
 
@@ -210,7 +217,7 @@ impl<'a> Driver<'a> {
         let own = self.request.cells.iter().find(|cell| cell.address.as_ref() == Some(&address));
         let cell = own.or_else(|| self.request.cells.iter().find(|cell| cell.runtime == "remote"));
         let flags = cell.map(|cell| flags_at(self.matrix, cell, &Place::At(address.clone()))).unwrap_or_default();
-        let place = self.place.clone();
+        let (place, patience) = (self.place.clone(), self.matrix.fleet.patience());
         let name = Digest::of(address.as_bytes()).short().to_owned();
         Box::pin(async move {
             let answer = async {
@@ -220,7 +227,7 @@ impl<'a> Driver<'a> {
                 let mut words = flags;
                 words.extend(["--no-config", "--source-date-epoch=0", "--media-types=oci"].map(Into::into));
                 let stem = directory.join("image");
-                match build(&program, words, &directory, &stem, PROBE, &Interrupt::never()).await {
+                match build(&program, words, &directory, &stem, patience, &Interrupt::never()).await {
                     Tried::Built(_) => Ok(()),
                     Tried::Failed(reason) | Tried::Missing(reason) => Err(reason.why),
                     Tried::Stopped => Err("it was stopped".to_owned()),
@@ -232,15 +239,22 @@ impl<'a> Driver<'a> {
     }
 
     fn probed(&mut self, work: &Work<'a>, address: &str, answer: Result<(), String>) -> Result<(), RunError> {
+        let suspended = self.suspended.remove(address).unwrap_or_default();
         match answer {
             Ok(()) => {
                 if self.schedule.answered(address) && self.silent.remove(address).is_some() {
                     (self.tell)(&Event::Answers { address });
                 }
+                for (job, outcome, reason) in suspended {
+                    self.failed(work, job, Some(Place::At(address.to_owned())), outcome, reason)?;
+                }
             }
             Err(why) => {
                 if self.silent.insert(address.to_owned(), why.clone()).is_none() {
                     (self.tell)(&Event::Silent { address, why: &why });
+                }
+                for (job, _, reason) in suspended {
+                    self.move_away(job, format!("{address}: {}", reason.why));
                 }
                 for number in self.schedule.silent(address) {
                     if let Some((stop, _)) = self.stops.get(&number) {
@@ -261,7 +275,7 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn tried(&mut self, work: &mut Work<'a>, number: usize, stem: &Path, tried: Tried) -> Result<(), RunError> {
+    fn tried(&mut self, work: &Work<'a>, number: usize, stem: &Path, tried: Tried) -> Result<(), RunError> {
         let place = self.schedule.place(number);
         let was_drained = self.drained.remove(&number);
         let Some(job) = self.schedule.ended(number) else { return Ok(()) };
@@ -277,27 +291,49 @@ impl<'a> Driver<'a> {
             Tried::Stopped => (Outcome::Missing, Reason { why: "stopped".to_owned(), passes: true, log: Vec::new() }),
         };
         let _ = fs::remove_file(archive);
-        if let (true, Some(Place::At(address))) = (was_drained, &place) {
-            let why = format!("{address} fell silent");
-            (self.tell)(&Event::Again { cell: &job.cell, why: &why });
-            self.schedule.moved(job, why);
-            return Ok(());
+        match place {
+            Some(Place::At(address)) if was_drained => self.move_away(job, format!("{address} fell silent")),
+            // Whether it is the daemon's fault, the daemon has to say.
+            Some(Place::At(address)) if reason.passes => {
+                self.schedule.suspect(&address);
+                self.suspended.entry(address.clone()).or_default().push((job, outcome, reason));
+                self.ask(work, address);
+            }
+            place => self.failed(work, job, place, outcome, reason)?,
         }
+        Ok(())
+    }
+
+    /// A cell is built elsewhere: its daemon fell away.
+    fn move_away(&mut self, job: Job, why: String) {
+        (self.tell)(&Event::Again { cell: &job.cell, why: &why });
+        self.schedule.moved(job, why);
+    }
+
+    /// A cell ended without a digest, through no fault of its place: it is tried again, or that is its end.
+    fn failed(
+        &mut self,
+        work: &Work<'a>,
+        job: Job,
+        place: Option<Place>,
+        outcome: Outcome,
+        reason: Reason,
+    ) -> Result<(), RunError> {
         let before = u32::try_from(job.tries.len()).unwrap_or(u32::MAX);
-        if reason.passes && before < self.matrix.limits.retries {
-            (self.tell)(&Event::Again { cell: &job.cell, why: &reason.why });
-            let why = match place {
-                Some(Place::At(address)) => format!("{address}: {}", reason.why),
-                _ => reason.why,
-            };
-            let pause = Duration::from_secs(1 << before.min(5));
-            work.push(Box::pin(async move {
-                tokio::time::sleep(pause).await;
-                Happened::Rested(job, why)
-            }));
-            return Ok(());
+        if !reason.passes || before >= self.matrix.limits.retries {
+            return self.end(work, &job, place, Err((outcome, reason)));
         }
-        self.end(work, &job, place, Err((outcome, reason)))
+        (self.tell)(&Event::Again { cell: &job.cell, why: &reason.why });
+        let why = match place {
+            Some(Place::At(address)) => format!("{address}: {}", reason.why),
+            _ => reason.why,
+        };
+        let pause = Duration::from_secs(1 << before.min(5));
+        work.push(Box::pin(async move {
+            tokio::time::sleep(pause).await;
+            Happened::Rested(job, why)
+        }));
+        Ok(())
     }
 
     /// Keeps the archive of a digest that is new for the image.

@@ -120,6 +120,8 @@ pub struct Fleet {
     pub parallel: Option<usize>,
     /// How often each is asked whether it is there, in seconds; 10 where nothing is said.
     pub probe: Option<u64>,
+    /// How long its answer may take, in seconds; 30 where nothing is said.
+    pub patience: Option<u64>,
 }
 
 impl Fleet {
@@ -133,6 +135,12 @@ impl Fleet {
     #[must_use]
     pub fn pause(&self) -> Duration {
         Duration::from_secs(self.probe.unwrap_or(10))
+    }
+
+    /// How long an answer may take.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience.unwrap_or(30))
     }
 
     /// What is said of the way to an address: certificates are for tcp alone, the others protect it themselves.

@@ -139,7 +139,12 @@ impl Reader<'_> {
     fn read(&self, raw: Raw) -> Result<Matrix, MatrixError> {
         let directory = self.path.parent().map_or_else(PathBuf::new, Path::to_owned);
         let limits = raw.limits;
-        if limits.parallel == 0 || limits.timeout == 0 || raw.fleet.at_a_time() == 0 || raw.fleet.pause().is_zero() {
+        if limits.parallel == 0
+            || limits.timeout == 0
+            || raw.fleet.at_a_time() == 0
+            || raw.fleet.pause().is_zero()
+            || raw.fleet.patience().is_zero()
+        {
             return Err(self.wrong("limits", "0 builds nothing"));
         }
         let mut buildkits = self.buildkits(&raw.buildkit)?;

@@ -41,12 +41,17 @@ pub enum Health {
 struct Host {
     health: Health,
     running: usize,
+    /// Whether it ever answered.
+    known: bool,
     /// Whether it is one of the fleet, which takes any cell.
     shared: bool,
 }
 
 /// How often a daemon may not answer before it is given up.
-pub const GIVEN_UP: u32 = 6;
+const GIVEN_UP: u32 = 6;
+
+/// The same for one that never did: it hardly starts to.
+const NEVER_THERE: u32 = 2;
 
 /// Cells that wait and cells that run.
 #[derive(Debug)]
@@ -70,7 +75,7 @@ impl Schedule {
             .map(|address| (address, false))
             .chain(fleet.iter().map(|address| (address, true)))
         {
-            hosts.insert(address.clone(), Host { health: Health::Unknown, running: 0, shared });
+            hosts.insert(address.clone(), Host { health: Health::Unknown, running: 0, known: false, shared });
         }
         Self { waiting, running: BTreeMap::new(), hosts, here, at_a_time, next: 0 }
     }
@@ -174,7 +179,17 @@ impl Schedule {
     /// A daemon answered.
     pub fn answered(&mut self, address: &str) -> bool {
         let Some(host) = self.hosts.get_mut(address) else { return false };
+        host.known = true;
         std::mem::replace(&mut host.health, Health::Up) != Health::Up
+    }
+
+    /// A cell failed in a way that may be its daemon's fault: that one gets no further cells until it answers.
+    pub fn suspect(&mut self, address: &str) {
+        if let Some(host) = self.hosts.get_mut(address)
+            && host.health == Health::Up
+        {
+            host.health = Health::Unknown;
+        }
     }
 
     /// A daemon did not answer: the cells that run there, which have to be stopped. Those come to an end as all others do.
@@ -196,7 +211,10 @@ impl Schedule {
 
     /// Cells that no daemon will ever build, because all that could were given up.
     pub fn hopeless(&mut self) -> Vec<Job> {
-        let given_up = |host: &Host| matches!(host.health, Health::Down(times) if times >= GIVEN_UP);
+        let given_up = |host: &Host| {
+            let limit = if host.known { GIVEN_UP } else { NEVER_THERE };
+            matches!(host.health, Health::Down(times) if times >= limit)
+        };
         let hosts = &self.hosts;
         let is_hopeless = |job: &Job| {
             job.cell.runtime == "remote"

@@ -25,11 +25,16 @@ wait $pid";
 impl Daemon {
     /// Starts the BuildKit of a version (`V0_19_0`), with its state in a directory that is removed with it.
     pub fn start(version: &str, root: &Path, socket: &Path, more: &[&str]) -> Self {
+        Self::start_behind(&[], version, root, socket, more)
+    }
+
+    /// The same with a program in front, which gives it a network of its own.
+    pub fn start_behind(before: &[&str], version: &str, root: &Path, socket: &Path, more: &[&str]) -> Self {
         let binaries = PathBuf::from(lab(&format!("LAB_BUILDKIT_{version}_BIN")));
         fs::create_dir_all(root).unwrap();
         let log = root.join("log");
         let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT]).arg(&log).arg(binaries.join("buildkitd"));
+        command.args(["-c", SCRIPT]).arg(&log).args(before).arg(binaries.join("buildkitd"));
         command.args(["--config", &lab("LAB_BUILDKITD_TOML"), "--root"]).arg(root.join("root"));
         command.args(["--addr", &format!("unix://{}", socket.display())]);
         if !more.iter().any(|word| word.contains("snapshotter")) {

@@ -22,6 +22,7 @@ mod dry;
 mod examples;
 mod failures;
 mod flags;
+mod fleet;
 mod foreign;
 mod frontend;
 mod github;
