@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::oneshot;
 
 use super::{Blob, Offered, RegistryError, Repository, Shipment, limits};
 use crate::digest::{Algorithm, Digest};
@@ -33,24 +35,41 @@ type Reopen = Arc<dyn Fn() -> Result<Box<dyn Source>, image::ImageError> + Send 
 pub struct Supply {
     reopen: Option<Reopen>,
     is_parallel: bool,
+    /// What nobody has hashed so far, with sizes.
+    unread: Arc<Mutex<BTreeMap<Digest, u64>>>,
 }
 
 impl Supply {
     /// What `reopen` opens is read by one reader at a time.
     pub fn new(reopen: impl Fn() -> Result<Box<dyn Source>, image::ImageError> + Send + Sync + 'static) -> Self {
-        Self { reopen: Some(Arc::new(reopen)), is_parallel: false }
+        Self { reopen: Some(Arc::new(reopen)), is_parallel: false, unread: Arc::default() }
     }
 
     /// Nothing is sent: the registry has all blobs, here or in a repository that it takes them from.
     #[must_use]
-    pub const fn none() -> Self {
-        Self { reopen: None, is_parallel: false }
+    pub fn none() -> Self {
+        Self { reopen: None, is_parallel: false, unread: Arc::default() }
     }
 
     /// Several may read at the same time, each from the beginning, and to pass over what one does not want costs little.
     #[must_use]
     pub fn parallel(self) -> Self {
         Self { is_parallel: true, ..self }
+    }
+
+    /// Blobs with their sizes that were passed over when the image was checked: no manifest is pushed before they are hashed,
+    /// those that are sent on their way.
+    #[must_use]
+    pub fn with_unread(self, unread: BTreeMap<Digest, u64>) -> Self {
+        Self { unread: Arc::new(Mutex::new(unread)), ..self }
+    }
+
+    fn unread(&self) -> BTreeMap<Digest, u64> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn all_read(&self) {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -69,6 +88,9 @@ pub enum PushError {
     /// The archive is not what it was when it was checked, or cannot be read.
     #[error(transparent)]
     Read(#[from] CopyError),
+    /// A blob that was passed over when the image was checked, and is another one.
+    #[error("the bytes of blob `{0}` have another digest")]
+    Corrupt(Box<Digest>),
     /// The registry does not have all of it, and nothing is at hand to be sent.
     #[error("blob `{0}` is not there, and comes from no other repository of the registry")]
     NotThere(Box<Digest>),
@@ -102,6 +124,9 @@ impl PushError {
         match self {
             Self::Registry(error) => error.hint(),
             Self::Read(CopyError::Changed(_)) => "push again when nobody writes to it",
+            Self::Corrupt(_) => {
+                "`repro analyze` tells all that is wrong with it; no manifest was pushed, and no tag moved"
+            }
             Self::Read(_) => "look whether it is still there and may be read",
             Self::NotThere(_) => {
                 "push the image that it belongs to into this repository, with `repro push --by-digest`, and try again"
@@ -158,7 +183,17 @@ pub async fn push(
     let mut wanted = missing(shipment, repository).await?;
     pushed.present = shipment.blobs().len() - wanted.len();
     mount(&mut wanted, repository, target, &mut pushed).await?;
-    send(wanted, repository, supply, &mut pushed).await?;
+    let unread = supply.unread();
+    let rest = unread.iter().filter(|(digest, _)| !wanted.contains_key(*digest));
+    let rest = rest.map(|(digest, size)| (digest.clone(), *size)).collect();
+    let sent = try_join(send(wanted, repository, supply, &mut pushed), look_through(rest, supply)).await;
+    sent.map_err(|error| match error {
+        PushError::Read(CopyError::Changed(digest)) if unread.contains_key(&digest) => {
+            PushError::Corrupt(Box::new(digest))
+        }
+        other => other,
+    })?;
+    supply.all_read();
     for document in shipment.documents() {
         let tag = tag.filter(|_| document.digest == root.digest);
         let found = repository.find(tag, &document.digest).await?.map(|manifest| manifest.digest);
@@ -226,6 +261,20 @@ async fn mount(
     Ok(())
 }
 
+/// Hashes blobs that are not sent. An image of which the registry has sound layers is no sound archive yet.
+async fn look_through(unread: BTreeMap<Digest, u64>, supply: &Supply) -> Result<(), PushError> {
+    let Some(reopen) = supply.reopen.clone().filter(|_| !unread.is_empty()) else { return Ok(()) };
+    // Whoever does not wait any more has not got this open.
+    let (listening, waiting) = oneshot::channel::<()>();
+    let looking = tokio::task::spawn_blocking(move || {
+        let mut source = reopen()?;
+        stream_blobs(source.as_mut(), &unread, |_, _| !listening.is_closed())
+    });
+    let looked = looking.await;
+    drop(waiting);
+    Ok(looked.map_err(|error| CopyError::File(std::io::Error::other(error)))??)
+}
+
 /// Sends the blobs. What fails for a moment waits for the next pass.
 async fn send(
     wanted: BTreeMap<Digest, u64>,
@@ -288,8 +337,8 @@ fn share(wanted: &BTreeMap<Digest, u64>) -> Vec<BTreeMap<Digest, u64>> {
 /// What goes from the archive to the registry.
 enum Event {
     Begin(Digest),
-    Bytes(Vec<u8>),
-    End(Vec<u8>),
+    Bytes(Bytes),
+    End(Bytes),
     /// What was read is not what was checked, or cannot be read.
     Failed(CopyError),
 }
@@ -306,7 +355,7 @@ async fn send_once(
     let reading = tokio::task::spawn_blocking(move || read(&of_pass, &reopen, &sender));
     let mut uploads = Uploads { under_way: FuturesUnordered::new(), sent: Vec::new(), failed: None };
     // Where the pieces of the blob at hand go; nothing where nobody takes them any more.
-    let mut current: Option<Sender<Vec<u8>>> = None;
+    let mut current: Option<Sender<Bytes>> = None;
     while let Some(event) = uploads.meanwhile(events.recv()).await? {
         let (piece, is_last) = match event {
             Event::Begin(digest) => {
@@ -374,11 +423,7 @@ impl<F: Future<Output = (Digest, Result<(), RegistryError>)>> Uploads<F> {
     }
 }
 
-async fn send_one(
-    repository: &Repository,
-    blob: Blob,
-    pieces: Receiver<Vec<u8>>,
-) -> (Digest, Result<(), RegistryError>) {
+async fn send_one(repository: &Repository, blob: Blob, pieces: Receiver<Bytes>) -> (Digest, Result<(), RegistryError>) {
     let sent = match repository.offer_blob(&blob, None).await {
         Ok(Offered::Wanted(upload)) => repository.send_blob(upload, &blob, pieces).await,
         Ok(Offered::Mounted) => Ok(()),
@@ -392,8 +437,8 @@ fn read(wanted: &BTreeMap<Digest, u64>, reopen: &Reopen, sender: &Sender<Event>)
         stream_blobs(source.as_mut(), wanted, |digest, piece| {
             let event = match piece {
                 Piece::Begin => Event::Begin(digest.clone()),
-                Piece::Bytes(bytes) => Event::Bytes(bytes.to_vec()),
-                Piece::End(bytes) => Event::End(bytes.to_vec()),
+                Piece::Bytes(bytes) => Event::Bytes(bytes),
+                Piece::End(bytes) => Event::End(bytes),
             };
             sender.blocking_send(event).is_ok()
         })
