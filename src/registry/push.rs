@@ -14,6 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::oneshot;
 
+use super::copy::{Places, copy_once};
 use super::{Blob, Offered, RegistryError, Repository, Shipment, limits};
 use crate::digest::{Algorithm, Digest};
 use crate::image::source::Source;
@@ -24,37 +25,45 @@ const PASSES: u32 = 4;
 /// The pause before the second of them; it doubles.
 const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 /// How many blobs are on their way at the same time. Registries write a blob to disk before they answer.
-const UPLOADS_AT_ONCE: usize = 4;
+pub(super) const UPLOADS_AT_ONCE: usize = 4;
 /// Pieces of a blob that wait to be sent.
-const PIECES_IN_FLIGHT: usize = 8;
+pub(super) const PIECES_IN_FLIGHT: usize = 8;
 
 type Reopen = Arc<dyn Fn() -> Result<Box<dyn Source>, image::ImageError> + Send + Sync>;
 
-/// Where the blobs come from: an image that was checked and is read once more.
+/// Where the blobs come from: an image that was checked and is read once more, or other repositories.
 #[derive(Clone)]
 pub struct Supply {
-    reopen: Option<Reopen>,
-    is_parallel: bool,
+    origin: Origin,
     /// What nobody has hashed so far, with sizes.
     unread: Arc<Mutex<BTreeMap<Digest, u64>>>,
+}
+
+#[derive(Clone)]
+enum Origin {
+    Image { reopen: Reopen, is_parallel: bool },
+    Registry(Arc<Places>),
 }
 
 impl Supply {
     /// What `reopen` opens is read by one reader at a time.
     pub fn new(reopen: impl Fn() -> Result<Box<dyn Source>, image::ImageError> + Send + Sync + 'static) -> Self {
-        Self { reopen: Some(Arc::new(reopen)), is_parallel: false, unread: Arc::default() }
+        Self { origin: Origin::Image { reopen: Arc::new(reopen), is_parallel: false }, unread: Arc::default() }
     }
 
-    /// Nothing is sent: the registry has all blobs, here or in a repository that it takes them from.
+    /// What is in registries: blobs that are neither there nor mounted are copied from where they are.
     #[must_use]
-    pub fn none() -> Self {
-        Self { reopen: None, is_parallel: false, unread: Arc::default() }
+    pub fn from_registry(places: Places) -> Self {
+        Self { origin: Origin::Registry(Arc::new(places)), unread: Arc::default() }
     }
 
     /// Several may read at the same time, each from the beginning, and to pass over what one does not want costs little.
     #[must_use]
-    pub fn parallel(self) -> Self {
-        Self { is_parallel: true, ..self }
+    pub fn parallel(mut self) -> Self {
+        if let Origin::Image { is_parallel, .. } = &mut self.origin {
+            *is_parallel = true;
+        }
+        self
     }
 
     /// Blobs with their sizes that were passed over when the image was checked: no manifest is pushed before they are hashed,
@@ -75,7 +84,7 @@ impl Supply {
 
 impl fmt::Debug for Supply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Supply").field("is_parallel", &self.is_parallel).finish_non_exhaustive()
+        f.debug_struct("Supply").finish_non_exhaustive()
     }
 }
 
@@ -91,8 +100,8 @@ pub enum PushError {
     /// A blob that was passed over when the image was checked, and is another one.
     #[error("the bytes of blob `{0}` have another digest")]
     Corrupt(Box<Digest>),
-    /// The registry does not have all of it, and nothing is at hand to be sent.
-    #[error("blob `{0}` is not there, and comes from no other repository of the registry")]
+    /// The repository that an image is in does not have all of it.
+    #[error("blob `{0}` is not there, and not where the image that needs it is")]
     NotThere(Box<Digest>),
     /// A tag leads to a digest in sha256, everywhere.
     #[error("registries name by a tag what has a digest in sha256, and the image is {0}")]
@@ -263,7 +272,10 @@ async fn mount(
 
 /// Hashes blobs that are not sent. An image of which the registry has sound layers is no sound archive yet.
 async fn look_through(unread: BTreeMap<Digest, u64>, supply: &Supply) -> Result<(), PushError> {
-    let Some(reopen) = supply.reopen.clone().filter(|_| !unread.is_empty()) else { return Ok(()) };
+    let Origin::Image { reopen, .. } = supply.origin.clone() else { return Ok(()) };
+    if unread.is_empty() {
+        return Ok(());
+    }
     // Whoever does not wait any more has not got this open.
     let (listening, waiting) = oneshot::channel::<()>();
     let looking = tokio::task::spawn_blocking(move || {
@@ -282,18 +294,12 @@ async fn send(
     supply: &Supply,
     pushed: &mut Pushed,
 ) -> Result<(), PushError> {
-    let Some(reopen) = &supply.reopen else {
-        return wanted.into_keys().next().map_or(Ok(()), |digest| Err(PushError::NotThere(Box::new(digest))));
-    };
     let mut wanted = wanted;
     let (mut passes, mut pause) = (1, PAUSE);
     while !wanted.is_empty() {
         let left = wanted.len();
-        let parts = if supply.is_parallel { share(&wanted) } else { vec![wanted.clone()] };
-        let uploads_at_once = UPLOADS_AT_ONCE.div_ceil(parts.len());
-        let passes_of = parts.iter().map(|part| send_once(part, uploads_at_once, repository, reopen));
         let mut failed = None;
-        for (sent, failed_here) in try_join_all(passes_of).await? {
+        for (sent, failed_here) in pass(&wanted, repository, supply).await? {
             for digest in sent {
                 pushed.sent += 1;
                 pushed.sent_bytes += wanted.remove(&digest).unwrap_or_default();
@@ -317,6 +323,22 @@ async fn send(
         (passes, pause) = (passes + 1, pause * 2);
     }
     Ok(())
+}
+
+/// One pass, by one reader or several: what each of them says.
+async fn pass(
+    wanted: &BTreeMap<Digest, u64>,
+    repository: &Repository,
+    supply: &Supply,
+) -> Result<Vec<(Vec<Digest>, Option<RegistryError>)>, PushError> {
+    match &supply.origin {
+        Origin::Image { reopen, is_parallel } => {
+            let parts = if *is_parallel { share(wanted) } else { vec![wanted.clone()] };
+            let uploads_at_once = UPLOADS_AT_ONCE.div_ceil(parts.len());
+            try_join_all(parts.iter().map(|part| send_once(part, uploads_at_once, repository, reopen))).await
+        }
+        Origin::Registry(places) => Ok(vec![copy_once(wanted, repository, places).await?]),
+    }
 }
 
 /// Shares the blobs among readers, such that each has about as much to send.
