@@ -12,25 +12,39 @@ use crate::environment::Environment;
 /// What may be set for git: where it is and whose it is.
 const KEEP: [&str; 3] = ["PATH", "HOME", "TMPDIR"];
 
-/// Settings above those of the repository.
-const SETTINGS: [&str; 16] = [
+/// Settings above those of any repository, wherever git is called: it runs nothing of theirs, and files are what is stored.
+pub const SETTINGS: [&str; 7] = [
     "core.attributesFile=/dev/null",
     "core.autocrlf=false",
+    "core.fileMode=true",
+    "core.fsmonitor=",
+    "core.hooksPath=/dev/null",
+    "credential.helper=",
+    // Git refuses repositories of other users because of what they make it run; here they make it run nothing.
+    "safe.directory=*",
+];
+
+/// Variables of the same kind: no configuration but ours, no questions, no fetching on the way, no other objects than those named.
+pub const VARIABLES: [(&str, &str); 6] = [
+    ("LC_ALL", "C"),
+    ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+    ("GIT_NO_LAZY_FETCH", "1"),
+    ("GIT_NO_REPLACE_OBJECTS", "1"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+];
+
+/// Further ones for who only asks: nothing is fetched, and the times of files are believed only as far as they prove something.
+const ASKING: [&str; 9] = [
     "core.checkStat=default",
     "core.excludesFile=/dev/null",
-    "core.fileMode=true",
     "core.ignoreStat=false",
     "core.trustctime=true",
     "core.untrackedCache=false",
-    "core.fsmonitor=",
-    "core.hooksPath=/dev/null",
     "core.pager=cat",
     "core.sshCommand=/bin/false",
     "log.showSignature=false",
     "protocol.allow=never",
-    "credential.helper=",
-    // Git refuses repositories of other users because of what they make it run; here they make it run nothing.
-    "safe.directory=*",
 ];
 
 /// Why git gives no time.
@@ -169,16 +183,8 @@ fn git(directory: &Path, environment: &Environment, settings: &[String]) -> Comm
             git.env(name, value);
         }
     }
-    git.envs([
-        ("LC_ALL", "C"),
-        ("GIT_CONFIG_NOSYSTEM", "1"),
-        ("GIT_CONFIG_GLOBAL", "/dev/null"),
-        ("GIT_TERMINAL_PROMPT", "0"),
-        ("GIT_OPTIONAL_LOCKS", "0"),
-        ("GIT_NO_LAZY_FETCH", "1"),
-        ("GIT_NO_REPLACE_OBJECTS", "1"),
-    ]);
-    for setting in SETTINGS.iter().copied().chain(settings.iter().map(String::as_str)) {
+    git.envs(VARIABLES).env("GIT_OPTIONAL_LOCKS", "0");
+    for setting in SETTINGS.into_iter().chain(ASKING).chain(settings.iter().map(String::as_str)) {
         git.args(["-c", setting]);
     }
     git.arg("-C").arg(directory);

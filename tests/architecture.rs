@@ -51,6 +51,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
             "environment",
             "failure",
             "frontend",
+            "git",
             "image",
             "network",
             "pin",

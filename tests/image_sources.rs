@@ -43,6 +43,42 @@ fn load(directory: &Path) -> Result<Image, ImageError> {
     load_image(directory, &ReadOptions::default())
 }
 
+/// Whoever reads known layers later anyway has them passed over, in each form, and everything else is what it is.
+#[test]
+fn known_layers_are_passed_over_where_that_is_asked_for() {
+    let mut state = 7_u32;
+    let mut noise = vec![0; 1_500_000];
+    noise.fill_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    let layout = ImageBuilder::oci().layer(gzip(tar([file("a", noise)]))).layer(gzip(tar([file("b", "b")]))).build();
+    let directory = tempfile::tempdir().unwrap();
+    let (path, packed, members) =
+        (directory.path().join("a.tar"), directory.path().join("a.tar.zst"), directory.path().join("members"));
+    fs::write(&path, layout.tar()).unwrap();
+    fs::write(&packed, zstd::encode_all(layout.tar().as_slice(), 1).unwrap()).unwrap();
+    unpack(&layout, &members);
+    let mut options = ReadOptions::default();
+    options.known.learn(&load(&path).unwrap());
+    let plain = ReadOptions { leave_known: true, ..ReadOptions::default() };
+    options.leave_known = true;
+    for place in [&path, &packed, &members] {
+        let (left, read) = (load_image(place, &options).unwrap(), load_image(place, &plain).unwrap());
+        let layer = &read.manifests[0].layers[0];
+        let expected = BTreeMap::from([(layer.descriptor.digest.clone(), layer.descriptor.size)]);
+        assert_eq!((&left.unread, read.unread.len(), left.archive_bytes), (&expected, 0, read.archive_bytes));
+        assert_eq!(Image { unread: BTreeMap::new(), ..left }.manifests[0].layers[0].diff_id, layer.diff_id);
+    }
+    // What is not there is missed also where it would be passed over.
+    let archive = layout.tar();
+    for length in [archive.len() / 2, 200_000] {
+        fs::write(&path, &archive[..length]).unwrap();
+        let error = load_image(&path, &options).unwrap_err();
+        assert!(matches!(error, ImageError::Truncated { offset, .. } if offset == length as u64), "{error}");
+    }
+}
+
 #[test]
 fn a_directory_is_read_as_its_archive_is() {
     let (layout, directory) = (both(), tempfile::tempdir().unwrap());

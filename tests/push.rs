@@ -9,15 +9,16 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
+use repro::digest::Digest;
 use repro::image::source::TarSource;
-use repro::image::{ReadOptions, read_archive};
+use repro::image::{KnownLayers, ReadOptions, read_archive};
 use repro::reference::ImageReference;
 use repro::registry::{
     CredentialSources, Options, PushError, RegistryError, Repository, Shipment, Supply, Target, push,
 };
 use serde_json::{Value, json};
 use support::image_builder::{ImageBuilder, Layout, file, gzip, platforms, tar};
-use support::registry::{Auth, FakeRegistry, Fault};
+use support::registry::{Auth, FakeRegistry, Fault, Request};
 use support::{checked_report, said};
 
 const SCHEMA: &str = include_str!("../docs/schema/push.v1.json");
@@ -317,6 +318,69 @@ fn an_archive_that_is_changed_after_the_check_never_arrives() {
     let error = push_from(&place, &layout, layout.clone().without(&path).tar()).unwrap_err();
     assert!(error.to_string().contains("not there any more"), "{error}");
     push_from(&place, &layout, layout.tar()).unwrap();
+}
+
+/// Bytes that do not compress: a layer that is worth remembering.
+fn noise() -> Vec<u8> {
+    let next = |state: &mut u32| {
+        *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        Some((*state >> 24) as u8)
+    };
+    let mut state = 7;
+    std::iter::from_fn(|| next(&mut state)).take(1_500_000).collect()
+}
+
+/// What an earlier build leaves behind, for images whose layers it looked through.
+fn remember(place: &Place, layout: &Layout) {
+    let mut known = KnownLayers::default();
+    assert!(known.learn(&read_archive(layout.tar().as_slice(), &ReadOptions::default()).unwrap()));
+    let known = serde_json::to_string(&known).unwrap();
+    let state = place.directory.path().join(".local/state/repro");
+    std::fs::create_dir_all(&state).unwrap();
+    std::fs::write(state.join("layers.v1"), format!("{}\n{known}", Digest::of(known.as_bytes()))).unwrap();
+}
+
+/// Layers that are known are hashed on their way, or beside it where the registry has them: no manifest names them before.
+#[test]
+fn a_known_layer_that_is_broken_is_named_by_no_manifest() {
+    let layout = ImageBuilder::oci().layer(gzip(tar([file("a", noise())]))).layer(gzip(tar([file("b", "b")]))).build();
+    let is_layer = |(_, bytes): &&(String, Vec<u8>)| bytes.len() > 1 << 20;
+    let path = layout.members.iter().find(is_layer).map(|(path, _)| path.clone()).unwrap();
+    let blob = path.replace("blobs/sha256/", "blobs/sha256:");
+    for at in [0, 600_000, layout.bytes(&path).len() - 1] {
+        let broken = layout.clone().change(&path, |bytes| bytes[at] ^= 1);
+        let place = Place::new();
+        remember(&place, &layout);
+        let refused = place.push(&broken, &[&place.reference(":1")]);
+        let text = said(&refused);
+        assert!(refused.status.code() == Some(5) && text.contains("have another digest"), "{at}: {text}");
+        assert!(place.stored(&blob).is_none() && place.stored("manifests/1").is_none());
+        let named =
+            |requests: &[Request]| requests.iter().any(|one| one.method == "PUT" && one.target.contains("manifests"));
+        assert!(!named(&place.registry.requests()));
+        // Of a registry that has the layer nothing is sent, and the archive is as broken.
+        place.registry.add_blob(NAME, layout.bytes(&path));
+        let refused = place.push(&broken, &[&place.reference(":1")]);
+        assert!(refused.status.code() == Some(5) && said(&refused).contains("repro analyze"), "{}", said(&refused));
+        assert!(place.stored("manifests/1").is_none());
+    }
+    let place = Place::new();
+    remember(&place, &layout);
+    let archive = layout.tar();
+    let middle = archive.len() / 2;
+    std::fs::write(place.archive(&layout), &archive[..middle]).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_repro"));
+    command
+        .env_clear()
+        .env("HOME", place.directory.path())
+        .arg("push")
+        .arg(place.directory.path().join("an image, really.tar"));
+    let cut = command.arg(place.reference(":1")).output().unwrap();
+    assert!(cut.status.code() == Some(5) && place.registry.requests().is_empty(), "{}", said(&cut));
+    let pushed = report(&place.push(&layout, &[&place.reference(":1"), &place.reference("-too:1"), "--format=json"]));
+    let counts = |at: usize| ["sent", "mounted", "present"].map(|key| pushed["references"][at][key].clone());
+    assert_eq!((counts(0), counts(1)), ([3, 0, 0].map(Value::from), [0, 3, 0].map(Value::from)));
+    assert_eq!(place.stored(&blob).as_deref(), Some(layout.bytes(&path)));
 }
 
 #[test]

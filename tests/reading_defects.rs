@@ -122,6 +122,21 @@ fn defect_32_platforms_are_whole_and_attestations_are_no_images() {
     assert_eq!(attested["image"]["attestations"].as_array().unwrap().len(), 1);
 }
 
+/// Documents are read up to a size and a depth, and a name that is there twice has no content.
+#[test]
+fn defect_33_nothing_is_read_without_an_end() {
+    let place = Place::new();
+    let layout = image("a").build();
+    let large = layout.clone().change("index.json", |bytes| bytes.extend(vec![b' '; 5 << 20]));
+    let deep = layout.clone().with("manifest.json", "[".repeat(100_000) + &"]".repeat(100_000));
+    let mut twice = layout.clone();
+    twice.members.push(twice.members[0].clone());
+    for (what, broken) in [("large", large), ("deep", deep), ("twice", twice)] {
+        let (status, out, error) = run(&["analyze", &place.archive(&broken)]);
+        assert_eq!(status, 5, "{what}: {out}{error}");
+    }
+}
+
 #[test]
 fn defect_34_the_exit_status_tells_what_it_is() {
     let place = Place::new();

@@ -254,7 +254,11 @@ pub(super) fn compare_loaded(
 
 /// Reads an image and checks all of it. What is broken is never compared.
 pub(super) fn load(opened: &Opened<'_>, word: &OsStr, known: &KnownLayers) -> Result<Image, Failure> {
-    let options = ReadOptions { known: known.clone(), partial: true, ..ReadOptions::default() };
+    load_with(opened, word, ReadOptions { known: known.clone(), partial: true, ..ReadOptions::default() })
+}
+
+/// The same, looking at what `options` say.
+pub(super) fn load_with(opened: &Opened<'_>, word: &OsStr, options: ReadOptions) -> Result<Image, Failure> {
     let shown = word.to_string_lossy();
     opened.load(options)?.map_err(|error| match &error {
         ImageError::Open(_) | ImageError::Read { .. } | ImageError::Member { .. } => Failure {

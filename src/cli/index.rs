@@ -6,7 +6,9 @@
 )]
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{self, Write as _};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -56,7 +58,8 @@ struct CreateCommand {
 
     /// The images in the order of the index, each for one platform, or whole indexes: REGISTRY/NAME@DIGEST
     ///
-    /// They are in the same registry already. The platform of each is what its config says.
+    /// What the repository of the index does not have of them is mounted or copied into it. The platform of each is what its config
+    /// says.
     #[arg(value_name = "SOURCE", required = true, value_parser = parse_source)]
     sources: Vec<ImageReference>,
 
@@ -90,6 +93,8 @@ struct IndexReport<'a> {
     media_type: &'a str,
     previous: Option<&'a Digest>,
     changed: bool,
+    sent: usize,
+    sent_bytes: u64,
     mounted: usize,
     present: usize,
     images: Vec<ImageReport<'a>>,
@@ -116,14 +121,17 @@ impl CreateCommand {
     /// Reads what the images say of themselves, pushes the index, and prints where it is.
     fn run(&self) -> Result<ExitStatus, Failure> {
         check_tag(&self.reference, self.by_digest)?;
-        self.check_registries()?;
         let annotations = parse_annotations(&self.annotation)?;
         let target = self.target();
         let (index, pushed) = with_tokio(async |environment, interrupt| {
             let way = Way { route: &self.route, environment, interrupt };
-            let index = self.join(annotations, way).await?;
+            let repositories = self.repositories(way)?;
+            let index = self.join(&repositories, annotations, way).await?;
             self.check_digest(&index)?;
-            let pushed = push_to(&self.reference, &target, &index.shipment, &Supply::none(), way).await?;
+            let place = |at: usize| repositories.get(at).map(Arc::clone);
+            let places = index.parts.iter().filter_map(|(digest, at)| Some((digest.clone(), place(*at)?)));
+            let supply = Supply::from_registry(places.collect());
+            let pushed = push_to(&self.reference, &target, &index.shipment, &supply, way).await?;
             Ok((index, pushed))
         })?;
         let report = self.report(&index, &pushed, target.tag.as_deref());
@@ -134,43 +142,43 @@ impl CreateCommand {
         Ok(ExitStatus::Success)
     }
 
-    /// A registry serves only what it has itself.
-    fn check_registries(&self) -> Result<(), Failure> {
-        let elsewhere = self.sources.iter().find(|source| source.registry() != self.reference.registry());
-        elsewhere.map_or(Ok(()), |source| {
-            let registry = self.reference.registry();
-            Err(Failure::usage(
-                format!("`{source}` is not in `{registry}`, where the index goes"),
-                format!(
-                    "bring it to `{}` first: `repro push --by-digest` and `skopeo copy --all --preserve-digests` keep its digest",
-                    self.reference.name()
-                ),
-            ))
-        })
-    }
-
     fn target(&self) -> Target {
-        let others = self.sources.iter().map(|source| source.repository().to_owned());
+        let others = self.sources.iter().filter(|source| source.registry() == self.reference.registry());
+        let others = others.map(|source| source.repository().to_owned());
         let mut mount_from: Vec<String> = others.filter(|name| name != self.reference.repository()).collect();
         mount_from.sort();
         mount_from.dedup();
         Target { tag: tag_of(&self.reference, self.by_digest), mount_from }
     }
 
-    async fn join(&self, annotations: IndexAnnotations, way: Way<'_>) -> Result<IndexShipment, Failure> {
-        let mut repositories = BTreeMap::new();
+    /// That of each source, opened once.
+    fn repositories(&self, way: Way<'_>) -> Result<Vec<Arc<Repository>>, Failure> {
+        let mut opened = BTreeMap::new();
+        let mut repositories = Vec::new();
         for source in &self.sources {
-            if !repositories.contains_key(source.repository()) {
-                let options = registry_options(way.environment, &way.route.resolve(way.environment)?);
-                let opened = Repository::open(source, options).map_err(|error| self.not_joined(&error.into()))?;
-                repositories.insert(source.repository(), opened);
-            }
+            let repository = match opened.entry((source.registry(), source.repository())) {
+                Entry::Occupied(known) => Arc::clone(known.get()),
+                Entry::Vacant(place) => {
+                    let options = registry_options(way.environment, &way.route.resolve(way.environment)?);
+                    let opened = Repository::open(source, options).map_err(|error| self.not_joined(&error.into()))?;
+                    Arc::clone(place.insert(Arc::new(opened)))
+                }
+            };
+            repositories.push(repository);
         }
-        let part = |source: &ImageReference| {
-            let repository = repositories.get(source.repository())?;
-            Some(Part { repository, digest: source.digest()?.clone() })
-        };
-        let parts: Vec<Part<'_>> = self.sources.iter().filter_map(part).collect();
+        Ok(repositories)
+    }
+
+    async fn join(
+        &self,
+        repositories: &[Arc<Repository>],
+        annotations: IndexAnnotations,
+        way: Way<'_>,
+    ) -> Result<IndexShipment, Failure> {
+        let parts = repositories.iter().zip(&self.sources);
+        let part =
+            |(repository, source): (_, &ImageReference)| Some(Part { repository, digest: source.digest()?.clone() });
+        let parts: Vec<Part<'_>> = parts.map(|(repository, source)| (&**repository, source)).filter_map(part).collect();
         let joined = until_interrupted(join(&parts, annotations), way.interrupt).await?;
         joined.map_err(|error| self.not_joined(&error))
     }
@@ -213,6 +221,8 @@ impl CreateCommand {
             media_type: &root.media_type,
             previous: pushed.previous.as_ref(),
             changed: pushed.previous.as_ref() != Some(&root.digest),
+            sent: pushed.sent,
+            sent_bytes: pushed.sent_bytes,
             mounted: pushed.mounted,
             present: pushed.present,
             images: images.collect(),

@@ -11,7 +11,7 @@ use std::io::{self, Write as _};
 use clap::Args;
 use serde::Serialize;
 
-use super::diff::load;
+use super::diff::load_with;
 use super::format::Format;
 use super::subject::{Opened, TRANSPORT, names_registry, until_interrupted};
 use super::{print_with, with_tokio};
@@ -19,6 +19,7 @@ use crate::build::known_layers;
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure, chain};
+use crate::image::ReadOptions;
 use crate::reference::{ImageReference, ReferenceError};
 use crate::registry::{PushError, Pushed, RegistryError, Repository, Shipment, ShipmentError, Supply, Target, push};
 use crate::report::json::write_json;
@@ -132,9 +133,11 @@ impl PushCommand {
         if opened.reference().is_some() {
             return Err(self.not_here());
         }
-        // What was just built was inflated and looked through just now.
+        // What was just built was inflated and looked through just now; hashed it is on its way.
         let state = Environment::of_this_process().state_directory();
-        let image = load(&opened, &self.image, &state.map(|state| known_layers(&state)).unwrap_or_default())?;
+        let known = state.map(|state| known_layers(&state)).unwrap_or_default();
+        let options = ReadOptions { known, leave_known: true, partial: true, ..ReadOptions::default() };
+        let image = load_with(&opened, &self.image, options)?;
         let supply = opened.supply(&image).ok_or_else(|| self.not_here())?;
         let shipment = Shipment::of(&image).map_err(|error| self.refused(&error))?;
         drop(image);
@@ -235,7 +238,10 @@ pub(super) async fn push_to(
         other => other,
     };
     let pushed = pushed.map_err(|error| Failure {
-        status: ExitStatus::Unknown,
+        status: match error {
+            PushError::Corrupt(_) => ExitStatus::Corrupt,
+            _ => ExitStatus::Unknown,
+        },
         message: format!("`{}`: {}", reference.name(), chain(&error)),
         hint: Some(error.hint().to_owned()),
     })?;

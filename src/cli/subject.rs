@@ -215,15 +215,17 @@ impl<'a> Opened<'a> {
                     if path.is_dir() {
                         return Ok(Box::new(DirectorySource::open(&path)?));
                     }
-                    Ok(Box::new(TarSource::new(File::open(&path).map_err(ImageError::Open)?)?))
+                    Ok(Box::new(TarSource::of_file(File::open(&path).map_err(ImageError::Open)?)?))
                 });
                 // What is compressed as a whole has to be inflated up to the blob that is wanted.
                 let is_plain = matches!(image.container, Container::Directory | Container::Tar(Compression::None));
+                let supply = supply.with_unread(image.unread.clone());
                 Some(if is_plain { supply.parallel() } else { supply })
             }
             Place::Spooled(file) => {
                 let file = file.try_clone().ok()?;
-                Some(Supply::new(move || Ok(Box::new(TarSource::new(rewound(&file)?)?))))
+                let supply = Supply::new(move || Ok(Box::new(TarSource::of_file(rewound(&file)?)?)));
+                Some(supply.with_unread(image.unread.clone()))
             }
             Place::Registry(_) => None,
         }

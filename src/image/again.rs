@@ -7,7 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
+use bytes::Bytes;
+
+use super::chunk::{Pool, lend};
 use super::fault::ImageError;
 use super::source::{MemberKind, Source};
 use crate::digest::{Algorithm, Digest, Hasher};
@@ -113,8 +117,9 @@ fn copy(source: &mut impl Source, algorithms: &BTreeSet<Algorithm>) -> Result<(F
 pub fn stream_blobs(
     source: &mut dyn Source,
     wanted: &BTreeMap<Digest, u64>,
-    mut sink: impl FnMut(&Digest, Piece<'_>) -> bool,
+    mut sink: impl FnMut(&Digest, Piece) -> bool,
 ) -> Result<(), CopyError> {
+    let pool = Arc::new(Pool::default());
     let mut left: BTreeMap<&Digest, u64> = wanted.iter().map(|(digest, size)| (digest, *size)).collect();
     while !left.is_empty() {
         let Some(member) = source.next_member()? else { break };
@@ -127,24 +132,24 @@ pub fn stream_blobs(
             return Ok(());
         }
         let mut hasher = Hasher::new(digest.algorithm());
-        let (mut buffer, mut next) = (vec![0; limits::CHUNK_BYTES], vec![0; limits::CHUNK_BYTES]);
-        let mut held = source.read_data(&mut buffer)?;
-        while held > 0 {
-            hasher.update(&buffer[..held]);
-            let count = source.read_data(&mut next)?;
-            if count == 0 {
+        let mut held = pool.take();
+        held.fill(|buffer| source.read_data(buffer))?;
+        while !held.bytes().is_empty() {
+            hasher.update(held.bytes());
+            let mut next = pool.take();
+            next.fill(|buffer| source.read_data(buffer))?;
+            if next.bytes().is_empty() {
+                pool.put(next);
                 break;
             }
-            if !sink(digest, Piece::Bytes(&buffer[..held])) {
+            if !sink(digest, Piece::Bytes(lend(std::mem::replace(&mut held, next), &pool))) {
                 return Ok(());
             }
-            std::mem::swap(&mut buffer, &mut next);
-            held = count;
         }
         if hasher.finish() != *digest || source.fault().is_some() {
             return Err(CopyError::Changed(digest.clone()));
         }
-        if !sink(digest, Piece::End(&buffer[..held])) {
+        if !sink(digest, Piece::End(lend(held, &pool))) {
             return Ok(());
         }
         left.remove(digest);
@@ -154,13 +159,13 @@ pub fn stream_blobs(
 
 /// What [`stream_blobs`] hands over.
 #[derive(Debug)]
-pub enum Piece<'a> {
+pub enum Piece {
     /// A blob begins.
     Begin,
     /// Bytes of it.
-    Bytes(&'a [u8]),
+    Bytes(Bytes),
     /// Its last bytes: it is what it should be.
-    End(&'a [u8]),
+    End(Bytes),
 }
 
 /// Copies blobs out of the archive or the directory at `path`.
@@ -169,5 +174,5 @@ pub fn load_blobs(path: &std::path::Path, wanted: &BTreeMap<Digest, u64>) -> Res
         return copy_blobs(&mut super::source::DirectorySource::open(path)?, wanted);
     }
     let file = File::open(path).map_err(ImageError::Open)?;
-    copy_blobs(&mut super::source::TarSource::new(file)?, wanted)
+    copy_blobs(&mut super::source::TarSource::of_file(file)?, wanted)
 }

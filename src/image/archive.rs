@@ -56,6 +56,8 @@ pub struct Members {
     pub links: BTreeMap<String, Vec<u8>>,
     /// Directories that no image layout has.
     pub directories: Vec<String>,
+    /// Known layers that were passed over, with their sizes.
+    pub unread: BTreeMap<Digest, u64>,
     /// What is wrong so far.
     pub faults: Faults,
 }
@@ -217,6 +219,12 @@ impl<S: Source> Pass<'_, '_, '_, S> {
     fn blob(&mut self, digest: Digest, name: String, size: u64) -> Result<(), ImageError> {
         let options = self.options;
         let known = options.known.recall(&digest, options.epoch).filter(|_| options.listing.is_none());
+        if let Some(layer) = known.as_ref().filter(|_| options.leave_known) {
+            let content = Content::Layer(Ok(layer.clone()));
+            self.members.unread.insert(digest.clone(), size);
+            self.members.blobs.insert(digest, Blob { size, content });
+            return Ok(());
+        }
         // What may be a document is read by everybody.
         let claim = match &known {
             None if size > limits::DOCUMENT_BYTES && options.listing.is_none() => options.shared.claim(&digest),

@@ -4,7 +4,9 @@
 
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
 
 use crate::limits;
 
@@ -47,6 +49,31 @@ impl Pool {
     /// Takes a chunk back.
     pub fn put(&self, chunk: Chunk) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(chunk.buffer);
+    }
+}
+
+/// A chunk that is handed out of this module's sight, and whose buffer comes back when nobody has it any more.
+struct Lent {
+    chunk: Option<Chunk>,
+    pool: Arc<Pool>,
+}
+
+/// Hands out the bytes of a chunk, without copying them.
+pub fn lend(chunk: Chunk, pool: &Arc<Pool>) -> Bytes {
+    Bytes::from_owner(Lent { chunk: Some(chunk), pool: Arc::clone(pool) })
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        self.chunk.as_ref().map_or(&[], Chunk::bytes)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(chunk) = self.chunk.take() {
+            self.pool.put(chunk);
+        }
     }
 }
 

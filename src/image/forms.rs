@@ -21,7 +21,7 @@ use crate::limits;
 /// Makes the image, or tells all that is wrong.
 pub fn resolve(members: Members, origin: Origin, options: &ReadOptions) -> Result<Image, ImageError> {
     let form = form_of(&members, &origin);
-    let Members { blobs, mut documents, files, links, directories, faults } = members;
+    let Members { blobs, mut documents, files, links, directories, unread, faults } = members;
     let mut resolver = Resolver::new(blobs, faults, options.partial);
     resolver.notes = origin.notes;
     let index = documents.remove("index.json");
@@ -73,6 +73,7 @@ pub fn resolve(members: Members, origin: Origin, options: &ReadOptions) -> Resul
         docker_images: resolver.docker_images,
         left_out: resolver.left_out,
         seen: resolver.notes,
+        unread,
     })
 }
 

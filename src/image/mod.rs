@@ -157,6 +157,8 @@ pub struct ReadOptions {
     pub epoch: Option<i64>,
     /// Layers that need not be inflated, because they were before. They are hashed like everything else.
     pub known: KnownLayers,
+    /// Pass over layers that are known: [`Image::unread`] tells which, and whoever asks for this reads and hashes them next.
+    pub leave_known: bool,
     /// Layers that another pass reads at the same time, with the same `epoch`.
     pub shared: SharedLayers,
     /// Keep the entries of the layers. Not for known layers.
@@ -182,5 +184,5 @@ pub fn load_image(path: &Path, options: &ReadOptions) -> Result<Image, ImageErro
     if path.is_dir() {
         return read_source(&mut DirectorySource::open(path)?, options);
     }
-    read_archive(File::open(path).map_err(ImageError::Open)?, options)
+    read_source(&mut TarSource::of_file(File::open(path).map_err(ImageError::Open)?)?, options)
 }

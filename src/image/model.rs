@@ -316,6 +316,9 @@ pub struct Image {
     pub left_out: Vec<Descriptor>,
     /// What was seen on the way to it and is no fault; [`Image::notes`] tells it.
     pub seen: Vec<Note>,
+    /// Blobs with their sizes that were passed over, as [`super::ReadOptions::leave_known`] wants it: of them everything was
+    /// checked but whether their bytes are those of their digests.
+    pub unread: BTreeMap<Digest, u64>,
 }
 
 /// What `index.json` refers to.

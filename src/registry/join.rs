@@ -36,6 +36,8 @@ pub struct IndexShipment {
     pub images: Vec<SentImage>,
     /// How many attestations it has.
     pub attestations: usize,
+    /// Which of the parts has a blob.
+    pub parts: BTreeMap<Digest, usize>,
 }
 
 /// An image of an index.
@@ -93,7 +95,7 @@ pub async fn join(parts: &[Part<'_>], annotations: IndexAnnotations) -> Result<I
         stream::iter(parts).map(|part| reader.part(part)).buffered(ASKED_AT_ONCE).try_collect().await?;
     let (mut joined, mut images, mut documents, mut blobs) =
         (Joined::new(annotations), Vec::new(), Vec::new(), Vec::new());
-    let mut attestations = 0;
+    let (mut attestations, mut parts_of) = (0, BTreeMap::new());
     for (at, found) in found.into_iter().enumerate() {
         joined.add_annotations(found.annotations)?;
         for member in found.members {
@@ -105,13 +107,14 @@ pub async fn join(parts: &[Part<'_>], annotations: IndexAnnotations) -> Result<I
                 joined.add_attestation(member.descriptor);
             }
             documents.push(member.document);
+            parts_of.extend(member.blobs.iter().map(|blob| (blob.digest.clone(), at)));
             blobs.extend(member.blobs);
         }
     }
     let index = joined.finish()?;
     let (digest, media_type) = (Digest::of(&index.bytes), index.media_type.to_owned());
     let shipment = Shipment::assemble(documents, Document { digest, media_type, bytes: index.bytes }, blobs);
-    Ok(IndexShipment { shipment, images, attestations })
+    Ok(IndexShipment { shipment, images, attestations, parts: parts_of })
 }
 
 /// What is behind a digest.

@@ -7,6 +7,7 @@
 //! registry and the token server that it names and to nobody else, and plain http is spoken to loopback addresses only.
 
 mod auth;
+mod copy;
 mod credentials;
 mod document;
 mod endpoint;
@@ -30,6 +31,7 @@ use crate::digest::{Algorithm, Digest, Hasher};
 use crate::network::Proxy;
 use crate::reference::ImageReference;
 
+pub use copy::Places;
 pub use credentials::{Credential, CredentialError, CredentialSources, Lookup};
 pub use document::fetch_document;
 pub use error::RegistryError;

@@ -5,13 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::oneshot;
 
+use super::copy::{Places, copy_once};
 use super::{Blob, Offered, RegistryError, Repository, Shipment, limits};
 use crate::digest::{Algorithm, Digest};
 use crate::image::source::Source;
@@ -22,41 +25,66 @@ const PASSES: u32 = 4;
 /// The pause before the second of them; it doubles.
 const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 /// How many blobs are on their way at the same time. Registries write a blob to disk before they answer.
-const UPLOADS_AT_ONCE: usize = 4;
+pub(super) const UPLOADS_AT_ONCE: usize = 4;
 /// Pieces of a blob that wait to be sent.
-const PIECES_IN_FLIGHT: usize = 8;
+pub(super) const PIECES_IN_FLIGHT: usize = 8;
 
 type Reopen = Arc<dyn Fn() -> Result<Box<dyn Source>, image::ImageError> + Send + Sync>;
 
-/// Where the blobs come from: an image that was checked and is read once more.
+/// Where the blobs come from: an image that was checked and is read once more, or other repositories.
 #[derive(Clone)]
 pub struct Supply {
-    reopen: Option<Reopen>,
-    is_parallel: bool,
+    origin: Origin,
+    /// What nobody has hashed so far, with sizes.
+    unread: Arc<Mutex<BTreeMap<Digest, u64>>>,
+}
+
+#[derive(Clone)]
+enum Origin {
+    Image { reopen: Reopen, is_parallel: bool },
+    Registry(Arc<Places>),
 }
 
 impl Supply {
     /// What `reopen` opens is read by one reader at a time.
     pub fn new(reopen: impl Fn() -> Result<Box<dyn Source>, image::ImageError> + Send + Sync + 'static) -> Self {
-        Self { reopen: Some(Arc::new(reopen)), is_parallel: false }
+        Self { origin: Origin::Image { reopen: Arc::new(reopen), is_parallel: false }, unread: Arc::default() }
     }
 
-    /// Nothing is sent: the registry has all blobs, here or in a repository that it takes them from.
+    /// What is in registries: blobs that are neither there nor mounted are copied from where they are.
     #[must_use]
-    pub const fn none() -> Self {
-        Self { reopen: None, is_parallel: false }
+    pub fn from_registry(places: Places) -> Self {
+        Self { origin: Origin::Registry(Arc::new(places)), unread: Arc::default() }
     }
 
     /// Several may read at the same time, each from the beginning, and to pass over what one does not want costs little.
     #[must_use]
-    pub fn parallel(self) -> Self {
-        Self { is_parallel: true, ..self }
+    pub fn parallel(mut self) -> Self {
+        if let Origin::Image { is_parallel, .. } = &mut self.origin {
+            *is_parallel = true;
+        }
+        self
+    }
+
+    /// Blobs with their sizes that were passed over when the image was checked: no manifest is pushed before they are hashed,
+    /// those that are sent on their way.
+    #[must_use]
+    pub fn with_unread(self, unread: BTreeMap<Digest, u64>) -> Self {
+        Self { unread: Arc::new(Mutex::new(unread)), ..self }
+    }
+
+    fn unread(&self) -> BTreeMap<Digest, u64> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn all_read(&self) {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
 impl fmt::Debug for Supply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Supply").field("is_parallel", &self.is_parallel).finish_non_exhaustive()
+        f.debug_struct("Supply").finish_non_exhaustive()
     }
 }
 
@@ -69,8 +97,11 @@ pub enum PushError {
     /// The archive is not what it was when it was checked, or cannot be read.
     #[error(transparent)]
     Read(#[from] CopyError),
-    /// The registry does not have all of it, and nothing is at hand to be sent.
-    #[error("blob `{0}` is not there, and comes from no other repository of the registry")]
+    /// A blob that was passed over when the image was checked, and is another one.
+    #[error("the bytes of blob `{0}` have another digest")]
+    Corrupt(Box<Digest>),
+    /// The repository that an image is in does not have all of it.
+    #[error("blob `{0}` is not there, and not where the image that needs it is")]
     NotThere(Box<Digest>),
     /// A tag leads to a digest in sha256, everywhere.
     #[error("registries name by a tag what has a digest in sha256, and the image is {0}")]
@@ -102,6 +133,9 @@ impl PushError {
         match self {
             Self::Registry(error) => error.hint(),
             Self::Read(CopyError::Changed(_)) => "push again when nobody writes to it",
+            Self::Corrupt(_) => {
+                "`repro analyze` tells all that is wrong with it; no manifest was pushed, and no tag moved"
+            }
             Self::Read(_) => "look whether it is still there and may be read",
             Self::NotThere(_) => {
                 "push the image that it belongs to into this repository, with `repro push --by-digest`, and try again"
@@ -158,7 +192,17 @@ pub async fn push(
     let mut wanted = missing(shipment, repository).await?;
     pushed.present = shipment.blobs().len() - wanted.len();
     mount(&mut wanted, repository, target, &mut pushed).await?;
-    send(wanted, repository, supply, &mut pushed).await?;
+    let unread = supply.unread();
+    let rest = unread.iter().filter(|(digest, _)| !wanted.contains_key(*digest));
+    let rest = rest.map(|(digest, size)| (digest.clone(), *size)).collect();
+    let sent = try_join(send(wanted, repository, supply, &mut pushed), look_through(rest, supply)).await;
+    sent.map_err(|error| match error {
+        PushError::Read(CopyError::Changed(digest)) if unread.contains_key(&digest) => {
+            PushError::Corrupt(Box::new(digest))
+        }
+        other => other,
+    })?;
+    supply.all_read();
     for document in shipment.documents() {
         let tag = tag.filter(|_| document.digest == root.digest);
         let found = repository.find(tag, &document.digest).await?.map(|manifest| manifest.digest);
@@ -226,6 +270,23 @@ async fn mount(
     Ok(())
 }
 
+/// Hashes blobs that are not sent. An image of which the registry has sound layers is no sound archive yet.
+async fn look_through(unread: BTreeMap<Digest, u64>, supply: &Supply) -> Result<(), PushError> {
+    let Origin::Image { reopen, .. } = supply.origin.clone() else { return Ok(()) };
+    if unread.is_empty() {
+        return Ok(());
+    }
+    // Whoever does not wait any more has not got this open.
+    let (listening, waiting) = oneshot::channel::<()>();
+    let looking = tokio::task::spawn_blocking(move || {
+        let mut source = reopen()?;
+        stream_blobs(source.as_mut(), &unread, |_, _| !listening.is_closed())
+    });
+    let looked = looking.await;
+    drop(waiting);
+    Ok(looked.map_err(|error| CopyError::File(std::io::Error::other(error)))??)
+}
+
 /// Sends the blobs. What fails for a moment waits for the next pass.
 async fn send(
     wanted: BTreeMap<Digest, u64>,
@@ -233,18 +294,12 @@ async fn send(
     supply: &Supply,
     pushed: &mut Pushed,
 ) -> Result<(), PushError> {
-    let Some(reopen) = &supply.reopen else {
-        return wanted.into_keys().next().map_or(Ok(()), |digest| Err(PushError::NotThere(Box::new(digest))));
-    };
     let mut wanted = wanted;
     let (mut passes, mut pause) = (1, PAUSE);
     while !wanted.is_empty() {
         let left = wanted.len();
-        let parts = if supply.is_parallel { share(&wanted) } else { vec![wanted.clone()] };
-        let uploads_at_once = UPLOADS_AT_ONCE.div_ceil(parts.len());
-        let passes_of = parts.iter().map(|part| send_once(part, uploads_at_once, repository, reopen));
         let mut failed = None;
-        for (sent, failed_here) in try_join_all(passes_of).await? {
+        for (sent, failed_here) in pass(&wanted, repository, supply).await? {
             for digest in sent {
                 pushed.sent += 1;
                 pushed.sent_bytes += wanted.remove(&digest).unwrap_or_default();
@@ -270,6 +325,22 @@ async fn send(
     Ok(())
 }
 
+/// One pass, by one reader or several: what each of them says.
+async fn pass(
+    wanted: &BTreeMap<Digest, u64>,
+    repository: &Repository,
+    supply: &Supply,
+) -> Result<Vec<(Vec<Digest>, Option<RegistryError>)>, PushError> {
+    match &supply.origin {
+        Origin::Image { reopen, is_parallel } => {
+            let parts = if *is_parallel { share(wanted) } else { vec![wanted.clone()] };
+            let uploads_at_once = UPLOADS_AT_ONCE.div_ceil(parts.len());
+            try_join_all(parts.iter().map(|part| send_once(part, uploads_at_once, repository, reopen))).await
+        }
+        Origin::Registry(places) => Ok(vec![copy_once(wanted, repository, places).await?]),
+    }
+}
+
 /// Shares the blobs among readers, such that each has about as much to send.
 fn share(wanted: &BTreeMap<Digest, u64>) -> Vec<BTreeMap<Digest, u64>> {
     let mut parts = vec![(0, BTreeMap::new()); wanted.len().min(UPLOADS_AT_ONCE)];
@@ -288,8 +359,8 @@ fn share(wanted: &BTreeMap<Digest, u64>) -> Vec<BTreeMap<Digest, u64>> {
 /// What goes from the archive to the registry.
 enum Event {
     Begin(Digest),
-    Bytes(Vec<u8>),
-    End(Vec<u8>),
+    Bytes(Bytes),
+    End(Bytes),
     /// What was read is not what was checked, or cannot be read.
     Failed(CopyError),
 }
@@ -306,7 +377,7 @@ async fn send_once(
     let reading = tokio::task::spawn_blocking(move || read(&of_pass, &reopen, &sender));
     let mut uploads = Uploads { under_way: FuturesUnordered::new(), sent: Vec::new(), failed: None };
     // Where the pieces of the blob at hand go; nothing where nobody takes them any more.
-    let mut current: Option<Sender<Vec<u8>>> = None;
+    let mut current: Option<Sender<Bytes>> = None;
     while let Some(event) = uploads.meanwhile(events.recv()).await? {
         let (piece, is_last) = match event {
             Event::Begin(digest) => {
@@ -374,11 +445,7 @@ impl<F: Future<Output = (Digest, Result<(), RegistryError>)>> Uploads<F> {
     }
 }
 
-async fn send_one(
-    repository: &Repository,
-    blob: Blob,
-    pieces: Receiver<Vec<u8>>,
-) -> (Digest, Result<(), RegistryError>) {
+async fn send_one(repository: &Repository, blob: Blob, pieces: Receiver<Bytes>) -> (Digest, Result<(), RegistryError>) {
     let sent = match repository.offer_blob(&blob, None).await {
         Ok(Offered::Wanted(upload)) => repository.send_blob(upload, &blob, pieces).await,
         Ok(Offered::Mounted) => Ok(()),
@@ -392,8 +459,8 @@ fn read(wanted: &BTreeMap<Digest, u64>, reopen: &Reopen, sender: &Sender<Event>)
         stream_blobs(source.as_mut(), wanted, |digest, piece| {
             let event = match piece {
                 Piece::Begin => Event::Begin(digest.clone()),
-                Piece::Bytes(bytes) => Event::Bytes(bytes.to_vec()),
-                Piece::End(bytes) => Event::End(bytes.to_vec()),
+                Piece::Bytes(bytes) => Event::Bytes(bytes),
+                Piece::End(bytes) => Event::End(bytes),
             };
             sender.blocking_send(event).is_ok()
         })

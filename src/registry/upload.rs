@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fmt, io};
 
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Body, RequestBuilder, StatusCode, Url};
 use tokio::sync::mpsc::Receiver;
@@ -83,7 +84,7 @@ impl Repository {
 
     /// Sends the bytes of a blob as they come. Whoever sends them and finds them wrong closes the channel before the last one,
     /// and the registry never has it.
-    pub async fn send_blob(&self, upload: Upload, blob: &Blob, pieces: Receiver<Vec<u8>>) -> Result<(), RegistryError> {
+    pub async fn send_blob(&self, upload: Upload, blob: &Blob, pieces: Receiver<Bytes>) -> Result<(), RegistryError> {
         let what = format!("the upload of blob `{}`", blob.digest);
         let mut url = upload.0;
         url.query_pairs_mut().append_pair("digest", &blob.digest.to_string());
@@ -191,7 +192,7 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// The body of an upload: what comes through the channel, as long as it is as much as there has to be.
-fn body_of(pieces: Receiver<Vec<u8>>, size: u64, sent: Arc<AtomicU64>) -> Body {
+fn body_of(pieces: Receiver<Bytes>, size: u64, sent: Arc<AtomicU64>) -> Body {
     let stream = futures_util::stream::try_unfold((pieces, size, sent), async |(mut pieces, left, sent)| match pieces
         .recv()
         .await

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::source::{GitRef, GitSource};
 use crate::environment::Environment;
 use crate::failure::{Diagnose, ExitStatus};
+use crate::git;
 use crate::network::Route;
 use crate::runtime::command::{CommandError, ToolCommand};
 use crate::runtime::interrupt::Interrupt;
@@ -27,23 +28,16 @@ const MOST_FILES: u64 = 1_000_000;
 const MOST_BYTES: u64 = 32 << 30;
 /// What runs git. The umask and the limit of a file's size are the shell's to set.
 const SHELL: &str = "umask 022; ulimit -f \"$1\" 2>/dev/null; shift; exec git \"$@\"";
-/// Above whatever a repository says.
-const SETTINGS: [&str; 15] = [
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=",
-    "core.attributesFile=/dev/null",
-    "core.autocrlf=false",
-    "core.fileMode=true",
+/// What a checkout needs beside the settings of every call, above whatever a repository says.
+const CHECKOUT: [&str; 8] = [
     "core.symlinks=true",
     "core.protectHFS=true",
     "core.protectNTFS=true",
-    "credential.helper=",
     "fetch.recurseSubmodules=false",
     "gc.auto=0",
     "http.followRedirects=initial",
     "protocol.ext.allow=never",
     "submodule.recurse=false",
-    "safe.directory=*",
 ];
 
 /// What was checked out.
@@ -155,20 +149,17 @@ impl Git<'_> {
         let protocols = if by_user { "https:http:ssh:git+ssh:file" } else { "https" };
         let mut command = ToolCommand::new("sh", keep)
             .args(["-c", SHELL, "git", LARGEST_FILE])
-            .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
+            .args(git::SETTINGS.into_iter().chain(CHECKOUT).flat_map(|setting| ["-c", setting]))
             .arg("-C")
             .arg(&self.directory)
             .args(words)
-            .env("LC_ALL", "C")
             .env("GIT_ALLOW_PROTOCOL", protocols)
             .env("GIT_ATTR_NOSYSTEM", "1")
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_LFS_SKIP_SMUDGE", "1")
-            .env("GIT_NO_LAZY_FETCH", "1")
-            .env("GIT_NO_REPLACE_OBJECTS", "1")
-            .env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
-            .env("GIT_TERMINAL_PROMPT", "0");
+            .env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes");
+        for (name, value) in git::VARIABLES {
+            command = command.env(name, value);
+        }
         if !by_user {
             // Without HOME, libcurl asks for the user's own, and sends what `.netrc` there holds for the host.
             for name in ["HOME", "CURL_HOME", "XDG_CONFIG_HOME"] {

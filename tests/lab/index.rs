@@ -220,6 +220,52 @@ fn what_buildkit_pushes_one_by_one_is_joined_as_it_pushes_it_at_once() {
     }
 }
 
+/// Of images on two registries one with everything, which an engine's tools pull.
+#[test]
+fn runners_may_have_registries_of_their_own() {
+    if !ways().contains(&Way::Buildkitd) {
+        return;
+    }
+    let place = Place::new("index-copied");
+    let sources = place.runners(VERSIONS[0], "oci");
+    // A second registry, which has nothing of it.
+    let directory = place.bench.directory("registry");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let configuration = directory.join("registry.yml");
+    let settings = format!(
+        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
+        directory.join("blobs").display()
+    );
+    std::fs::write(&configuration, settings).unwrap();
+    let mut registry = std::process::Command::new("docker-registry");
+    registry.arg("serve").arg(&configuration).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut registry = registry.spawn().unwrap();
+    let answers = || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+            || std::process::Command::new("sleep").arg("0.05").status().is_err()
+    };
+    assert!((0..200).any(|_| answers()));
+    let other = format!("127.0.0.1:{port}/team/app:1");
+    let mut arguments = words(&["index", "create", "--format=json", &other]);
+    arguments.extend(sources.iter().map(OsString::from));
+    let output = place.bench.repro(Way::Buildkitd).args(arguments).output().unwrap();
+    let there = format!("docker://{other}");
+    let copy = format!("oci:{}", place.bench.directory("copy").join("layout").display());
+    let pulled = std::process::Command::new("skopeo")
+        .args(["copy", "--quiet", "--all", "--preserve-digests", "--src-tls-verify=false", &there, &copy])
+        .output()
+        .unwrap();
+    let validated = std::process::Command::new("crane").args(["validate", "--remote", &other]).output().unwrap();
+    registry.kill().unwrap();
+    registry.wait().unwrap();
+    for output in [&output, &pulled, &validated] {
+        assert!(output.status.success(), "{}", said(output));
+    }
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["sent"].as_u64().unwrap() > 0 && report["mounted"] == 0, "{report}");
+    assert_eq!(report["digest"], place.create("own", &sources, &[]).as_str());
+}
+
 #[test]
 fn runners_may_have_repositories_of_their_own() {
     if !ways().contains(&Way::Buildkitd) {

@@ -36,6 +36,7 @@ mod odd;
 mod push;
 mod real_images;
 mod remote;
+mod snapshot;
 mod soak;
 mod stop;
 mod substitution;

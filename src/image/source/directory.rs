@@ -171,7 +171,7 @@ fn failed(path: &[u8], source: io::Error) -> ImageError {
 impl Source for DirectorySource {
     fn next_member(&mut self) -> Result<Option<Member>, ImageError> {
         let Some(mut member) = self.found.pop() else { return Ok(None) };
-        self.current = None;
+        self.bytes += self.current.take().map_or(0, |passed_over| passed_over.left);
         if member.kind == MemberKind::File {
             let file = self.open_below(&member.path, OFlags::empty())?;
             let metadata = file.metadata().map_err(|error| failed(&member.path, error))?;

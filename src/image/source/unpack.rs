@@ -33,6 +33,11 @@ impl Stored {
     pub fn bytes(&self) -> u64 {
         self.0.bytes.get()
     }
+
+    /// Counts what was passed over.
+    pub fn pass_over(&self, bytes: u64) {
+        self.0.bytes.set(self.0.bytes.get() + bytes);
+    }
 }
 
 /// What is inside of `reader`, and how it was compressed.

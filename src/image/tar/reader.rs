@@ -71,7 +71,7 @@ struct Pending {
     flags: Vec<u8>,
 }
 
-/// Reads entries, one after the other, never seeking.
+/// Reads entries, one after the other. It never seeks, but whoever can may help it over data ([`Self::pass_over`]).
 pub struct TarReader<R> {
     inner: R,
     offset: u64,
@@ -178,6 +178,16 @@ impl<R: BufRead> TarReader<R> {
         self.offset += count as u64;
         self.left -= count as u64;
         Ok(count)
+    }
+
+    /// Has `seek` pass over the data of the current entry that was not read yet, so many bytes. It says whether it did.
+    pub fn pass_over(&mut self, seek: impl FnOnce(&mut R, u64) -> io::Result<bool>) -> Result<(), TarError> {
+        let has_moved = seek(&mut self.inner, self.left);
+        if has_moved.map_err(|source| TarError::Read { offset: self.offset, source })? {
+            self.offset += self.left;
+            self.left = 0;
+        }
+        Ok(())
     }
 
     /// Reads on to the end of the bytes, after the last entry. Says where the first byte that is not zero stands, if any.

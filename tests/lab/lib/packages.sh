@@ -7,7 +7,7 @@ LAB_PACKAGES=(
     podman:podman conmon:conmon skopeo:skopeo buildah:buildah umoci:umoci docker-registry:docker-registry runc:runc
     rootlesskit:rootlesskit newuidmap:uidmap fuse-overlayfs:fuse-overlayfs slirp4netns:slirp4netns
     jq:jq mmdebstrap:mmdebstrap curl:curl zstd:zstd xz:xz-utils ip:iproute2 setpriv:util-linux mkfs.ext4:e2fsprogs fuser:psmisc ps:procps dpkg-deb:dpkg
-    /usr/bin/busybox:busybox-static git:git openssl:openssl
+    /usr/bin/busybox:busybox-static git:git openssl:openssl gpg:gpg gpg-agent:gpg-agent gpgv:gpgv apt-get:apt
     gcc:gcc /usr/include/stdlib.h:libc6-dev pkg-config:pkg-config /usr/include/seccomp.h:libseccomp-dev
     groff:groff-base lexgrog:man-db
     /etc/containers/policy.json:golang-github-containers-image
