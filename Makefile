@@ -1,7 +1,7 @@
 # `make` shows what there is. Everything that needs real engines runs in the laboratory (tests/lab/README.md), which
 # needs root on a Debian or Ubuntu machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test argv fuzz lint doc bench peers versions causes caches verify-images real-images actions soak self-check lab-up lab-down
+.PHONY: help demo test argv fuzz lint doc bench peers versions causes caches verify-images real-images actions nightly nightly-short fleet soak self-check lab-up lab-down
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,9 +28,9 @@ lint: ## format, clippy, rustdoc, shell scripts, workflows and actions, dependen
 doc: ## the library's documentation, in target/doc/repro
 	@cargo doc --locked --no-deps
 
-bench: lab-up ## what `repro build` costs over the bare command and over upstream, `repro analyze` beside crane, `repro diff` beside diffoci, `repro push` beside skopeo and crane
+bench: lab-up ## what `repro build` costs over the bare command and over upstream, `repro analyze` beside crane, `repro diff` beside diffoci, `repro push` beside skopeo and crane, a matrix beside its builds one after the other
 	@eval "$$(tests/lab/lab env)"; status=0; \
-	for bench in bench bench-analyze bench-diff bench-push; do "tests/lab/$$bench" || status=$$?; done; exit "$$status"
+	for bench in bench bench-analyze bench-diff bench-push bench-matrix; do "tests/lab/$$bench" || status=$$?; done; exit "$$status"
 
 peers: lab-up ## beside upstream and others: the same digests, upstream's defects, broken archives
 	@eval "$$(tests/lab/lab env)" && tests/lab/peers
@@ -57,6 +57,17 @@ caches: lab-up ## the corpus through a registry's cache: what is imported gives 
 
 verify-images: lab-up ## a dozen images as others publish them, verified by what they say of themselves
 	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --ignored --nocapture verify::
+
+NIGHTLY := v0.13.2 v0.25.2 v0.32.2
+nightly: lab-up ## the project's own matrix: five images, each runtime, five versions of BuildKit, two platforms; and which version changed what
+	@tests/lab/lab buildkit $(NIGHTLY) v0.23.2 v0.24.0 >/dev/null
+	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --include-ignored --nocapture --test-threads=1 matrix::
+
+nightly-short: lab-up ## a part of it, in minutes: three images, two versions
+	@eval "$$(tests/lab/lab env)" && REPRO_TEST_MATRIX=short cargo test --locked --test lab -- --ignored --nocapture matrix::
+
+fleet: lab-up ## forty cells on four BuildKits behind mutual TLS, of which one is killed, one hangs and one falls off the network
+	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --include-ignored --nocapture --test-threads=1 fleet::
 
 BUILDS := 200
 soak: lab-up ## 200 builds in a row and 8 at once, each way: nothing stays but a cache below its limit (BUILDS=20 for fewer)

@@ -66,6 +66,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
         &[
             "check",
             "digest",
+            "dockerfile",
             "environment",
             "failure",
             "git",

@@ -275,8 +275,18 @@ fn error_of(said: &str) -> String {
         let (number, why) = line.strip_prefix('#')?.split_once(" ERROR: ")?;
         number.bytes().all(|byte| byte.is_ascii_digit()).then_some(why)
     });
-    let line = line.unwrap_or_else(last);
-    escape(&step.map_or_else(|| line.to_owned(), |step| format!("{line}: {step}"))).into_owned()
+    let line = match (line, step) {
+        // The command that ended is the builder's, in a directory that is gone.
+        (Some(line), Some(step)) if line.starts_with("the build failed") => format!("the build failed: {step}"),
+        // What an engine says of itself.
+        (Some(line), None) if line.contains("ended with exit status") => {
+            let own = said.lines().rev().find(|line| line.starts_with("Error: "));
+            own.map_or_else(|| line.to_owned(), |own| format!("{line}: {own}"))
+        }
+        (Some(line), _) => line.to_owned(),
+        (None, _) => last().to_owned(),
+    };
+    escape(&line).into_owned()
 }
 
 fn cut(text: &str) -> String {

@@ -18,10 +18,11 @@ use super::file::{BuildKit, Matrix};
 use super::history::{DifferenceRecord, SideRecord};
 use super::source::Source;
 use crate::digest::Digest;
+use crate::dockerfile::Dockerfile;
 use crate::environment::Environment;
 use crate::failure::{Diagnose, ExitStatus};
 use crate::kept::place::WorkPlace;
-use crate::pin::check_usable;
+use crate::pin::{changes_between, check_usable};
 use crate::reference::ImageSource;
 use crate::runtime::interrupt::Interrupt;
 
@@ -203,6 +204,9 @@ pub async fn bisect(
     for at in found {
         changes.push(site.change(at).await);
     }
+    for change in &changes {
+        notes.extend(site.known_changes(change));
+    }
     for name in &search.buildkits {
         let version = matrix.buildkits.get(name).and_then(|buildkit| buildkit.version);
         if let Some(Err(why)) = version.map(check_usable) {
@@ -287,6 +291,18 @@ impl Site<'_> {
         let source = source.map(|(dockerfile, target)| (dockerfile.as_path(), target.as_deref()));
         let difference = compare(&self.program, "", &pair, source, self.matrix.limits.time(), self.interrupt).await;
         Change { before: names[before].clone(), first: names[before + 1].clone(), difference }
+    }
+}
+
+impl Site<'_> {
+    /// What is known of the releases between two, as far as this Dockerfile shows it.
+    fn known_changes(&self, change: &Change) -> Vec<String> {
+        let version = |name: &str| self.matrix.buildkits.get(name).and_then(|buildkit| buildkit.version);
+        let (Some(from), Some(to)) = (version(&change.before), version(&change.first)) else { return Vec::new() };
+        let bytes = self.source.dockerfile.as_ref().ok().and_then(|(path, _)| fs::read(path).ok()).unwrap_or_default();
+        let Ok(dockerfile) = Dockerfile::parse(&bytes) else { return Vec::new() };
+        let known = changes_between(from, to).filter(|known| known.touches(&dockerfile));
+        known.map(|known| format!("since {} {} ({})", known.version, known.what, known.reference)).collect()
     }
 }
 

@@ -108,19 +108,19 @@ impl Schedule {
     /// Takes the next cell that has a place, and says which number it runs under.
     pub fn start(&mut self) -> Option<(usize, Job, Place)> {
         let busy: BTreeSet<_> = self.running.values().filter_map(|(job, _)| job.cell.exclusive()).collect();
-        let here = self.running.values().filter(|(_, place)| *place == Place::Here).count();
+        let here = self.here > self.running.values().filter(|(_, place)| *place == Place::Here).count();
+        // The same for all cells that may go anywhere: a queue of thousands is looked through with no more than a glance at each.
+        let shared = self.host_for(|_, host| host.shared);
         let found = self.waiting.iter().enumerate().find_map(|(at, job)| {
-            if job.cell.exclusive().is_some_and(|key| busy.contains(&key)) {
-                return None;
-            }
-            let place = if job.cell.runtime == "remote" {
-                Place::At(self.host_for(job)?)
-            } else if here < self.here {
-                Place::Here
-            } else {
-                return None;
+            let cell = &job.cell;
+            let place = match (&cell.address, cell.runtime.as_str()) {
+                (Some(wanted), "remote") => Place::At(self.host_for(|address, _| address == wanted)?),
+                (None, "remote") => Place::At(shared.clone()?),
+                _ if here => Place::Here,
+                _ => return None,
             };
-            Some((at, place))
+            let is_free = cell.exclusive().is_none_or(|key| !busy.contains(&key));
+            is_free.then_some((at, place))
         });
         let (at, place) = found?;
         let job = self.waiting.remove(at)?;
@@ -135,12 +135,8 @@ impl Schedule {
         Some((number, job, place))
     }
 
-    /// The daemon that answers, takes this cell, and has the fewest.
-    fn host_for(&self, job: &Job) -> Option<String> {
-        let takes = |address: &str, host: &Host| match &job.cell.address {
-            Some(wanted) => wanted == address,
-            None => host.shared,
-        };
+    /// Of these daemons the one that answers, has room, and has the fewest cells.
+    fn host_for(&self, takes: impl Fn(&str, &Host) -> bool) -> Option<String> {
         let free = self.hosts.iter().filter(|(address, host)| {
             host.health == Health::Up && host.running < self.at_a_time && takes(address, host)
         });

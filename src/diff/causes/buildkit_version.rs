@@ -83,7 +83,7 @@ fn is_other_spelling(a: &str, b: &str) -> bool {
 
 /// BuildKit v0.24 and the HEALTHCHECK of old versions print where a value lies in memory.
 fn is_pointer(text: &str) -> bool {
-    text.split("0xc0").skip(1).any(|rest| rest.bytes().take_while(u8::is_ascii_hexdigit).count() >= 6)
+    text.split("0x").skip(1).any(|rest| rest.bytes().take_while(u8::is_ascii_hexdigit).count() >= 8)
 }
 
 #[cfg(test)]
@@ -97,6 +97,7 @@ mod tests {
             ("EXPOSE map[80/tcp:{} 443/tcp:{}]", "EXPOSE 443 80", true),
             ("EXPOSE map[80/tcp:{}]", "EXPOSE map[81/tcp:{}]", false),
             ("EXPOSE [0xc000123456]", "EXPOSE [0xc000654321]", true),
+            ("EXPOSE map[80/tcp:{}]", "EXPOSE &{[{{2 0} {2 0}}] 0x219231dfafc0}", true),
             (
                 "HEALTHCHECK &{[\"CMD-SHELL\" \"true\"] \"30s\" \"0s\" \"0s\" \"0s\" '\\x00'}",
                 "HEALTHCHECK {Test:[CMD-SHELL true] Interval:30s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}",
