@@ -31,6 +31,7 @@ mod index;
 mod inputs;
 mod kept;
 mod killed;
+mod matrix_page;
 mod networks;
 mod odd;
 mod push;
