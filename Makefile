@@ -28,9 +28,9 @@ lint: ## format, clippy, rustdoc, shell scripts, workflows and actions, dependen
 doc: ## the library's documentation, in target/doc/repro
 	@cargo doc --locked --no-deps
 
-bench: lab-up ## what `repro build` costs over the bare command and over upstream, `repro analyze` beside crane, `repro diff` beside diffoci, `repro push` beside skopeo and crane, a matrix beside its builds one after the other
+bench: lab-up ## what `repro build` costs over the bare command and over upstream, `repro analyze` beside crane, `repro diff` beside diffoci, `repro push` beside skopeo and crane, a matrix beside its builds one after the other, a long history
 	@eval "$$(tests/lab/lab env)"; status=0; \
-	for bench in bench bench-analyze bench-diff bench-push bench-matrix; do "tests/lab/$$bench" || status=$$?; done; exit "$$status"
+	for bench in bench bench-analyze bench-diff bench-push bench-matrix bench-matrix-history; do "tests/lab/$$bench" || status=$$?; done; exit "$$status"
 
 peers: lab-up ## beside upstream and others: the same digests, upstream's defects, broken archives
 	@eval "$$(tests/lab/lab env)" && tests/lab/peers

@@ -43,13 +43,21 @@ impl ComparisonFiles {
     /// Writes the page, where one is asked for.
     pub fn write_page(&self, comparison: &Comparison) -> Result<(), Failure> {
         let Some(path) = &self.html else { return Ok(()) };
-        let write = || -> io::Result<()> {
-            let mut out = io::BufWriter::new(File::create(path)?);
-            write_diff_html(&mut out, comparison)?;
-            out.flush()
-        };
-        write().map_err(|error| not_written(path, &error))
+        write_page(path, |out| write_diff_html(out, comparison))
     }
+}
+
+/// Writes a page as it is made.
+pub(super) fn write_page(
+    path: &Path,
+    render: impl FnOnce(&mut io::BufWriter<File>) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let write = || -> io::Result<()> {
+        let mut out = io::BufWriter::new(File::create(path)?);
+        render(&mut out)?;
+        out.flush()
+    };
+    write().map_err(|error| not_written(path, &error))
 }
 
 /// Adds to what others wrote there.

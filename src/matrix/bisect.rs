@@ -45,7 +45,8 @@ pub struct Search {
 /// What was found.
 #[derive(Debug, Serialize)]
 pub struct Found {
-    schema: &'static str,
+    /// [`SCHEMA`].
+    pub schema: &'static str,
     /// The image.
     pub image: String,
     /// The platform.

@@ -17,7 +17,6 @@
 //! | [`past`] | the same, read |
 //! | [`verdict`] | what cells come to, beside each other and beside earlier runs |
 //! | [`summary`] | what a history comes to, for every report |
-//! | [`summary`] | what a history comes to, for reports |
 
 pub mod age;
 pub mod attempt;

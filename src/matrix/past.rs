@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::Path;
 
 use super::cell::Cell;
@@ -58,8 +58,6 @@ pub struct Entry {
     pub materials: Option<u32>,
     /// Why it failed, or what is missing.
     pub why: Option<u32>,
-    /// When it ended.
-    pub time: u32,
     /// Which BuildKit of a fleet built it.
     pub at: Option<u32>,
     /// How often it was tried before without a result.
@@ -160,9 +158,9 @@ impl Reader {
         if text.len() >= limits::HISTORY_LINE_BYTES {
             return Err("it is too long".to_owned());
         }
-        let line: Line<'_> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let line: Line<'_> = serde_json::from_slice(text).map_err(|error| why_unread(text, &error))?;
         if line.schema != SCHEMA {
-            return Err(format!("its form is `{}`, and this is `{SCHEMA}`", line.schema.escape_debug()));
+            return Err(other_form(&line.schema));
         }
         if let Some(record) = line.run {
             let at = self.run(&record.id);
@@ -197,7 +195,6 @@ impl Reader {
             digest: record.digest.as_ref().map(|digest| self.digest(digest)),
             materials: materials.map(|materials| self.text(&materials)),
             why: record.why.as_deref().map(|why| self.text(why)),
-            time: self.text(&record.time),
             at: record.at.as_deref().map(|address| self.text(address)),
             tries: u32::try_from(record.tries.len()).unwrap_or(u32::MAX),
             #[expect(clippy::cast_possible_truncation, reason = "it is shown with one digit")]
@@ -262,24 +259,48 @@ impl Reader {
 
     fn finish(self) -> History {
         let mut history = self.history;
-        let cells = &history.cells;
+        let order = rank(&history.cells);
         for run in &mut history.runs {
-            run.entries.sort_by(|a, b| {
-                let key = |entry: &Entry| (entry.outcome, entry.digest);
-                cells[a.cell as usize].cmp(&cells[b.cell as usize]).then_with(|| key(a).cmp(&key(b)))
-            });
+            run.entries
+                .sort_unstable_by_key(|entry| (order[entry.cell as usize], entry.outcome, entry.digest, entry.why));
             // What two histories hold is one, and a cell that was built has ended well, however often it did not before. Two
             // digests of one cell are two: that is what one wants to know.
             run.entries.dedup_by(|b, a| a.cell == b.cell && (b.outcome != Outcome::Built || a.digest == b.digest));
-            run.differences.sort_by(|a, b| {
-                let key =
-                    |one: &DifferenceRecord| (one.image.clone(), one.platform.clone(), one.a.clone(), one.b.clone());
-                key(a).cmp(&key(b))
-            });
+            run.entries.shrink_to_fit();
+            run.differences
+                .sort_by(|a, b| (&a.image, &a.platform, &a.a, &a.b).cmp(&(&b.image, &b.platform, &b.a, &b.b)));
         }
         history.runs.sort_by(|a, b| (&a.record.time, &a.record.id).cmp(&(&b.record.time, &b.record.id)));
         history
     }
+}
+
+/// Why a line cannot be read: of another form, the form says more than what is not as it is in ours.
+fn why_unread(text: &[u8], error: &serde_json::Error) -> String {
+    #[derive(serde::Deserialize)]
+    struct Form {
+        schema: String,
+    }
+    match serde_json::from_slice::<Form>(text) {
+        Ok(form) if form.schema != SCHEMA => other_form(&form.schema),
+        _ => error.to_string(),
+    }
+}
+
+fn other_form(form: &str) -> String {
+    let form: String = form.chars().take(100).collect();
+    format!("its form is `{}`, and this is `{SCHEMA}`", form.escape_debug())
+}
+
+/// Which place each cell has among all, in their order.
+fn rank(cells: &[Cell]) -> Vec<u32> {
+    let mut sorted: Vec<u32> = (0..count(cells.len())).collect();
+    sorted.sort_unstable_by_key(|cell| &cells[*cell as usize]);
+    let mut order = vec![0; cells.len()];
+    for (place, cell) in sorted.into_iter().enumerate() {
+        order[cell as usize] = count(place);
+    }
+    order
 }
 
 fn count(length: usize) -> u32 {
@@ -288,18 +309,10 @@ fn count(length: usize) -> u32 {
 
 /// The next line, cut where it is longer than any that is ours; the rest of it is passed over.
 pub fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
-    loop {
-        let buffer = input.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(!line.is_empty());
-        }
-        let end = buffer.iter().position(|byte| *byte == b'\n').map_or(buffer.len(), |at| at + 1);
-        let room = limits::HISTORY_LINE_BYTES.saturating_sub(line.len());
-        line.extend_from_slice(&buffer[..end.min(room)]);
-        let ended = buffer[end - 1] == b'\n';
-        input.consume(end);
-        if ended {
-            return Ok(true);
-        }
+    let room = limits::HISTORY_LINE_BYTES.saturating_sub(line.len()) as u64;
+    input.by_ref().take(room).read_until(b'\n', line)?;
+    if !line.is_empty() && !line.ends_with(b"\n") {
+        input.skip_until(b'\n')?;
     }
+    Ok(!line.is_empty())
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::history::DifferenceRecord;
 use super::past::{Entry, History, Run};
-use super::verdict::{Earlier, GroupKey, Judged, Judgement, Verdict, find_difference, judge};
+use super::verdict::{Earlier, Group, Judged, Judgement, Verdict, find_difference, judge};
 use crate::digest::Digest;
 use crate::pin::Version;
 
@@ -217,16 +217,18 @@ impl MatrixReport {
             unread_lines: history.unread_lines,
             unread: history.unread.iter().map(|line| format!("line {}: {}", line.line, line.why)).collect(),
         };
-        let mut earlier = Earlier::default();
+        let mut earlier = Earlier::of(history);
         let mut since: HashMap<(u32, bool), (Verdict, usize)> = HashMap::new();
         let mut states: BTreeMap<String, ImageState> = BTreeMap::new();
         for (at, one) in history.runs.iter().enumerate() {
             let judgement = judge(history, one, &mut earlier);
             let is_recheck = one.record.recheck.is_some();
-            for cell in &judgement.cells {
-                let known = since.entry((cell.entry.cell, is_recheck)).or_insert((cell.verdict, at));
-                if known.0 != cell.verdict {
-                    *known = (cell.verdict, at);
+            // A cell that two histories tell of is as bad as the worse says.
+            for cell in judgement.cells.chunk_by(|a, b| a.entry.cell == b.entry.cell) {
+                let verdict = worst(cell.iter().map(|cell| cell.verdict));
+                let known = since.entry((cell[0].entry.cell, is_recheck)).or_insert((verdict, at));
+                if known.0 != verdict {
+                    *known = (verdict, at);
                 }
             }
             if is_recheck {
@@ -254,7 +256,7 @@ impl MatrixReport {
         &mut self,
         history: &History,
         run: &Run,
-        judgement: &Judgement,
+        judgement: &Judgement<'_>,
         states: &BTreeMap<String, ImageState>,
         since: &dyn Fn(u32) -> When,
     ) {
@@ -309,13 +311,13 @@ fn bad_cell(history: &History, judged: &Judged, since: When) -> BadCell {
     BadCell { cell: history.cell(&judged.entry).to_string(), verdict: judged.verdict, since, why: judged.why.clone() }
 }
 
-fn note(history: &History, run: &Run, judgement: &Judgement, states: &mut BTreeMap<String, ImageState>) {
+fn note(history: &History, run: &Run, judgement: &Judgement<'_>, states: &mut BTreeMap<String, ImageState>) {
     let mut counts: BTreeMap<&str, (Vec<Verdict>, Vec<String>)> = BTreeMap::new();
     for judged in &judgement.cells {
         counts.entry(&history.cell(&judged.entry).image).or_default().0.push(judged.verdict);
     }
-    for (key, group) in &judgement.groups {
-        if let (Some((_, digests)), Some(digest)) = (counts.get_mut(key.image.as_str()), history.digest(group.digest)) {
+    for group in &judgement.groups {
+        if let (Some((_, digests)), Some(digest)) = (counts.get_mut(group.key.image), history.digest(group.digest)) {
             digests.push(digest.short().to_owned());
         }
     }
@@ -337,7 +339,7 @@ fn note(history: &History, run: &Run, judgement: &Judgement, states: &mut BTreeM
     }
 }
 
-fn recheck(history: &History, run: &Run, judgement: &Judgement) -> RecheckReport {
+fn recheck(history: &History, run: &Run, judgement: &Judgement<'_>) -> RecheckReport {
     let record = run.record.recheck.clone().unwrap_or_default();
     let count = |of: &dyn Fn(Verdict) -> bool| judgement.cells.iter().filter(|cell| of(cell.verdict)).count();
     let when = when_of(run);
@@ -357,19 +359,21 @@ fn recheck(history: &History, run: &Run, judgement: &Judgement) -> RecheckReport
 fn groups(
     history: &History,
     run: &Run,
-    judgement: &Judgement,
+    judgement: &Judgement<'_>,
     cells: &[&Judged],
     since: &dyn Fn(u32) -> When,
 ) -> Vec<GroupReport> {
     let Some(first) = cells.first() else { return Vec::new() };
     let image = &history.cell(&first.entry).image;
     let mut groups: Vec<GroupReport> = Vec::new();
-    for (key, group) in judgement.groups.iter().filter(|(key, _)| key.image == *image) {
+    for group in judgement.groups.iter().filter(|group| group.key.image == image) {
+        let key = group.key;
         let of_group = cells.iter().filter(|judged| {
             let cell = history.cell(&judged.entry);
-            cell.platform == key.platform && key.buildkit.as_ref().is_none_or(|buildkit| *buildkit == cell.buildkit)
+            cell.platform == key.platform && key.buildkit.is_none_or(|buildkit| buildkit == cell.buildkit)
         });
-        let of_group: Vec<&&Judged> = of_group.collect();
+        let mut of_group: Vec<&&Judged> = of_group.collect();
+        of_group.sort_by_key(|judged| order(Some(&history.cell(&judged.entry).buildkit)));
         let digest = history.digest(group.digest).cloned();
         let mut differences = Vec::new();
         for other in of_group.iter().filter_map(|judged| history.digest(judged.entry.digest)) {
@@ -380,8 +384,8 @@ fn groups(
             differences.extend(found.filter(|found| !differences.contains(*found)).cloned());
         }
         groups.push(GroupReport {
-            platform: key.platform.clone(),
-            buildkit: key.buildkit.clone(),
+            platform: key.platform.to_owned(),
+            buildkit: key.buildkit.map(str::to_owned),
             digest,
             agreed: group.agreed,
             cells: of_group.iter().map(|judged| cell_report(history, judged, since(judged.entry.cell))).collect(),
@@ -423,22 +427,23 @@ fn seconds(entry: &Entry) -> f64 {
 }
 
 /// What most cells of one BuildKit gave, beside what most of the next one did.
-fn changes(history: &History, run: &Run, judgement: &Judgement, image: &str) -> Vec<ChangeReport> {
-    let of_image = judgement.groups.iter().filter(|(key, _)| key.image == image);
-    let mut groups: Vec<(&GroupKey, &Digest)> =
-        of_image.filter_map(|(key, group)| Some((key, history.digest(group.digest)?))).collect();
-    groups.sort_by_key(|(key, _)| (key.platform.clone(), order(key.buildkit.as_deref())));
-    let differ = groups.windows(2).filter(|pair| pair[0].0.platform == pair[1].0.platform && pair[0].1 != pair[1].1);
+fn changes(history: &History, run: &Run, judgement: &Judgement<'_>, image: &str) -> Vec<ChangeReport> {
+    let of_image = judgement.groups.iter().filter(|group| group.key.image == image);
+    let mut groups: Vec<(&Group<'_>, &Digest)> =
+        of_image.filter_map(|group| Some((group, history.digest(group.digest)?))).collect();
+    groups.sort_by_key(|(group, _)| (group.key.platform, order(group.key.buildkit)));
+    let differ =
+        groups.windows(2).filter(|pair| pair[0].0.key.platform == pair[1].0.key.platform && pair[0].1 != pair[1].1);
     differ
         .map(|pair| {
-            let name = |at: usize| pair[at].0.buildkit.clone().unwrap_or_default();
+            let name = |at: usize| pair[at].0.key.buildkit.unwrap_or_default().to_owned();
             let [a, b] = [pair[0].1.to_string(), pair[1].1.to_string()];
             let found = find_difference(&run.differences, &a, &b).cloned();
             let difference = found.unwrap_or_else(|| DifferenceRecord {
                 why: Some("they were not compared".to_owned()),
                 ..DifferenceRecord::default()
             });
-            ChangeReport { platform: pair[0].0.platform.clone(), from: name(0), to: name(1), difference }
+            ChangeReport { platform: pair[0].0.key.platform.to_owned(), from: name(0), to: name(1), difference }
         })
         .collect()
 }

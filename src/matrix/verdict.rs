@@ -4,7 +4,7 @@
 //! `equal-everywhere` all BuildKits are one group. A cell is equal only where something else gave its digest: another cell, an
 //! earlier run of the same source, or the matrix itself, which expects it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
@@ -72,37 +72,39 @@ pub struct Judged {
 }
 
 /// Cells that have to give one digest.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GroupKey {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupKey<'a> {
     /// The image.
-    pub image: String,
+    pub image: &'a str,
     /// The platform.
-    pub platform: String,
+    pub platform: &'a str,
     /// The BuildKit; none where all of them have to give one.
-    pub buildkit: Option<String>,
+    pub buildkit: Option<&'a str>,
 }
 
 /// What a group came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
+pub struct Group<'a> {
+    /// Which one.
+    pub key: GroupKey<'a>,
     /// The digest that its cells have to give, where one is known.
     pub digest: Option<u32>,
     /// How many cells gave it.
     pub agreed: usize,
     /// The run whose digest is another one, for the same source.
-    pub changed_since: Option<String>,
+    pub changed_since: Option<&'a str>,
 }
 
 /// A run, judged.
 #[derive(Debug, Default)]
-pub struct Judgement {
+pub struct Judgement<'a> {
     /// The cells in their order.
     pub cells: Vec<Judged>,
-    /// The groups.
-    pub groups: BTreeMap<GroupKey, Group>,
+    /// The groups in theirs.
+    pub groups: Vec<Group<'a>>,
 }
 
-impl Judgement {
+impl Judgement<'_> {
     /// The worst of all verdicts.
     #[must_use]
     pub fn worst(&self) -> Option<Verdict> {
@@ -112,110 +114,144 @@ impl Judgement {
 }
 
 /// What earlier runs gave, filled by judging them one after another.
-#[derive(Debug, Default)]
-pub struct Earlier(BTreeMap<GroupKey, Known>);
-
-#[derive(Debug, Clone)]
-struct Known {
-    run: String,
-    digest: u32,
-    materials: Option<u32>,
-    source: ImageRecord,
+#[derive(Debug)]
+pub struct Earlier<'a> {
+    runs: HashMap<&'a str, &'a Run>,
+    known: HashMap<GroupKey<'a>, Known<'a>>,
 }
 
-/// Of a cell, with the digest that it gave, and how it ended.
-type Verdicts = BTreeMap<(u32, Option<u32>, Outcome), (Verdict, Option<String>)>;
+impl<'a> Earlier<'a> {
+    /// Before any run was judged.
+    #[must_use]
+    pub fn of(history: &'a History) -> Self {
+        let runs = history.runs.iter().map(|run| (run.record.id.as_str(), run)).collect();
+        Self { runs, known: HashMap::new() }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known<'a> {
+    run: &'a str,
+    digest: u32,
+    materials: Option<u32>,
+    source: &'a ImageRecord,
+}
 
 /// Judges a run. `earlier` holds what the runs before it gave, and learns what this one gives.
 #[must_use]
-pub fn judge(history: &History, run: &Run, earlier: &mut Earlier) -> Judgement {
-    let mut groups: BTreeMap<GroupKey, Vec<&Entry>> = BTreeMap::new();
-    for entry in &run.entries {
-        groups.entry(key_of(history, run, entry)).or_default().push(entry);
-    }
-    let mut judgement = Judgement::default();
-    let mut verdicts: Verdicts = BTreeMap::new();
-    for (key, entries) in groups {
-        let source = run.record.images.iter().find(|image| image.name == key.image);
-        let judged =
-            JudgedGroup { history, run, source, entries: &entries, known: earlier.0.get(&key).cloned() }.judge();
-        for (entry, verdict, why) in judged.cells {
-            verdicts.insert((entry.cell, entry.digest, entry.outcome), (verdict, why));
+pub fn judge<'a>(history: &'a History, run: &'a Run, earlier: &mut Earlier<'a>) -> Judgement<'a> {
+    let mut judgement = Judgement { cells: Vec::with_capacity(run.entries.len()), groups: Vec::new() };
+    let again = run
+        .record
+        .recheck
+        .as_ref()
+        .map(|recheck| Again { of: &recheck.of, run: earlier.runs.get(recheck.of.as_str()).copied() });
+    let mut source: Option<&ImageRecord> = None;
+    // The order of cells is that of groups: the cells of one stand side by side.
+    let mut rest = run.entries.as_slice();
+    while let Some(first) = rest.first() {
+        let image = &history.cell(first).image;
+        if source.is_none_or(|source| source.name != *image) {
+            source = run.record.images.iter().find(|source| source.name == *image);
         }
-        if let (Some(digest), Some(source), None) = (judged.group.digest, source, &run.record.recheck) {
-            let materials = entries.iter().find(|entry| entry.digest == Some(digest)).and_then(|entry| entry.materials);
-            let gave = entries.iter().any(|entry| entry.digest == Some(digest));
-            if gave {
-                let known = Known { run: run.record.id.clone(), digest, materials, source: source.clone() };
-                earlier.0.insert(key.clone(), known);
+        let key = key_of(history, source, first);
+        let end = rest.iter().position(|entry| key_of(history, source, entry) != key).unwrap_or(rest.len());
+        let (entries, behind) = rest.split_at(end);
+        rest = behind;
+        let group = JudgedGroup { history, run, source, entries, known: earlier.known.get(&key).copied(), again, key };
+        judgement.groups.push(group.judge(&mut judgement.cells));
+        if let (Some(found), Some(source), None) = (group.found(), source, again) {
+            let gave = entries.iter().find(|entry| entry.digest == Some(found.digest));
+            // Where two digests stand against each other, neither is what later runs have to give.
+            if let Some(gave) = gave.filter(|_| found.is_agreed) {
+                let run = run.record.id.as_str();
+                earlier.known.insert(key, Known { run, digest: found.digest, materials: gave.materials, source });
             }
         }
-        judgement.groups.insert(key, judged.group);
     }
-    judgement.cells = run
-        .entries
-        .iter()
-        .filter_map(|entry| {
-            let (verdict, why) = verdicts.get(&(entry.cell, entry.digest, entry.outcome))?.clone();
-            Some(Judged { entry: *entry, verdict, why })
-        })
-        .collect();
     judgement
 }
 
-fn key_of(history: &History, run: &Run, entry: &Entry) -> GroupKey {
+fn key_of<'a>(history: &'a History, source: Option<&ImageRecord>, entry: &Entry) -> GroupKey<'a> {
     let cell = history.cell(entry);
-    let everywhere = run.record.images.iter().any(|image| image.name == cell.image && image.everywhere);
-    GroupKey {
-        image: cell.image.clone(),
-        platform: cell.platform.clone(),
-        buildkit: (!everywhere).then(|| cell.buildkit.clone()),
-    }
+    let everywhere = source.is_some_and(|source| source.everywhere && source.name == cell.image);
+    GroupKey { image: &cell.image, platform: &cell.platform, buildkit: (!everywhere).then_some(cell.buildkit.as_str()) }
 }
 
-struct JudgedGroup<'a> {
+/// The earlier run that is built again, where the history still has it.
+#[derive(Clone, Copy)]
+struct Again<'a> {
+    of: &'a str,
+    run: Option<&'a Run>,
+}
+
+/// The digest that a group has to give.
+#[derive(Clone, Copy)]
+struct Found {
+    digest: u32,
+    /// How many cells gave it.
+    count: usize,
+    /// Whether it stands alone, or above all others.
+    is_agreed: bool,
+}
+
+struct JudgedGroup<'a, 'b> {
     history: &'a History,
     run: &'a Run,
     source: Option<&'a ImageRecord>,
-    entries: &'a [&'a Entry],
-    known: Option<Known>,
+    entries: &'b [Entry],
+    known: Option<Known<'a>>,
+    again: Option<Again<'a>>,
+    key: GroupKey<'a>,
 }
 
-struct Outcomes<'a> {
-    group: Group,
-    cells: Vec<(&'a Entry, Verdict, Option<String>)>,
-}
-
-impl<'a> JudgedGroup<'a> {
-    fn judge(&self) -> Outcomes<'a> {
-        let majority = self.majority();
+impl<'a> JudgedGroup<'a, '_> {
+    fn judge(&self, cells: &mut Vec<Judged>) -> Group<'a> {
+        let found = self.found();
+        let earlier = self.earlier();
         // A group that is of one mind and of another than before has changed as a whole.
-        let earlier =
-            self.known.as_ref().filter(|known| self.source.is_some_and(|source| source.is_same_source(&known.source)));
-        let changed = earlier.filter(|known| majority.is_some_and(|(digest, _)| digest != known.digest));
-        let mut cells = Vec::new();
+        let changed = earlier.filter(|known| found.is_some_and(|found| found.digest != known.digest));
+        let gave = self.gave_before();
         for entry in self.entries {
             let (verdict, why) = match entry.outcome {
                 Outcome::Failed => (Verdict::BuildFailed, self.told(entry)),
                 Outcome::Missing => (Verdict::EnvironmentMissing, self.told(entry)),
-                Outcome::Built => self.judge_built(entry, majority, earlier, changed),
+                Outcome::Built => self.judge_built(entry, found, (earlier, changed), &gave),
             };
-            cells.push((*entry, verdict, why));
+            cells.push(Judged { entry: *entry, verdict, why });
         }
-        let group = Group {
-            digest: majority.map(|(digest, _)| digest),
-            agreed: majority.map_or(0, |(_, count)| count),
-            changed_since: changed.map(|known| known.run.clone()),
+        Group {
+            key: self.key,
+            digest: found.map(|found| found.digest),
+            agreed: found.map_or(0, |found| found.count),
+            changed_since: changed.map(|known| known.run),
+        }
+    }
+
+    /// What an earlier run of the same source gave.
+    fn earlier(&self) -> Option<Known<'a>> {
+        self.known.filter(|known| self.source.is_some_and(|source| source.is_same_source(known.source)))
+    }
+
+    /// What the run that is built again gave for this group.
+    fn gave_before(&self) -> Vec<&'a Entry> {
+        let Some(run) = self.again.and_then(|again| again.run) else { return Vec::new() };
+        let is_of_group = |entry: &&Entry| {
+            let cell = self.history.cell(entry);
+            entry.digest.is_some()
+                && (cell.image.as_str(), cell.platform.as_str()) == (self.key.image, self.key.platform)
+                && self.key.buildkit.is_none_or(|buildkit| buildkit == cell.buildkit)
         };
-        Outcomes { group, cells }
+        run.entries.iter().filter(is_of_group).collect()
     }
 
     fn told(&self, entry: &Entry) -> Option<String> {
         self.history.text(entry.why).map(str::to_owned)
     }
 
-    /// The digest that most cells gave, and how many; of several the one of the first cell.
-    fn majority(&self) -> Option<(u32, usize)> {
+    /// The digest that most cells gave. Of several the one that an earlier run of the same source gave, else that of the first
+    /// cell, which nothing speaks for.
+    fn found(&self) -> Option<Found> {
         let mut counts: Vec<(u32, usize)> = Vec::new();
         for digest in self.entries.iter().filter_map(|entry| entry.digest) {
             match counts.iter_mut().find(|(known, _)| *known == digest) {
@@ -223,8 +259,13 @@ impl<'a> JudgedGroup<'a> {
                 None => counts.push((digest, 1)),
             }
         }
-        let most = counts.iter().map(|(_, count)| *count).max()?;
-        counts.into_iter().find(|(_, count)| *count == most)
+        let count = counts.iter().map(|(_, count)| *count).max()?;
+        counts.retain(|one| one.1 == count);
+        let known = self.earlier().map(|known| known.digest);
+        match counts.iter().find(|one| Some(one.0) == known) {
+            Some((digest, _)) => Some(Found { digest: *digest, count, is_agreed: true }),
+            None => counts.first().map(|(digest, _)| Found { digest: *digest, count, is_agreed: counts.len() == 1 }),
+        }
     }
 
     /// The digest that the matrix expects of a cell.
@@ -240,9 +281,9 @@ impl<'a> JudgedGroup<'a> {
     fn judge_built(
         &self,
         entry: &Entry,
-        majority: Option<(u32, usize)>,
-        earlier: Option<&Known>,
-        changed: Option<&Known>,
+        found: Option<Found>,
+        (earlier, changed): (Option<Known<'a>>, Option<Known<'a>>),
+        gave: &[&Entry],
     ) -> (Verdict, Option<String>) {
         if let Some(expected) = self.expected(entry) {
             let is_expected = self.history.digest(entry.digest).is_some_and(|digest| digest.to_string() == expected);
@@ -251,17 +292,20 @@ impl<'a> JudgedGroup<'a> {
             }
             return self.judge_other(entry, None, &format!("{expected} is expected"));
         }
-        if let Some(recheck) = &self.run.record.recheck {
-            return self.judge_again(entry, &recheck.of);
+        if let Some(again) = self.again {
+            return self.judge_again(entry, again, gave);
         }
-        let Some((most, count)) = majority else { return (Verdict::Alone, None) };
-        if entry.digest != Some(most) || (count == 1 && self.built() > 1) {
-            let other = self.entries.iter().copied().find(|other| other.digest == Some(most) && *other != entry);
-            let other = other.or_else(|| {
-                self.entries.iter().copied().find(|other| other.digest.is_some() && other.digest != entry.digest)
-            });
-            let who = other.map_or_else(String::new, |other| format!("{} gave another digest", self.name(other)));
-            let who = if count > 1 { format!("{count} cells agree on another digest") } else { who };
+        let Some(Found { digest, count, is_agreed }) = found else { return (Verdict::Alone, None) };
+        if entry.digest != Some(digest) || !is_agreed {
+            let is_other = |other: &&Entry| other.digest.is_some() && other.digest != entry.digest;
+            let other =
+                self.entries.iter().find(|other| is_other(other) && (other.digest == Some(digest) || !is_agreed));
+            let who = match other {
+                Some(_) if count > 1 && is_agreed => format!("{count} cells agree on another digest"),
+                Some(_) if count > 1 => format!("{count} cells agree on this digest, and as many on another one"),
+                Some(other) => format!("{} gave another digest", self.name(other)),
+                None => String::new(),
+            };
             return self.judge_other(entry, other, &who);
         }
         match changed {
@@ -269,10 +313,6 @@ impl<'a> JudgedGroup<'a> {
             None if count > 1 || earlier.is_some() => (Verdict::Equal, None),
             None => (Verdict::Alone, Some("no other cell and no earlier run built the same source".to_owned())),
         }
-    }
-
-    fn built(&self) -> usize {
-        self.entries.iter().filter(|entry| entry.outcome == Outcome::Built).count()
     }
 
     fn name(&self, entry: &Entry) -> String {
@@ -298,7 +338,7 @@ impl<'a> JudgedGroup<'a> {
     }
 
     /// A group that gives another digest than the same source gave before.
-    fn judge_changed(&self, entry: &Entry, known: &Known, count: usize) -> (Verdict, Option<String>) {
+    fn judge_changed(&self, entry: &Entry, known: Known<'_>, count: usize) -> (Verdict, Option<String>) {
         let since = format!("run {} gave another digest for the same source", known.run);
         if let Some(moved) = self.moved(known.materials, entry.materials) {
             return (Verdict::InputChanged, Some(format!("{since}: {moved}")));
@@ -313,28 +353,21 @@ impl<'a> JudgedGroup<'a> {
     }
 
     /// A cell that builds again what an earlier run gave.
-    fn judge_again(&self, entry: &Entry, of: &str) -> (Verdict, Option<String>) {
-        let Some(earlier) = self.history.run(of) else {
+    fn judge_again(&self, entry: &Entry, again: Again<'_>, gave: &[&Entry]) -> (Verdict, Option<String>) {
+        let of = again.of;
+        if again.run.is_none() {
             return (Verdict::Alone, Some(format!("run {of} is not in this history")));
+        }
+        let Some(other) = gave.first() else {
+            return (Verdict::Alone, Some(format!("run {of} gave no digest for it")));
         };
-        let gave: BTreeSet<u32> = earlier
-            .entries
-            .iter()
-            .filter(|other| key_of(self.history, earlier, other) == key_of(self.history, self.run, entry))
-            .filter_map(|other| other.digest)
-            .collect();
-        match entry.digest {
-            Some(digest) if gave.contains(&digest) => (Verdict::Equal, None),
-            _ if gave.is_empty() => (Verdict::Alone, Some(format!("run {of} gave no digest for it"))),
-            _ => {
-                let others =
-                    earlier.entries.iter().find(|other| other.digest.is_some_and(|digest| gave.contains(&digest)));
-                let why = format!("run {of} gave another digest");
-                match others.and_then(|other| self.moved(other.materials, entry.materials)) {
-                    Some(moved) => (Verdict::InputChanged, Some(format!("{why}: {moved}"))),
-                    None => (Verdict::NotReproducible, Some(why)),
-                }
-            }
+        if gave.iter().any(|other| other.digest == entry.digest) {
+            return (Verdict::Equal, None);
+        }
+        let why = format!("run {of} gave another digest");
+        match self.moved(other.materials, entry.materials) {
+            Some(moved) => (Verdict::InputChanged, Some(format!("{why}: {moved}"))),
+            None => (Verdict::NotReproducible, Some(why)),
         }
     }
 
@@ -364,10 +397,14 @@ impl<'a> JudgedGroup<'a> {
 
 /// The record of two digests, whichever is first.
 #[must_use]
-pub fn find_difference<'a>(differences: &'a [DifferenceRecord], a: &str, b: &str) -> Option<&'a DifferenceRecord> {
+pub fn find_difference<'a>(
+    differences: impl IntoIterator<Item = &'a DifferenceRecord>,
+    a: &str,
+    b: &str,
+) -> Option<&'a DifferenceRecord> {
     let is =
         |one: &&DifferenceRecord| (one.a.digest == a && one.b.digest == b) || (one.a.digest == b && one.b.digest == a);
-    differences.iter().find(is)
+    differences.into_iter().find(is)
 }
 
 /// Causes that are another input: the build did what it had to with what it got.

@@ -8,6 +8,7 @@ use super::diff::{
     confidence, content_title, entry_counts, entry_title, headline, layer_differs, layer_title, platform, shown,
     shown_instruction, summary,
 };
+use super::html::{POLICY, text};
 use crate::diff::model::{Comparison, Difference, EntryDifference, Finding, LayerPair, PlatformPair};
 
 /// Entries that are on the page of each layer.
@@ -26,7 +27,7 @@ pub fn write_diff_html(out: &mut impl io::Write, comparison: &Comparison) -> io:
     write!(
         out,
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{} and {}</title><style>{STYLE}</style></head><body>\n\
          <h1 class=\"{class}\">{}</h1>\n",
         text(&a),
@@ -49,22 +50,6 @@ pub fn write_diff_html(out: &mut impl io::Write, comparison: &Comparison) -> io:
     write_list(out, "Attestations", &comparison.attestations)?;
     comparison.platforms.iter().try_for_each(|pair| write_platform(out, pair))?;
     writeln!(out, "</body></html>")
-}
-
-/// Text as HTML has it. What a terminal would act on was escaped before.
-fn text(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 fn write_finding(out: &mut impl io::Write, finding: &Finding) -> io::Result<()> {

@@ -57,7 +57,8 @@ fn write_image(out: &mut String, image: &ImageReport) {
         (None, _) => "no commit".to_owned(),
     };
     let _ = writeln!(out, "\n{}: {} ({source})", escape(&image.name), image.verdict.words());
-    let width = image.groups.iter().flat_map(|group| &group.cells).map(|cell| cell.builder.len()).max().unwrap_or(0);
+    let width =
+        image.groups.iter().flat_map(|group| &group.cells).map(|cell| escape(&cell.builder).len()).max().unwrap_or(0);
     for group in &image.groups {
         let buildkit = group.buildkit.as_deref().unwrap_or("every BuildKit");
         let digest = group.digest.as_ref().map_or_else(|| "no digest".to_owned(), ToString::to_string);
@@ -89,7 +90,7 @@ fn write_image(out: &mut String, image: &ImageReport) {
     for input in &image.moving {
         let _ = writeln!(out, "  may move tomorrow: {}", escape(input));
     }
-    if let Some(first) = image.bad.first().filter(|bad| bad.verdict.differs()) {
+    if let Some(first) = image.bad.iter().find(|bad| bad.verdict.differs()) {
         let _ = writeln!(out, "  first bad cell: {}, since {}", escape(&first.cell), when(&first.since));
     }
 }
@@ -104,7 +105,7 @@ fn write_cell(out: &mut String, cell: &CellReport, group: &GroupReport, width: u
     let _ = writeln!(
         out,
         "    {buildkit}{:width$}  {}{own} ({} s{tries}{at}{unproved})",
-        cell.builder,
+        escape(&cell.builder),
         cell.verdict.words(),
         cell.seconds
     );

@@ -203,6 +203,7 @@ fn fleet_of(hosts: &[Host], certificates: &Path) -> String {
 }
 
 /// What the work would take, if daemons that are lost at these moments worked at full speed until then.
+#[expect(clippy::cast_precision_loss, reason = "a handful of daemons")]
 fn ideal(work: f64, lost: &[f64], hosts: usize) -> f64 {
     let (mut left, mut at, mut alive) = (work, 0.0, hosts);
     for moment in lost {

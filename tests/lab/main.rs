@@ -32,6 +32,7 @@ mod inputs;
 mod kept;
 mod killed;
 mod matrix;
+mod matrix_page;
 mod networks;
 mod odd;
 mod push;

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::{history_beside, load_history, status_of};
+use crate::cli::files::write_page;
 use crate::cli::print;
 use crate::failure::{ExitStatus, Failure};
 use crate::matrix::summary::MatrixReport;
 use crate::report::json::render_json;
 use crate::report::matrix::{render_matrix, render_matrix_markdown};
+use crate::report::matrix_html::write_matrix_html;
 
 /// What to print of a matrix.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -45,6 +47,10 @@ pub struct ReportCommand {
     /// What to print
     #[arg(long, value_enum, default_value_t)]
     format: MatrixFormat,
+
+    /// Write the report as a page, too, that needs nothing else
+    #[arg(long, value_name = "PAGE")]
+    html: Option<PathBuf>,
 }
 
 impl ReportCommand {
@@ -64,6 +70,9 @@ impl ReportCommand {
             return Err(Failure::usage(format!("no run of the history is called `{run}`"), last));
         }
         let report = MatrixReport::of(&history, self.run.as_deref());
+        if let Some(path) = &self.html {
+            write_page(path, |out| write_matrix_html(out, &report))?;
+        }
         show(&report, self.format)?;
         Ok(status_of(report.worst(), self.allow_missing))
     }

@@ -41,6 +41,7 @@ cmd_env() {
     print_variable LAB_USER_HOME "$LAB_STATE/fast/home"
     print_variable LAB_USER_ENV "$LAB_DIR/lab as-user"
     print_variable LAB_BUSYBOX /usr/bin/busybox
+    print_variable LAB_PAGE "$LAB_STATE/page"
     print_variable LAB_ARGV_BUILDX "$LAB_STATE/libexec/argv-buildx-v0.29.1"
     print_variable LAB_ARGV_BUILDCTL_V0_19_0 "$LAB_STATE/libexec/argv-buildctl-v0.19.0"
     print_variable LAB_ARGV_BUILDCTL_V0_31_1 "$LAB_STATE/libexec/argv-buildctl-v0.31.1"

@@ -10,6 +10,7 @@ LAB_PACKAGES=(
     /usr/bin/busybox:busybox-static git:git openssl:openssl gpg:gpg gpg-agent:gpg-agent gpgv:gpgv apt-get:apt
     gcc:gcc /usr/include/stdlib.h:libc6-dev pkg-config:pkg-config /usr/include/seccomp.h:libseccomp-dev
     groff:groff-base lexgrog:man-db
+    chromium:chromium node:nodejs npm:npm /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf:fonts-dejavu-core
     /etc/containers/policy.json:golang-github-containers-image
 )
 
