@@ -154,3 +154,6 @@ pub const HISTORY_CAUSES: usize = 20;
 
 /// One text in a history (a reason, an address, a place), in bytes. What is longer is cut.
 pub const HISTORY_TEXT_BYTES: usize = 2_000;
+
+/// Lines of a history that are written with one call where many are copied, in bytes.
+pub const HISTORY_BATCH_BYTES: usize = 1 << 20;

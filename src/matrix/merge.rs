@@ -42,6 +42,7 @@ pub fn copy_new(from: &[&Path], into: &Path) -> io::Result<Merged> {
     }
     let mut writer = Writer::open(into)?;
     let mut merged = Merged::default();
+    let mut new = Vec::new();
     for path in from {
         each_line(path, |line| {
             let Ok(read) = serde_json::from_slice::<Line<'_>>(line) else {
@@ -56,8 +57,14 @@ pub fn copy_new(from: &[&Path], into: &Path) -> io::Result<Merged> {
                 return Ok(());
             }
             merged.added += 1;
-            writer.add_text(&[line, b"\n"].concat())
+            new.extend_from_slice(line);
+            new.push(b'\n');
+            // Each time waits for the disk: many lines at once, and never more than fit into memory.
+            if new.len() < limits::HISTORY_BATCH_BYTES { Ok(()) } else { writer.add_text(&std::mem::take(&mut new)) }
         })?;
+    }
+    if !new.is_empty() {
+        writer.add_text(&new)?;
     }
     Ok(merged)
 }
