@@ -278,7 +278,11 @@ fn the_own_matrix_is_equal_or_has_named_causes() {
             let _ = writeln!(text, "axes = {{ platform = [\"linux/amd64\", \"linux/arm64\"] }}");
         }
     }
-    fs::write(bench.directory("own").join("user.toml"), as_user + &text).unwrap();
+    // That version's rootless image may not mount what the kernel of today lets only root mount, where RUN follows on a base.
+    let excluded: String =
+        ["run", "heredoc"].map(|image| format!("[[exclude]]\nbuildkit = \"v0.13.2\"\nimage = \"{image}\"\n")).concat();
+    println!("left out: run and heredoc with v0.13.2 on podman rootless, which that BuildKit cannot build here");
+    fs::write(bench.directory("own").join("user.toml"), as_user + &text + &excluded).unwrap();
     // With RUN it needs an emulator, and says so where there is none.
     text += "[[image]]\nname = \"foreign\"\ncontext = \"foreign\"\naxes = { platform = [\"linux/arm64\"], buildkit = [\"v0.19.0\"] }\n";
     files.push((
