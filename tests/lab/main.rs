@@ -46,3 +46,4 @@ mod surface;
 mod traces;
 mod verify;
 mod versions;
+mod wheel;
