@@ -27,6 +27,7 @@ mod foreign;
 mod frontend;
 mod github;
 mod harness;
+mod image;
 mod index;
 mod inputs;
 mod kept;
