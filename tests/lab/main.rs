@@ -12,6 +12,7 @@ mod caches;
 mod causes;
 mod check;
 mod checked;
+mod ci;
 mod context;
 mod corpus;
 mod daemons;
