@@ -63,7 +63,7 @@ pub fn junit(suite: &str, cases: &[Case]) -> String {
             End::Failed(why) => ("failure", why),
             End::Unknown(why) => ("error", why),
         };
-        let first = why.lines().next().unwrap_or_default();
+        let first = why.split('\n').next().unwrap_or_default();
         let _ = writeln!(out, "><{element} message=\"{}\">{}</{element}></testcase>", xml(first), xml(why));
     }
     out.push_str("  </testsuite>\n</testsuites>\n");

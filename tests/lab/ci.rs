@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::harness::{Bench, Way, every_way, lab, run, said};
+use crate::support::schema::violations;
 
 fn example(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci").join(name)).unwrap()
@@ -68,7 +71,15 @@ fn the_task_for_tekton_pushes_and_the_component_for_gitlab_verifies_it() {
 
     let check = block(&example("gitlab/templates/check.yml"), "- >-").replace('\n', " ");
     let checked = job.run(&check, &reference, &result);
-    assert!(checked.status.success(), "{}", said(&checked));
+    // Modes of the checkout are in this image: that is found, and is on its line.
+    assert_eq!(checked.status.code(), Some(1), "{}", said(&checked));
+    let issues: Value = serde_json::from_slice(&fs::read(job.directory.join("repro.json")).unwrap()).unwrap();
+    let schema: Value = serde_json::from_str(include_str!("../schemas/codequality.json")).unwrap();
+    assert_eq!(violations(&schema, &issues), Vec::<String>::new());
+    assert_eq!((&issues[0]["check_name"], &issues[0]["location"]["lines"]["begin"]), (&"umask".into(), &2.into()));
+    assert_eq!(issues[0]["location"]["path"], "Dockerfile");
+    let variables = fs::read_to_string(job.directory.join("repro.env")).unwrap();
+    assert_eq!(variables, "REPRO_VERDICT=not-reproducible\nREPRO_DIGEST=\nREPRO_LEVEL=none\n");
 
     for script in [&task, &verify] {
         for hostile in ["$(touch owned)", "\"; touch owned; #", "`touch owned`", "--help", "a\ntouch owned"] {

@@ -111,8 +111,8 @@ fn remote_build(bench: &Bench, in_image: &dyn Fn(&[OsString], &[&str]) -> std::p
         &format!("{}:/context:ro", context.display()),
         "-v",
         &format!("{}:/work", work.display()),
-        "--tmpfs",
-        "/home/repro:mode=1777",
+        // Its home is in the image, and belongs to it.
+        "--read-only=false",
     ]);
     let pin = lab("LAB_BUILDKIT_V0_19_0");
     let arguments =
