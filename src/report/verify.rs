@@ -129,10 +129,10 @@ pub struct ErrorReport {
 pub fn cases(report: &VerifyReport) -> Vec<Case> {
     let mut why = report.comparison.as_ref().map(causes).unwrap_or_default();
     if let Some(error) = &report.error {
-        why = error.message.clone();
+        why.clone_from(&error.message);
     }
     for missing in report.missing.iter().chain(&report.assumptions) {
-        why += &format!("\n{}: {}", missing.what, missing.why);
+        why.extend(["\n", &missing.what, ": ", &missing.why]);
     }
     let of = |verdict| match verdict {
         Verdict::Equal => End::Passed,
