@@ -73,8 +73,9 @@ BUILDS := 200
 soak: lab-up ## 200 builds in a row and 8 at once, each way: nothing stays but a cache below its limit (BUILDS=20 for fewer)
 	@eval "$$(tests/lab/lab env)" && REPRO_TEST_SOAK=$(BUILDS) cargo test --locked --test lab -- --nocapture --test-threads=1 soak::
 
-self-check: ## build `repro` itself twice, in other directories and at other times, and compare the bytes
+self-check: ## build `repro` itself and its wheel twice, in other directories and at other times, and compare the bytes
 	@release/self-check
+	@release/self-check --wheel
 
 lab-up: ## start the laboratory: registry, dockerd, Podman, BuildKit, all of its own
 	@tests/lab/lab up

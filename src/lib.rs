@@ -29,7 +29,7 @@
 //! | [`network`] | how the world is reached: proxy, certificate authorities, what RUN sees |
 //! | [`remote`] | the address of a BuildKit that somebody else runs |
 //! | [`reference`](mod@reference) | image references, strictly by the specification |
-//! | [`digest`], [`epoch`], [`environment`], [`limits`], [`failure`], [`lock`], [`logging`] | leaves |
+//! | [`digest`], [`epoch`], [`environment`], [`limits`], [`failure`], [`inside`], [`lock`], [`logging`] | leaves |
 
 pub mod analyze;
 pub mod build;
@@ -45,6 +45,7 @@ pub mod failure;
 pub mod frontend;
 pub mod git;
 pub mod image;
+pub mod inside;
 pub mod kept;
 pub mod limits;
 pub mod lock;

@@ -253,15 +253,12 @@ impl Place {
         if !self.in_context {
             return action();
         }
-        let before = rustix::fs::stat(&self.directory)?;
+        let before = self.directory.metadata()?;
         action()?;
-        let keep = |seconds: i64, nanoseconds: u64| Timespec {
-            tv_sec: seconds,
-            tv_nsec: i64::try_from(nanoseconds).unwrap_or_default(),
-        };
+        let keep = |tv_sec: i64, tv_nsec: i64| Timespec { tv_sec, tv_nsec };
         let times = Timestamps {
-            last_access: keep(before.st_atime, before.st_atime_nsec),
-            last_modification: keep(before.st_mtime, before.st_mtime_nsec),
+            last_access: keep(before.atime(), before.atime_nsec()),
+            last_modification: keep(before.mtime(), before.mtime_nsec()),
         };
         if let Err(error) =
             rustix::fs::utimensat(rustix::fs::CWD, &self.directory, &times, rustix::fs::AtFlags::empty())

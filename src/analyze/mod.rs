@@ -146,6 +146,9 @@ pub struct DocumentReport {
     /// The document itself, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<serde_json::Value>,
+    /// The same as it is stored, byte for byte: what its digest is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 /// An image for one platform.

@@ -74,6 +74,8 @@ fn document_report(
         size: document.size(),
         annotations: annotations.clone(),
         content: view.contents.then(|| document.value()),
+        // JSON is UTF-8, which whoever parsed it has checked.
+        text: view.contents.then(|| String::from_utf8_lossy(&document.bytes).into_owned()),
     }
 }
 

@@ -33,6 +33,7 @@ use crate::settings::{BuildSettings, Output, RuntimeName, SettingsError};
 const LONGEST_TEMPORARY: usize = 64;
 
 /// How `statfs(2)` calls a tmpfs.
+#[cfg(target_os = "linux")]
 const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 
 /// The paths and texts that belong to one run.
@@ -410,6 +411,17 @@ fn warn_of_route(route: &Route) {
     }
 }
 
+#[cfg(target_os = "linux")]
+fn is_on_tmpfs(state: &Path) -> bool {
+    rustix::fs::statfs(state).is_ok_and(|file_system| file_system.f_type == TMPFS_MAGIC)
+}
+
+/// Containers of other systems are in a machine of their own.
+#[cfg(not(target_os = "linux"))]
+const fn is_on_tmpfs(_: &Path) -> bool {
+    false
+}
+
 /// overlayfs takes the paths of its layers as options, with commas and colons between them; and in a user namespace it
 /// cannot mark directories as replaced where the state lies on a tmpfs: RUN fails with "Input/output error" (measured).
 fn check_state_path(state: &Path, rootless: bool) -> Result<(), BuildError> {
@@ -417,8 +429,7 @@ fn check_state_path(state: &Path, rootless: bool) -> Result<(), BuildError> {
     if state.as_os_str().as_encoded_bytes().iter().any(odd) {
         return Err(BuildError::StatePath(state.to_owned()));
     }
-    let on_tmpfs = || rustix::fs::statfs(state).is_ok_and(|file_system| file_system.f_type == TMPFS_MAGIC);
-    if rootless && on_tmpfs() {
+    if rootless && is_on_tmpfs(state) {
         return Err(BuildError::StateOnTmpfs(state.to_owned()));
     }
     Ok(())

@@ -1,14 +1,14 @@
 //! What a build takes from outside, and whether that is the same tomorrow.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::dockerfile::Dockerfile;
 use crate::frontend::Override;
+use crate::inside::open_inside;
 use crate::limits;
 use crate::moving::{Inputs, Moving, find};
 use crate::settings::BuildSettings;
@@ -38,9 +38,7 @@ pub fn find_moving(settings: &BuildSettings) -> Vec<Moving> {
 /// waited for.
 fn read_below(context: &Path, path: &str) -> Option<Vec<u8>> {
     let root = openat(CWD, context, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS).ok()?;
-    let file = File::from(file);
+    let file = open_inside(root, Path::new(path)).ok()?;
     if !file.metadata().ok()?.is_file() {
         return None;
     }

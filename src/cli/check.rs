@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::builder::PossibleValue;
@@ -23,6 +23,7 @@ use crate::check::{self, Check, CheckOutcome, Variation};
 use crate::diff::{Comparison, Options};
 use crate::failure::{ExitStatus, Failure};
 use crate::report::check::{CheckReport, write_check};
+use crate::report::ci::{code_quality, junit, level_name};
 use crate::report::json::write_json;
 use crate::report::sarif::sarif;
 use crate::settings::{BuildSettings, BuildWords, RouteWords};
@@ -105,7 +106,16 @@ impl CheckCommand {
                 );
                 write_json(&log, out).map_err(io::Error::from)
             }
+            ComparisonFormat::Junit => out.write_all(junit("repro check", &report.cases()).as_bytes()),
+            ComparisonFormat::Codequality => {
+                let dockerfile = shown_below(&settings.dockerfile, &current_directory());
+                let issues = code_quality(report.comparison(), &outcome.moving, Some(&dockerfile));
+                write_json(&issues, out).map_err(io::Error::from)
+            }
         })?;
+        let verdict = if outcome.is_reproducible() { "reproducible" } else { "not-reproducible" };
+        let digest = outcome.builds.first().map(|build| &build.image_digest).filter(|_| outcome.is_reproducible());
+        self.files.write_dotenv(verdict, digest, report.comparison().map(|comparison| level_name(comparison.equal)))?;
         let is_good = outcome.is_reproducible() && !(self.strict && outcome.moves());
         Ok(if is_good { ExitStatus::Success } else { ExitStatus::Different })
     }

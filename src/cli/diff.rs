@@ -6,7 +6,7 @@
 )]
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,7 @@ use crate::diff::{Comparison, Files, Ignore, Options, Plan, Source};
 use crate::failure::{ExitStatus, Failure, chain};
 use crate::image::{Image, ImageError, KnownLayers, Platform, ReadOptions, SharedLayers};
 use crate::limits;
+use crate::report::ci::{Case, code_quality, compared, junit, level_name};
 use crate::report::diff::write_diff;
 use crate::report::json::write_json;
 use crate::report::sarif::sarif;
@@ -154,7 +155,17 @@ impl DiffCommand {
                 let dockerfile = self.dockerfile.as_deref().map(|path| path.display().to_string());
                 write_json(&sarif(Some(&comparison), &[], dockerfile.as_deref()), out).map_err(io::Error::from)
             }
+            ComparisonFormat::Junit => {
+                let case = Case { name: "both images are the same".to_owned(), end: compared(&comparison) };
+                out.write_all(junit("repro diff", &[case]).as_bytes())
+            }
+            ComparisonFormat::Codequality => {
+                let dockerfile = self.dockerfile.as_deref().map(|path| path.display().to_string());
+                write_json(&code_quality(Some(&comparison), &[], dockerfile.as_deref()), out).map_err(io::Error::from)
+            }
         })?;
+        let verdict = if comparison.verdict.is_equal() { "equal" } else { "different" };
+        self.files.write_dotenv(verdict, comparison.b.digest.as_ref(), Some(level_name(comparison.equal)))?;
         Ok(if comparison.verdict.is_equal() { ExitStatus::Success } else { ExitStatus::Different })
     }
 

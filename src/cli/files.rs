@@ -15,6 +15,7 @@ use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use crate::diff::{Comparison, Files};
 use crate::digest::Digest;
 use crate::failure::{ExitStatus, Failure};
+use crate::report::ci::dotenv;
 use crate::report::diff_html::write_diff_html;
 
 /// The longest name that is kept; file systems take 255 bytes.
@@ -32,12 +33,27 @@ pub struct ComparisonFiles {
     /// Write the comparison as a page that can be sent to somebody
     #[arg(long, value_name = "FILE", help_heading = "How it is said")]
     pub html: Option<PathBuf>,
+
+    /// Write what came out as variables for further jobs: REPRO_VERDICT, REPRO_DIGEST, REPRO_LEVEL
+    #[arg(long, value_name = "FILE", help_heading = "How it is said")]
+    pub dotenv: Option<PathBuf>,
 }
 
 impl ComparisonFiles {
     /// Makes the directory for the files. Done before hours are spent: one that cannot be written to is a slip of whoever asks.
     pub fn directory(&self) -> Result<Option<ReportDirectory>, Failure> {
         self.report.as_deref().map(ReportDirectory::create).transpose()
+    }
+
+    /// Writes the variables, where they are asked for.
+    pub fn write_dotenv(&self, verdict: &str, digest: Option<&Digest>, level: Option<&str>) -> Result<(), Failure> {
+        let Some(path) = &self.dotenv else { return Ok(()) };
+        let text = dotenv(&[
+            ("REPRO_VERDICT", Some(verdict.to_owned())),
+            ("REPRO_DIGEST", digest.map(ToString::to_string)),
+            ("REPRO_LEVEL", level.map(str::to_owned)),
+        ]);
+        std::fs::write(path, text).map_err(|error| not_written(path, &error))
     }
 
     /// Writes the page, where one is asked for.

@@ -26,6 +26,10 @@ pub enum ComparisonFormat {
     Json,
     /// For code hosts, which show it on the lines of the Dockerfile: SARIF 2.1.0
     Sarif,
+    /// For CI servers, which show it as a test: JUnit's XML
+    Junit,
+    /// For GitLab, which shows it on the lines of the Dockerfile: Code Quality
+    Codequality,
 }
 
 impl Format {

@@ -7,8 +7,6 @@ use std::io::{self, ErrorKind::NotFound, Seek as _};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use rustix::pipe::fcntl_setpipe_size;
-
 use super::with_tokio;
 use crate::digest::Digest;
 use crate::environment::Environment;
@@ -18,7 +16,6 @@ use crate::image::source::{Container, DirectorySource, TarSource};
 use crate::image::{
     Copies, CopyError, Image, ImageError, Platform, ReadOptions, copy_blobs, load_blobs, load_image, read_archive,
 };
-use crate::limits;
 use crate::reference::{ImageReference, ReferenceError};
 use crate::registry::{self, RegistryError, Repository, Supply};
 use crate::runtime::interrupt::Interrupt;
@@ -283,7 +280,8 @@ fn not_copied(error: &CopyError) -> Failure {
 /// Makes a pipe take more at once: with the usual 64 KiB, writer and reader wait for each other most of the time.
 fn wide<P: AsFd>(pipe: P) -> P {
     // What is no pipe has no such size, and needs none.
-    let _ = fcntl_setpipe_size(&pipe, limits::PIPE_BYTES);
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(&pipe, crate::limits::PIPE_BYTES);
     pipe
 }
 

@@ -13,7 +13,7 @@ mod told;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -25,7 +25,7 @@ use self::told::{doubt, explain, judge, note_build, note_overruled, told, verifi
 use super::config::ConfigWords;
 use super::diff::{compare_loaded, dockerfile_of, load};
 use super::files::{ComparisonFiles, ReportDirectory, append, not_written};
-use super::format::Format;
+use super::format::ComparisonFormat;
 use super::subject::Opened;
 use super::{print_with, with_tokio};
 use crate::build;
@@ -34,12 +34,14 @@ use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
 use crate::image::{Image, KnownLayers, Platform};
 use crate::kept::place::WorkPlace;
+use crate::report::ci::{code_quality, junit};
 use crate::report::json::write_json;
-use crate::report::verify::{ErrorReport, VerifyReport, render_markdown, write_verify};
+use crate::report::sarif::sarif;
+use crate::report::verify::{ErrorReport, VerifyReport, cases, render_markdown, write_verify};
 use crate::settings::{BuildSettings, BuildWords, RecipeText, RouteWords, SettingsError};
 use crate::verify::{
-    self, ComparedPlatform, Conditions, GitSource, Missing, PlatformVerdict, Reason, Recipe, Summary, SummarySource,
-    Verdict, VerifyError, render_summary,
+    self, ComparedPlatform, Conditions, GitSource, Level, Missing, PlatformVerdict, Reason, Recipe, Summary,
+    SummarySource, Verdict, VerifyError, render_summary,
 };
 
 /// The arguments of `repro verify`.
@@ -74,7 +76,7 @@ pub struct VerifyCommand {
 
     /// What to print
     #[arg(long, value_enum, default_value_t, help_heading = "How it is said")]
-    format: Format,
+    format: ComparisonFormat,
 
     /// Append what came out to FILE as Markdown, as for GITHUB_STEP_SUMMARY
     #[arg(long, value_name = "FILE", help_heading = "How it is said")]
@@ -144,12 +146,22 @@ impl VerifyCommand {
 
     /// Prints what came out, and says how the process ends.
     pub(super) fn print(&self, report: &VerifyReport, failure: Option<Failure>) -> Result<ExitStatus, Failure> {
-        if failure.is_none() || self.format == Format::Json {
+        // Lists of findings have no word for a verdict that is none: an empty one would look like an equal image.
+        if failure.is_none() || matches!(self.format, ComparisonFormat::Json | ComparisonFormat::Junit) {
             print_with(|out| match self.format {
-                Format::Text => write_verify(out, report),
-                Format::Json => write_json(report, out).map_err(io::Error::from),
+                ComparisonFormat::Text => write_verify(out, report),
+                ComparisonFormat::Json => write_json(report, out).map_err(io::Error::from),
+                ComparisonFormat::Sarif => {
+                    write_json(&sarif(report.comparison.as_ref(), &[], None), out).map_err(io::Error::from)
+                }
+                ComparisonFormat::Junit => out.write_all(junit("repro verify", &cases(report)).as_bytes()),
+                ComparisonFormat::Codequality => {
+                    write_json(&code_quality(report.comparison.as_ref(), &[], None), out).map_err(io::Error::from)
+                }
             })?;
         }
+        let level = report.level.map(Level::name);
+        self.files.write_dotenv(report.verdict.name(), report.subject.digest.as_ref(), level)?;
         let appended = self.summary.as_deref().map_or(Ok(()), |path| append(path, &render_markdown(report)));
         match appended {
             Err(unwritten) if failure.is_some() || report.verdict == Verdict::Different => {

@@ -212,14 +212,23 @@ pub fn remove_directory(path: &Path) -> Result<(), String> {
 pub fn unmount_below(path: &Path) -> Result<(), String> {
     let Ok(path) = path.canonicalize() else { return Ok(()) };
     for mount in mounts_below(&path) {
-        // Lazily: whoever still uses it keeps it, and nobody else sees it any more.
-        let _ = rustix::mount::unmount(&mount, rustix::mount::UnmountFlags::DETACH);
+        detach(&mount);
     }
     match mounts_below(&path).first() {
         Some(mount) => Err(format!("`{}` is mounted", mount.display())),
         None => Ok(()),
     }
 }
+
+/// Lazily: whoever still uses it keeps it, and nobody else sees it any more.
+#[cfg(target_os = "linux")]
+fn detach(mount: &Path) {
+    let _ = rustix::mount::unmount(mount, rustix::mount::UnmountFlags::DETACH);
+}
+
+/// No daemon of ours runs elsewhere.
+#[cfg(not(target_os = "linux"))]
+const fn detach(_: &Path) {}
 
 /// The newest first.
 fn mounts_below(path: &Path) -> Vec<PathBuf> {

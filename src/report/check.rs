@@ -4,6 +4,7 @@ use std::io;
 
 use serde::Serialize;
 
+use super::ci::{Case, End, causes};
 use super::diff::write_diff;
 use crate::check::{CheckOutcome, CheckedBuild, NotVaried, Variation};
 use crate::diff::Comparison;
@@ -51,6 +52,27 @@ impl<'a> CheckReport<'a> {
 }
 
 impl CheckReport<'_> {
+    /// The builds as cases: each further one against the first.
+    #[must_use]
+    pub fn cases(&self) -> Vec<Case> {
+        let Some((first, others)) = self.builds.split_first() else { return Vec::new() };
+        let mut cases = Vec::new();
+        // What was compared is the first that differs.
+        let mut why = self.comparison.as_ref().map(causes);
+        for (number, build) in others.iter().enumerate() {
+            let varied: Vec<&str> = build.varied.iter().map(|variation| variation.name()).collect();
+            let varied = if varied.is_empty() { String::new() } else { format!(", with other {}", varied.join(", ")) };
+            let digests = format!("{} instead of {}", build.image_digest, first.image_digest);
+            let end = if build.image_digest == first.image_digest {
+                End::Passed
+            } else {
+                End::Failed(format!("{digests}\n{}", why.take().unwrap_or_default()))
+            };
+            cases.push(Case { name: format!("build {} is build 1 ({}{varied})", number + 2, build.runtime), end });
+        }
+        cases
+    }
+
     /// What differs, where something does.
     #[must_use]
     pub const fn comparison(&self) -> Option<&Comparison> {

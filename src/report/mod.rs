@@ -1,6 +1,7 @@
 //! Reports as bytes: pure functions, one file a form.
 
 pub mod check;
+pub mod ci;
 pub mod diff;
 pub mod diff_html;
 pub mod doctor;

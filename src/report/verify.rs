@@ -4,6 +4,7 @@ use std::io;
 
 use serde::Serialize;
 
+use super::ci::{Case, End, causes};
 use super::diff::write_diff;
 use super::github::plain;
 use crate::diff::Comparison;
@@ -121,6 +122,37 @@ pub struct ErrorReport {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+/// The platforms as cases, or the subject where none was compared.
+#[must_use]
+pub fn cases(report: &VerifyReport) -> Vec<Case> {
+    let mut why = report.comparison.as_ref().map(causes).unwrap_or_default();
+    if let Some(error) = &report.error {
+        why.clone_from(&error.message);
+    }
+    for missing in report.missing.iter().chain(&report.assumptions) {
+        why.extend(["\n", &missing.what, ": ", &missing.why]);
+    }
+    let of = |verdict| match verdict {
+        Verdict::Equal => End::Passed,
+        Verdict::Different => End::Failed(why.clone()),
+        Verdict::Unknown | Verdict::Corrupt => End::Unknown(why.clone()),
+    };
+    if report.platforms.is_empty() {
+        return vec![Case { name: report.subject.given.clone(), end: of(report.verdict) }];
+    }
+    let case = |one: &ComparedPlatform| {
+        let end = match one.verdict {
+            _ if !one.asked => End::Skipped,
+            PlatformVerdict::Equal => End::Passed,
+            // Under an assumption nothing is proved.
+            PlatformVerdict::Different => of(report.verdict),
+            PlatformVerdict::Emulated | PlatformVerdict::NotRebuilt => of(Verdict::Unknown),
+        };
+        Case { name: format!("{} for {}", report.subject.given, one.platform), end }
+    };
+    report.platforms.iter().map(case).collect()
 }
 
 impl VerifyReport {

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
 use rustix::io::Errno;
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::pty::{OpenptFlags, grantpt, openpt, unlockpt};
 use rustix::termios::{OptionalActions, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
 /// The end of a client's stderr that is read here.
@@ -55,13 +55,33 @@ impl Read for Voice {
     }
 }
 
-/// A terminal as large as ours: what the client opens, what is read here, and the size.
-fn open_terminal() -> rustix::io::Result<(OwnedFd, File, Winsize)> {
+/// Both ends of a terminal; no other child gets them.
+#[cfg(target_os = "linux")]
+fn open_pair() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let source = openpt(flags)?;
     grantpt(&source)?;
     unlockpt(&source)?;
-    let theirs = ioctl_tiocgptpeer(&source, flags)?;
+    let theirs = rustix::pty::ioctl_tiocgptpeer(&source, flags)?;
+    Ok((source, theirs))
+}
+
+/// The same where the other end has to be opened by its name.
+#[cfg(not(target_os = "linux"))]
+fn open_pair() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    let source = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    rustix::io::fcntl_setfd(&source, rustix::io::FdFlags::CLOEXEC)?;
+    grantpt(&source)?;
+    unlockpt(&source)?;
+    let name = rustix::pty::ptsname(&source, Vec::new())?;
+    let theirs = openat(CWD, name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok((source, theirs))
+}
+
+/// A terminal as large as ours: what the client opens, what is read here, and the size.
+fn open_terminal() -> rustix::io::Result<(OwnedFd, File, Winsize)> {
+    let (source, theirs) = open_pair()?;
     // Our terminal makes of a newline what it wants; this one leaves it alone.
     let mut modes = tcgetattr(&theirs)?;
     modes.make_raw();

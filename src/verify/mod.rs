@@ -61,6 +61,19 @@ pub enum Verdict {
     Corrupt,
 }
 
+impl Verdict {
+    /// The name, as JSON has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Equal => "equal",
+            Self::Different => "different",
+            Self::Unknown => "unknown",
+            Self::Corrupt => "corrupt",
+        }
+    }
+}
+
 /// Why it could not be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -5,11 +5,10 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
-
 use super::{Notes, SettingsError};
 use crate::dockerfile::detect_syntax;
 use crate::frontend::{BUILD_ARGUMENT, Frontend};
+use crate::inside::open_inside;
 use crate::limits::DOCKERFILE_BYTES;
 use crate::settings::sources::Words;
 use crate::settings::{FrontendSettings, Origin};
@@ -68,9 +67,7 @@ fn open_link(path: &Path) -> io::Result<File> {
     let directory = path.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
     let directory = File::open(directory)?;
     let name = path.file_name().unwrap_or_default();
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let opened = rustix::fs::openat2(&directory, name, flags, Mode::empty(), ResolveFlags::IN_ROOT);
-    opened.map(File::from).map_err(|error| {
+    open_inside(&directory, Path::new(name)).map_err(|error| {
         io::Error::other(format!(
             "a link that BuildKit does not follow, because it leads out of its directory ({error})"
         ))

@@ -9,7 +9,7 @@ LAB_PACKAGES=(
     jq:jq mmdebstrap:mmdebstrap curl:curl zstd:zstd xz:xz-utils ip:iproute2 setpriv:util-linux mkfs.ext4:e2fsprogs fuser:psmisc ps:procps dpkg-deb:dpkg
     /usr/bin/busybox:busybox-static git:git openssl:openssl gpg:gpg gpg-agent:gpg-agent gpgv:gpgv apt-get:apt
     gcc:gcc /usr/include/stdlib.h:libc6-dev pkg-config:pkg-config /usr/include/seccomp.h:libseccomp-dev
-    groff:groff-base lexgrog:man-db
+    groff:groff-base lexgrog:man-db xmllint:libxml2-utils /usr/bin/python3:python3
     chromium:chromium node:nodejs npm:npm /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf:fonts-dejavu-core
     /etc/containers/policy.json:golang-github-containers-image
 )
