@@ -1,7 +1,7 @@
 # `make` shows what there is. Everything that needs real engines runs in the laboratory (tests/lab/README.md), which
 # needs root on a Debian or Ubuntu machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test argv fuzz lint doc bench peers versions causes caches verify-images real-images actions nightly nightly-short fleet soak self-check lab-up lab-down
+.PHONY: help demo test argv fuzz lint doc bench peers versions causes caches verify-images real-images actions nightly nightly-short nightly-images fleet soak self-check lab-up lab-down
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,10 @@ nightly: lab-up ## the project's own matrix: five images, each runtime, five ver
 
 nightly-short: lab-up ## a part of it, in minutes: three images, two versions
 	@eval "$$(tests/lab/lab env)" && REPRO_TEST_MATRIX=short cargo test --locked --test lab -- --ignored --nocapture matrix::
+
+nightly-images: lab-up ## Debian 12 and 13 as nightly/debian makes them, from the archive of today, each on two runtimes
+	@tests/lab/lab releases
+	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --ignored --nocapture nightly::
 
 fleet: lab-up ## forty cells on four BuildKits behind mutual TLS, of which one is killed, one hangs and one falls off the network
 	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --include-ignored --nocapture --test-threads=1 fleet::

@@ -265,6 +265,18 @@ impl Matrix {
         flags
     }
 
+    /// Gives images an epoch, in seconds since 1970, that leave it to the commit or say none.
+    pub fn set_epoch(&mut self, seconds: u64) {
+        for image in &mut self.images {
+            let is_epoch =
+                |flag: &String| ["--source-date-epoch=", "--datetime="].iter().any(|name| flag.starts_with(name));
+            image.flags.retain(|flag| flag != "--source-date-epoch=git");
+            if !image.flags.iter().any(is_epoch) {
+                image.flags.push(format!("--source-date-epoch={seconds}"));
+            }
+        }
+    }
+
     /// The BuildKits, as a history remembers them.
     #[must_use]
     pub fn recorded_buildkits(&self) -> BTreeMap<String, BuildKitRecord> {

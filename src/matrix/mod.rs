@@ -15,10 +15,12 @@
 //! | [`age`] | earlier runs, built again |
 //! | [`history`] | the lines that are remembered |
 //! | [`past`] | the same, read |
+//! | [`agree`] | which digests several builders agree on |
 //! | [`verdict`] | what cells come to, beside each other and beside earlier runs |
 //! | [`summary`] | what a history comes to, for every report |
 
 pub mod age;
+pub mod agree;
 pub mod attempt;
 pub mod bisect;
 pub mod cell;

@@ -2,7 +2,7 @@
 //!
 //! Texts, digests and cells are kept once each. 400,000 cells take some 40 MB.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::Path;
@@ -129,6 +129,8 @@ struct Reader {
     cells: HashMap<String, u32>,
     digests: HashMap<Digest, u32>,
     texts: HashMap<String, u32>,
+    /// Beginnings of runs that were read, each once.
+    begun: HashSet<Digest>,
     key: String,
 }
 
@@ -164,7 +166,9 @@ impl Reader {
         }
         if let Some(record) = line.run {
             let at = self.run(&record.id);
-            self.history.runs[at].record = record;
+            if self.begun.insert(Digest::of(text)) {
+                join(&mut self.history.runs[at].record, record);
+            }
         }
         if let Some(cell) = &line.cell {
             self.take_cell(cell)?;
@@ -266,6 +270,9 @@ impl Reader {
             // What two histories hold is one, and a cell that was built has ended well, however often it did not before. Two
             // digests of one cell are two: that is what one wants to know.
             run.entries.dedup_by(|b, a| a.cell == b.cell && (b.outcome != Outcome::Built || a.digest == b.digest));
+            let done = run.entries.chunk_by(|a, b| a.cell == b.cell).count();
+            // Jobs that began at the same moment with the same words have left one line.
+            run.record.cells = run.record.cells.max(done);
             run.entries.shrink_to_fit();
             run.differences
                 .sort_by(|a, b| (&a.image, &a.platform, &a.a, &a.b).cmp(&(&b.image, &b.platform, &b.a, &b.b)));
@@ -301,6 +308,25 @@ fn rank(cells: &[Cell]) -> Vec<u32> {
         order[cell as usize] = count(place);
     }
     order
+}
+
+/// Adds what one job says of its part of a run to what others said of theirs.
+fn join(known: &mut RunRecord, part: RunRecord) {
+    if known.program.is_empty() {
+        *known = part;
+        return;
+    }
+    known.time = part.time.min(std::mem::take(&mut known.time));
+    known.cells += part.cells;
+    for image in part.images {
+        match known.images.iter_mut().find(|other| other.name == image.name) {
+            // Two sources under one name are the source of neither: nothing is held against it, or built again from it.
+            Some(other) => other.clean = other.clean && *other == image,
+            None => known.images.push(image),
+        }
+    }
+    known.images.sort_by(|a, b| a.name.cmp(&b.name));
+    known.buildkits.extend(part.buildkits);
 }
 
 fn count(length: usize) -> u32 {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::Serialize;
 
+use super::agree::independent;
 use super::history::DifferenceRecord;
 use super::past::{Entry, History, Run};
 use super::verdict::{Earlier, Group, Judged, Judgement, Verdict, find_difference, judge};
@@ -111,6 +112,8 @@ pub struct GroupReport {
     pub digest: Option<Digest>,
     /// How many.
     pub agreed: usize,
+    /// How many runtimes gave it without a cache, each with a proved BuildKit; 0 where a cell gave another one.
+    pub independent: usize,
     /// The cells.
     pub cells: Vec<CellReport>,
     /// Digests of this group that differ, and why.
@@ -388,6 +391,7 @@ fn groups(
             buildkit: key.buildkit.map(str::to_owned),
             digest,
             agreed: group.agreed,
+            independent: independent(history, of_group.iter().copied().copied()),
             cells: of_group.iter().map(|judged| cell_report(history, judged, since(judged.entry.cell))).collect(),
             differences,
         });

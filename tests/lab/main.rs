@@ -36,6 +36,7 @@ mod killed;
 mod matrix;
 mod matrix_page;
 mod networks;
+mod nightly;
 mod odd;
 mod push;
 mod real_images;

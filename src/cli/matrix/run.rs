@@ -19,6 +19,7 @@ use crate::matrix::file::Matrix;
 use crate::matrix::past::History;
 use crate::matrix::run::{Again, Request, run};
 use crate::matrix::summary::MatrixReport;
+use crate::plan::Platform;
 
 /// The arguments of `repro matrix run`.
 #[derive(Debug, Args)]
@@ -34,6 +35,14 @@ pub struct RunCommand {
     /// Build the cells of these images alone
     #[arg(long, value_name = "NAME", help_heading = "What is built")]
     image: Vec<String>,
+
+    /// Build the cells of these platforms alone
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',', help_heading = "What is built")]
+    platform: Vec<Platform>,
+
+    /// The epoch, in seconds since 1970, of images that say `git` or none: what is computed once for all jobs of a night
+    #[arg(long, alias = "sde", value_name = "SECONDS", conflicts_with = "recheck", help_heading = "What is built")]
+    source_date_epoch: Option<u64>,
 
     /// Build what the history says of runs that are this old again, from their own commit and options: `1 day`, `2 weeks`, `1 year`
     #[arg(long, value_name = "AGE", value_delimiter = ',', conflicts_with_all = ["cell", "image", "resume", "run"], help_heading = "What is built")]
@@ -83,6 +92,9 @@ impl RunCommand {
         let mut matrix = Matrix::load(&self.file)?;
         if let Some(parallel) = self.parallel {
             matrix.limits.parallel = usize::from(parallel);
+        }
+        if let Some(epoch) = self.source_date_epoch {
+            matrix.set_epoch(epoch);
         }
         let history = self.history.clone().unwrap_or_else(|| history_beside(&matrix.path));
         let before = if history.exists() { load_history([history.as_path()])? } else { History::default() };
@@ -135,6 +147,10 @@ impl RunCommand {
         })
     }
 
+    fn is_of_platform(&self, cell: &Cell) -> bool {
+        self.platform.is_empty() || self.platform.iter().any(|platform| platform.to_string() == cell.platform)
+    }
+
     fn cells(&self, matrix: &Matrix) -> Result<Vec<Cell>, Failure> {
         let all: BTreeMap<String, &Cell> = matrix.cells.iter().map(|cell| (cell.to_string(), cell)).collect();
         for name in &self.cell {
@@ -153,12 +169,13 @@ impl RunCommand {
         let wanted = |(name, cell): &(&String, &&Cell)| {
             (self.cell.is_empty() || self.cell.contains(name))
                 && (self.image.is_empty() || self.image.contains(&cell.image))
+                && self.is_of_platform(cell)
         };
         let cells: Vec<Cell> = all.iter().filter(wanted).map(|(_, cell)| (*cell).clone()).collect();
         if cells.is_empty() {
             return Err(Failure::usage(
                 "no cell is left to build",
-                "`--cell` and `--image` have to name the same cells",
+                "`--cell`, `--image` and `--platform` have to name the same cells",
             ));
         }
         // The order of the matrix, not of the names.
@@ -179,7 +196,8 @@ impl RunCommand {
                 tracing::warn!("the run that is {age} old is built again already: {}", found.record.id);
                 continue;
             }
-            let again = recheck(before, found, age);
+            let mut again = recheck(before, found, age);
+            again.digests.retain(|cell, _| self.is_of_platform(cell));
             for why in &again.left_out {
                 tracing::warn!("{why}");
             }

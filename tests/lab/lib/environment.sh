@@ -26,6 +26,7 @@ cmd_env() {
     for language in "${LAB_LANGUAGES[@]}"; do
         [[ -z $(image_reference "debian:$language") ]] || print_variable "LAB_BASE_${language^^}" "$(image_reference "debian:$language")"
     done
+    [[ -z $(image_reference debian:trixie) ]] || print_variable LAB_BASE_TRIXIE "$(image_reference debian:trixie)"
     print_variable LAB_BASE_ZSTD "$(image_reference zstd:latest)"
     print_variable LAB_BASE_SMALL_ZSTD "$(image_reference small:zstd)"
     print_variable LAB_BASE_UNREWRITTEN "$(image_reference unrewritten:latest)"

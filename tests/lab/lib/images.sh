@@ -52,6 +52,15 @@ up_real_images() {
     done
 }
 
+# What the image of each release of Debian in nightly/debian is built in, where that is not the release of the other bases.
+up_releases() {
+    local base place
+    daemon_runs registry || fail "the laboratory is not up: tests/lab/lab up"
+    base=$(cached rootfs-trixie "$(key_of "$(declare -f trixie_rootfs)")" trixie_rootfs)
+    place=$(cached image-debian-trixie "$(key_of "${base##*/}" "$(image_code)")" debian_image "$base/rootfs.tar" gzip)
+    push_layout "$place" debian trixie
+}
+
 publish_buildkit_images() {
     local version=$1 tools buildkit runc rootlesskit code place
     if [[ $LAB_BUILDKIT == official && $version == v0.19.0 ]]; then
@@ -106,6 +115,13 @@ debootstrap() {
     mkdir "$2/dev"
     tar --append --file="$2/rootfs.tar" --directory="$2" --mtime="@$LAB_EPOCH" --owner=0 --group=0 --numeric-owner --mode=755 ./dev
     rmdir "$2/dev"
+}
+
+trixie_rootfs() {
+    SOURCE_DATE_EPOCH=$LAB_EPOCH TMPDIR=$LAB_STATE/fast/tmp mmdebstrap --variant=minbase --mode=root --skip=output/dev trixie "$1/rootfs.tar"
+    mkdir "$1/dev"
+    tar --append --file="$1/rootfs.tar" --directory="$1" --mtime="@$LAB_EPOCH" --owner=0 --group=0 --numeric-owner --mode=755 ./dev
+    rmdir "$1/dev"
 }
 
 # Packed once for all versions of BuildKit.
