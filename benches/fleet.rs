@@ -6,6 +6,12 @@
 //! and is back after ten minutes.
 
 #![expect(clippy::unwrap_used, reason = "a bench that panics fails, as it should")]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "seconds of one night"
+)]
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

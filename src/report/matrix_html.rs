@@ -1,6 +1,6 @@
 //! What `repro matrix` found as one page that needs nothing else: no script, no font, no picture from anywhere.
 //!
-//! Every text of a history was written by somebody: it goes through [`shown`]. What a colour says, a word says as well.
+//! Every text of a history was written by somebody: it goes through `shown`. What a colour says, a word says as well.
 
 mod strip;
 
