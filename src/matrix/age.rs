@@ -1,19 +1,21 @@
 //! Ageing: earlier runs, built again from what the history says of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use chrono::{DateTime, Days, Months, TimeDelta, Utc};
 
 use super::cell::Cell;
-use super::file::BuildKit;
+use super::file::{BuildKit, Matrix};
 use super::history::RecheckRecord;
 use super::past::{History, Run};
+use super::read::is_name;
 use super::source::Source;
 use crate::digest::Digest;
-use crate::pin::Version;
+use crate::pin::{Pin, Version};
+use crate::plan::Platform;
 
 /// How long ago something was, in words of the calendar.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +122,71 @@ pub fn recheck(history: &History, run: &Run, age: &Age) -> Recheck {
     Recheck { record, sources, digests, left_out }
 }
 
+/// Flags that say what is built, and hand nothing of this machine to it.
+const HARMLESS: [&str; 13] = [
+    "annotation",
+    "archive",
+    "build-arg",
+    "compression",
+    "compression-level",
+    "context-modes",
+    "datetime",
+    "label",
+    "media-types",
+    "no-rewrite-timestamp",
+    "source-date-epoch",
+    "tag",
+    "target",
+];
+
 impl Recheck {
+    /// Leaves out what a history may not say by itself: lines of it may be somebody else's. What hands anything of this machine
+    /// to a build, leads anywhere, or names a BuildKit, has to stand in today's matrix as well.
+    pub fn trust(&mut self, matrix: &Matrix, run: &Run) {
+        let mut left_out = std::mem::take(&mut self.left_out);
+        let is_known = |source: &Source| {
+            let today = matrix.image(&source.record.name);
+            let flags = today.map(|image| image.flags.as_slice()).unwrap_or_default();
+            let name = |flag: &str| flag.trim_start_matches('-').split('=').next().unwrap_or_default().to_owned();
+            let context = Path::new(&source.record.context);
+            let is_below = context.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+            (is_below || today.is_some_and(|image| image.context == context))
+                && is_name(&source.record.name)
+                && source.record.flags.iter().all(|flag| HARMLESS.contains(&&*name(flag)) || flags.contains(flag))
+        };
+        self.sources.retain(|name, source| {
+            let known = is_known(source);
+            if !known {
+                let why = "its words are not those of today's matrix, and more than a history may say";
+                left_out.push(format!("`{name}` of run {} is not built again: {why}", run.record.id));
+            }
+            known
+        });
+        let of_today: BTreeSet<&String> =
+            matrix.buildkits.values().flat_map(|both| [&both.image, &both.rootless]).flatten().collect();
+        let is_pin = |image: &Option<String>| {
+            image
+                .as_ref()
+                .is_none_or(|image| of_today.contains(image) || Pin::parse(image).is_ok_and(|pin| pin.is_released()))
+        };
+        let addresses: BTreeSet<&String> = matrix.cells.iter().filter_map(|cell| cell.address.as_ref()).collect();
+        self.digests.retain(|cell, _| {
+            let buildkit = run.record.buildkits.get(&cell.buildkit);
+            let known = self.sources.contains_key(&cell.image)
+                && ["docker", "podman", "buildkitd", "remote"].contains(&cell.runtime.as_str())
+                && cell.platform.parse::<Platform>().is_ok()
+                && is_name(&cell.buildkit)
+                && cell.address.as_ref().is_none_or(|address| addresses.contains(address))
+                && buildkit.is_none_or(|both| is_pin(&both.image) && is_pin(&both.rootless));
+            if !known && self.sources.contains_key(&cell.image) {
+                let why = "its BuildKit or its address is not one of today's matrix";
+                left_out.push(format!("`{cell}` of run {} is not built again: {why}", run.record.id));
+            }
+            known
+        });
+        self.left_out = left_out;
+    }
+
     /// The BuildKits of that run, whatever the matrix calls by their names today.
     #[must_use]
     pub fn buildkits(&self, run: &Run) -> BTreeMap<String, BuildKit> {

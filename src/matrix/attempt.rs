@@ -93,8 +93,18 @@ pub struct Reason {
     pub why: String,
     /// Whether the network or a daemon fell away, so that another try may go better.
     pub passes: bool,
+    /// Whether it took longer than it may.
+    pub timed_out: bool,
     /// All that was said.
     pub log: Vec<u8>,
+}
+
+impl Reason {
+    /// A reason that another try would not change.
+    #[must_use]
+    pub fn new(why: &str) -> Self {
+        Self { why: cut(why), passes: false, timed_out: false, log: Vec::new() }
+    }
 }
 
 /// What was built.
@@ -229,7 +239,7 @@ fn read_metadata(path: &Path, seconds: f64) -> Tried {
 }
 
 fn missing(why: &str, log: Vec<u8>) -> Tried {
-    Tried::Missing(Reason { why: cut(why), passes: false, log })
+    Tried::Missing(Reason { log, ..Reason::new(why) })
 }
 
 const INTERRUPTED: i32 = ExitStatus::Interrupted as i32;
@@ -242,7 +252,7 @@ fn judge(result: Result<Output, CommandError>, limit: Duration) -> Result<Output
         Err(CommandError::Interrupted(_)) => return Err(Tried::Stopped),
         Err(CommandError::TimedOut { .. }) => {
             let why = format!("it took longer than {} s", limit.as_secs());
-            return Err(Tried::Failed(Reason { why, passes: false, log: Vec::new() }));
+            return Err(Tried::Failed(Reason { timed_out: true, ..Reason::new(&why) }));
         }
         Err(error) => return Err(missing(&chain(&error), Vec::new())),
         Ok(output) if output.status.success() => return Ok(output),
@@ -255,7 +265,7 @@ fn judge(result: Result<Output, CommandError>, limit: Duration) -> Result<Output
         let why = format!("programs of this platform do not run here: {why}");
         return Err(missing(&why, output.stderr));
     }
-    let reason = Reason { why, passes: is_passing(&said), log: output.stderr.clone() };
+    let reason = Reason { why, passes: is_passing(&said), timed_out: false, log: output.stderr.clone() };
     Err(match (output.status.code(), output.status.signal()) {
         (Some(INTERRUPTED | TERMINATED), _) => Tried::Stopped,
         (Some(UNKNOWN), _) => Tried::Missing(reason),
@@ -350,7 +360,7 @@ mod tests {
             Tried::Built(_) => ("built", String::new(), false),
         };
         let exit = |code: i32| code << 8;
-        let said = "#5 ERROR: x\nerror: the build failed: no such file\n\nhint: look\n";
+        let said = "#5 [2/2] RUN x\nerror: the build failed: no such file\n\nhint: look\n";
         assert_eq!(of(exit(3), said), ("failed", "the build failed: no such file".to_owned(), false));
         assert_eq!(of(exit(4), "error: no Docker daemon\n").0, "missing");
         let network = "E: Temporary failure resolving 'deb.example'\nerror: the build failed: exit 100\n";

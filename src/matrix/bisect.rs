@@ -240,6 +240,12 @@ impl Site<'_> {
         let name = &self.search.buildkits[at];
         let wrong = |why: String, failed: bool| BisectError::Build { buildkit: name.clone(), why, failed };
         self.source.dockerfile.as_ref().map_err(|why| wrong(why.clone(), false))?;
+        let has_image = self.matrix.buildkits.get(name).is_some_and(|buildkit| {
+            if self.search.cell.rootless { buildkit.rootless.is_some() } else { buildkit.image.is_some() }
+        });
+        if !has_image {
+            return Err(wrong("the matrix names no image of it for this runtime".to_owned(), false));
+        }
         let cell = Cell { buildkit: name.clone(), cache: CacheState::Cold, ..self.search.cell.clone() };
         let mut matrix = self.matrix.clone();
         if let Some(buildkit) = matrix.buildkits.get_mut(name) {

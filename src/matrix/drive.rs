@@ -63,6 +63,8 @@ pub struct Driver<'a> {
     stops: BTreeMap<usize, (Stop, Place)>,
     /// Cells that were stopped because their daemon fell silent, with the reason.
     drained: BTreeSet<usize>,
+    /// What nobody stops.
+    never: Interrupt,
     /// Daemons that are being asked whether they are there.
     probing: BTreeSet<String>,
     /// Cells that failed in a way that may be their daemon's fault, until that is known.
@@ -99,6 +101,7 @@ impl<'a> Driver<'a> {
             history: Writer::open(&request.history).map_err(|source| lost(request, source))?,
             stops: BTreeMap::new(),
             drained: BTreeSet::new(),
+            never: Interrupt::never(),
             probing: BTreeSet::new(),
             suspended: BTreeMap::new(),
             silent: BTreeMap::new(),
@@ -112,24 +115,22 @@ impl<'a> Driver<'a> {
 
     /// Builds all of them.
     pub async fn drive(mut self, interrupt: &Interrupt) -> Result<(), RunError> {
-        if !self.request.resumed {
-            self.begin()?;
-        }
+        self.begin()?;
         let mut work: Work<'_> = FuturesUnordered::new();
+        let mut questions = tokio::time::interval(self.matrix.fleet.pause());
+        questions.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let has_remote = self.schedule.has_remote();
-        if has_remote {
-            self.probe_all(&work);
-        }
         loop {
             while let Some((number, job, place)) = self.schedule.start() {
                 self.start(&work, number, &job, place);
             }
-            if work.is_empty() && self.schedule.is_done() {
+            // Whether a daemon is there matters no more once nothing is left for it.
+            if self.schedule.is_done() && self.suspended.is_empty() && work.len() == self.probing.len() {
                 break;
             }
             let happened = tokio::select! {
                 happened = work.next(), if !work.is_empty() => happened,
-                () = tokio::time::sleep(self.matrix.fleet.pause()), if has_remote => {
+                _ = questions.tick(), if has_remote => {
                     self.probe_all(&work);
                     continue;
                 }
@@ -151,6 +152,10 @@ impl<'a> Driver<'a> {
                 None => {}
             }
         }
+        if self.request.ended + self.done < self.request.planned {
+            // Other cells of this run are still to be built.
+            return Ok(());
+        }
         self.write(&Line::of_end(EndRecord { run: self.request.run.clone(), time: now() }))
     }
 
@@ -159,7 +164,7 @@ impl<'a> Driver<'a> {
             id: self.request.run.clone(),
             time: now(),
             program: env!("CARGO_PKG_VERSION").to_owned(),
-            cells: self.request.cells.len(),
+            cells: self.request.added,
             images: self.sources.values().map(|source| source.record.clone()).collect(),
             buildkits: self.matrix.recorded_buildkits(),
             recheck: self.request.again.as_ref().map(|again| again.record.clone()),
@@ -186,7 +191,7 @@ impl<'a> Driver<'a> {
         let again = self.request.again.as_ref().and_then(|again| again.digests.get(&job.cell)).cloned();
         work.push(Box::pin(async move {
             let tried = match (&source.dockerfile, again, &source.record.commit) {
-                (Err(why), ..) => Tried::Failed(Reason { why: why.clone(), passes: false, log: Vec::new() }),
+                (Err(why), ..) => Tried::Failed(Reason::new(why)),
                 (Ok(_), Some(digest), Some(commit)) => {
                     let what = (context.as_path(), commit.as_str(), &digest.to_string()[..]);
                     build_again(&program, words, what, limit, &interrupt).await
@@ -217,8 +222,9 @@ impl<'a> Driver<'a> {
         let own = self.request.cells.iter().find(|cell| cell.address.as_ref() == Some(&address));
         let cell = own.or_else(|| self.request.cells.iter().find(|cell| cell.runtime == "remote"));
         let flags = cell.map(|cell| flags_at(self.matrix, cell, &Place::At(address.clone()))).unwrap_or_default();
-        let (place, patience) = (self.place.clone(), self.matrix.fleet.patience());
+        let (place, patience, never) = (self.place.clone(), self.matrix.fleet.patience(), self.never.clone());
         let name = Digest::of(address.as_bytes()).short().to_owned();
+        let is_tcp = address.starts_with("tcp://");
         Box::pin(async move {
             let answer = async {
                 let directory = place.join(format!("probe-{name}"));
@@ -227,8 +233,16 @@ impl<'a> Driver<'a> {
                 let mut words = flags;
                 words.extend(["--no-config", "--source-date-epoch=0", "--media-types=oci"].map(Into::into));
                 let stem = directory.join("image");
-                match build(&program, words, &directory, &stem, patience, &Interrupt::never()).await {
+                match build(&program, words, &directory, &stem, patience, &never).await {
                     Tried::Built(_) => Ok(()),
+                    // TLS 1.3 lets a client send before the daemon has looked at its certificate: what is seen depends on who is first.
+                    Tried::Failed(Reason { why, .. }) | Tried::Missing(Reason { why, .. })
+                        if is_tcp && ["broken pipe", "connection reset"].iter().any(|words| why.contains(words)) =>
+                    {
+                        Err(format!(
+                            "{why}: it hangs up at once, as one does that does not take the client's certificate"
+                        ))
+                    }
                     Tried::Failed(reason) | Tried::Missing(reason) => Err(reason.why),
                     Tried::Stopped => Err("it was stopped".to_owned()),
                 }
@@ -254,7 +268,7 @@ impl<'a> Driver<'a> {
                     (self.tell)(&Event::Silent { address, why: &why });
                 }
                 for (job, _, reason) in suspended {
-                    self.move_away(job, format!("{address}: {}", reason.why));
+                    self.move_away(work, job, format!("{address}: {}", reason.why))?;
                 }
                 for number in self.schedule.silent(address) {
                     if let Some((stop, _)) = self.stops.get(&number) {
@@ -269,7 +283,7 @@ impl<'a> Driver<'a> {
                 Some(address) => self.silent.get(address).into_iter().map(|why| format!("{address}: {why}")).collect(),
                 None => self.silent.iter().map(|(address, why)| format!("{address}: {why}")).collect(),
             };
-            let reason = Reason { why: why.join("; "), passes: false, log: Vec::new() };
+            let reason = Reason::new(&why.join("; "));
             self.end(work, &job, None, Err((Outcome::Missing, reason)))?;
         }
         Ok(())
@@ -286,13 +300,17 @@ impl<'a> Driver<'a> {
                 adopted.map_err(RunError::Place)?;
                 return self.end(work, &job, place, Ok(built));
             }
+            // Elsewhere it may be the daemon that hangs.
+            Tried::Failed(reason) if reason.timed_out && matches!(place, Some(Place::At(_))) => {
+                (Outcome::Missing, Reason { passes: true, ..reason })
+            }
             Tried::Failed(reason) => (Outcome::Failed, reason),
             Tried::Missing(reason) => (Outcome::Missing, reason),
-            Tried::Stopped => (Outcome::Missing, Reason { why: "stopped".to_owned(), passes: true, log: Vec::new() }),
+            Tried::Stopped => (Outcome::Missing, Reason { passes: true, ..Reason::new("stopped") }),
         };
         let _ = fs::remove_file(archive);
         match place {
-            Some(Place::At(address)) if was_drained => self.move_away(job, format!("{address} fell silent")),
+            Some(Place::At(address)) if was_drained => self.move_away(work, job, format!("{address} fell silent"))?,
             // Whether it is the daemon's fault, the daemon has to say.
             Some(Place::At(address)) if reason.passes => {
                 self.schedule.suspect(&address);
@@ -304,10 +322,15 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// A cell is built elsewhere: its daemon fell away.
-    fn move_away(&mut self, job: Job, why: String) {
+    /// A cell is built elsewhere: its daemon fell away. One that every daemon fell away under is perhaps what makes them.
+    fn move_away(&mut self, work: &Work<'a>, job: Job, why: String) -> Result<(), RunError> {
+        if job.moves > self.schedule.hosts().len() + 1 {
+            let reason = Reason::new(&format!("its daemons fell silent while they built it, the last time: {why}"));
+            return self.end(work, &job, None, Err((Outcome::Missing, reason)));
+        }
         (self.tell)(&Event::Again { cell: &job.cell, why: &why });
         self.schedule.moved(job, why);
+        Ok(())
     }
 
     /// A cell ended without a digest, through no fault of its place: it is tried again, or that is its end.
@@ -319,7 +342,7 @@ impl<'a> Driver<'a> {
         outcome: Outcome,
         reason: Reason,
     ) -> Result<(), RunError> {
-        let before = u32::try_from(job.tries.len()).unwrap_or(u32::MAX);
+        let before = u32::try_from(job.tries.len() - job.moves).unwrap_or(u32::MAX);
         if !reason.passes || before >= self.matrix.limits.retries {
             return self.end(work, &job, place, Err((outcome, reason)));
         }
@@ -420,7 +443,8 @@ impl<'a> Driver<'a> {
         let part = part(cell);
         if let Some(left) = self.left.get_mut(&part) {
             *left -= 1;
-            if *left == 0 {
+            // What is built again leaves no archive.
+            if *left == 0 && self.request.again.is_none() {
                 self.compare(work, part);
             }
         }

@@ -16,7 +16,7 @@ use super::read::read;
 use crate::digest::Digest;
 use crate::failure::{Diagnose, ExitStatus};
 use crate::limits;
-use crate::pin::Version;
+use crate::pin::{Pin, Variant, Version};
 use crate::remote::{Remote, RemoteError};
 use crate::settings::FileError;
 
@@ -280,7 +280,12 @@ impl Matrix {
     /// The BuildKits, as a history remembers them.
     #[must_use]
     pub fn recorded_buildkits(&self) -> BTreeMap<String, BuildKitRecord> {
-        let record = |both: &BuildKit| BuildKitRecord { image: both.image.clone(), rootless: both.rootless.clone() };
+        let built_in = |variant| Some(Pin::default_for(variant).source.to_string());
+        let record = |both: &BuildKit| match &both.image {
+            Some(image) => BuildKitRecord { image: Some(image.clone()), rootless: both.rootless.clone() },
+            // Another release of this program may bring another one.
+            None => BuildKitRecord { image: built_in(Variant::Plain), rootless: built_in(Variant::Rootless) },
+        };
         self.buildkits.iter().map(|(name, both)| (name.clone(), record(both))).collect()
     }
 }

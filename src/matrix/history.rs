@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::{CacheState, Cell};
 use crate::digest::Digest;
+use crate::limits;
 
 /// The name and version of a line's form.
 pub const SCHEMA: &str = "repro.matrix-history.v1";
@@ -323,6 +324,9 @@ impl Writer {
     pub fn add(&mut self, line: &Line<'_>) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
+        if text.len() >= limits::HISTORY_LINE_BYTES {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a line of it would be too long to be read again"));
+        }
         self.add_text(&text)
     }
 

@@ -114,7 +114,8 @@ pub async fn compare_missing(
             let source = source.and_then(|source| source.dockerfile.ok());
             let source = source.as_ref().map(|(dockerfile, target)| (dockerfile.as_path(), target.as_deref()));
             for pair in matrix.pairs(&part, &gave, &there) {
-                let is_known = find_difference(&run.differences, &pair.a.0.digest, &pair.b.0.digest).is_some();
+                let is_known = find_difference(&run.differences, &pair.a.0.digest, &pair.b.0.digest)
+                    .is_some_and(|known| known.why.is_none());
                 if is_known || pair.a.1.is_none() || pair.b.1.is_none() {
                     continue;
                 }

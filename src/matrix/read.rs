@@ -65,6 +65,7 @@ enum RawExpect {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawDigest {
     digest: String,
     platform: Option<String>,
@@ -161,11 +162,18 @@ impl Reader<'_> {
             images.push(read);
             cells.extend(self.cells(&image.name, &image.axes.over(&raw.axes), &mut buildkits)?);
         }
-        cells.retain(|cell| !raw.excludes.iter().any(|exclude| exclude.covers(cell)));
+        let excludes: Vec<Match> = raw.excludes.iter().map(|exclude| self.normal(exclude)).collect::<Result<_, _>>()?;
+        for exclude in &excludes {
+            if !cells.iter().any(|cell| exclude.covers(cell)) {
+                return Err(self.wrong("exclude", "one of them covers no cell: is a value misspelt?"));
+            }
+        }
+        cells.retain(|cell| !excludes.iter().any(|exclude| exclude.covers(cell)));
         for include in &raw.includes {
             cells.extend(self.included(include, &raw, &mut buildkits)?);
         }
         let cells: Vec<Cell> = cells.into_iter().collect();
+        self.check_expectations(&images, &cells)?;
         self.check_cells(&cells, &buildkits, &raw.fleet)?;
         Ok(Matrix {
             path: self.path.to_owned(),
@@ -218,8 +226,8 @@ impl Reader<'_> {
             },
             Some(RawExpect::Digests(digests)) => {
                 let one = |raw: &RawDigest| {
-                    let wanted =
-                        Match { platform: raw.platform.clone(), buildkit: raw.buildkit.clone(), ..Match::default() };
+                    let platform = raw.platform.as_ref().map(|platform| self.platform(platform)).transpose()?;
+                    let wanted = Match { platform, buildkit: raw.buildkit.clone(), ..Match::default() };
                     Ok((wanted, self.digest(&of, &raw.digest)?))
                 };
                 Expect::Digests(digests.iter().map(one).collect::<Result<_, MatrixError>>()?)
@@ -235,9 +243,7 @@ impl Reader<'_> {
 
     /// Names stand in those of files, of jobs and in tables.
     fn check_name(&self, what: &str, name: &str) -> Result<(), MatrixError> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
-        let good = !name.is_empty() && name.len() <= 64 && name.bytes().all(is_plain) && !name.starts_with(['.', '-']);
-        if good {
+        if is_name(name) {
             return Ok(());
         }
         Err(self.wrong(format!("{what} `{name}`"), "a name is letters, digits, `.`, `_`, `+` and `-`, at most 64"))
@@ -323,6 +329,25 @@ impl Reader<'_> {
         Ok(cells)
     }
 
+    /// The same with the platform as cells have it.
+    fn normal(&self, wanted: &Match) -> Result<Match, MatrixError> {
+        let platform = wanted.platform.as_ref().map(|platform| self.platform(platform)).transpose()?;
+        Ok(Match { platform, ..wanted.clone() })
+    }
+
+    /// A digest that is expected of nothing would be believed to be looked at.
+    fn check_expectations(&self, images: &[Image], cells: &[Cell]) -> Result<(), MatrixError> {
+        for image in images {
+            let Expect::Digests(digests) = &image.expect else { continue };
+            let of_image = |wanted: &Match| cells.iter().any(|cell| cell.image == image.name && wanted.covers(cell));
+            if digests.is_empty() || digests.iter().any(|(wanted, _)| !of_image(wanted)) {
+                let why = "there is none, or one that is for no cell of the image";
+                return Err(self.wrong(format!("image `{}`, expect", image.name), why));
+            }
+        }
+        Ok(())
+    }
+
     fn platform(&self, text: &str) -> Result<String, MatrixError> {
         let platform: Platform =
             text.parse().map_err(|error| self.wrong(format!("axes, platform `{text}`"), format!("{error}")))?;
@@ -393,6 +418,12 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether it can stand in the names of files and jobs.
+pub fn is_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(is_plain) && !name.starts_with(['.', '-'])
 }
 
 /// The one value that is said.

@@ -25,8 +25,12 @@ use crate::runtime::interrupt::{Interrupt, Interruption};
 pub struct Request {
     /// The run's name.
     pub run: String,
-    /// Whether the history has the beginning of this run.
-    pub resumed: bool,
+    /// How many cells the history is told of that it did not know the run to have.
+    pub added: usize,
+    /// How many cells the run has in all.
+    pub planned: usize,
+    /// How many of them have ended before.
+    pub ended: usize,
     /// The cells that are to be built.
     pub cells: Vec<Cell>,
     /// The history.

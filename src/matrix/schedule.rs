@@ -15,6 +15,8 @@ pub struct Job {
     pub cell: Cell,
     /// Why earlier tries ended without a result.
     pub tries: Vec<String>,
+    /// How many of these ended because the daemon fell away.
+    pub moves: usize,
 }
 
 /// Where a cell is built.
@@ -67,7 +69,7 @@ pub struct Schedule {
 impl Schedule {
     /// Cells in the order in which they are to be built, the places of this machine, and the fleet with the places of each.
     pub fn new(cells: impl IntoIterator<Item = Cell>, here: usize, fleet: &[String], at_a_time: usize) -> Self {
-        let waiting: VecDeque<Job> = cells.into_iter().map(|cell| Job { cell, tries: Vec::new() }).collect();
+        let waiting: VecDeque<Job> = cells.into_iter().map(|cell| Job { cell, tries: Vec::new(), moves: 0 }).collect();
         let mut hosts = BTreeMap::new();
         for (address, shared) in waiting
             .iter()
@@ -169,6 +171,7 @@ impl Schedule {
     /// The same for one that its daemon left alone: it is the next, and it is not its fault.
     pub fn moved(&mut self, mut job: Job, why: String) {
         job.tries.push(why);
+        job.moves += 1;
         self.waiting.push_front(job);
     }
 

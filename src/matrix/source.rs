@@ -50,6 +50,8 @@ impl Source {
             Err(why) => return Self { record, dockerfile: Err(why) },
         };
         record.epoch = settings.epoch.value.seconds();
+        // What lies elsewhere is not what git was asked about.
+        record.clean &= settings.dockerfile.starts_with(&settings.context) && settings.directories().count() == 1;
         let moves = |input: &Moving| input.severity == Severity::Moves;
         let line = |input: Moving| format!("line {}: {}", input.first_line, input.what);
         record.moving = find_moving(&settings).into_iter().filter(moves).map(line).collect();

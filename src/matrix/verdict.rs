@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use super::history::{CauseRecord, DifferenceRecord, ImageRecord, Outcome};
+use super::history::{BuildKitRecord, CauseRecord, DifferenceRecord, ImageRecord, Outcome, RunRecord};
 use super::past::{Entry, History, Run};
 
 /// What a cell came to.
@@ -117,7 +117,8 @@ impl Judgement<'_> {
 #[derive(Debug)]
 pub struct Earlier<'a> {
     runs: HashMap<&'a str, &'a Run>,
-    known: HashMap<GroupKey<'a>, Known<'a>>,
+    /// What each source of a group gave last; a branch beside the main one is another source.
+    known: HashMap<GroupKey<'a>, Vec<Known<'a>>>,
 }
 
 impl<'a> Earlier<'a> {
@@ -127,6 +128,30 @@ impl<'a> Earlier<'a> {
         let runs = history.runs.iter().map(|run| (run.record.id.as_str(), run)).collect();
         Self { runs, known: HashMap::new() }
     }
+
+    /// What the same source gave last, built with the same BuildKit.
+    fn find(&self, key: &GroupKey<'a>, run: &'a Run, source: Option<&'a ImageRecord>) -> Option<Known<'a>> {
+        let (source, buildkit) = (source?, buildkit_of(&run.record, key.buildkit));
+        let same = |known: &&Known<'a>| source.is_same_source(known.source) && known.buildkit == buildkit;
+        self.known.get(key)?.iter().rev().find(same).copied()
+    }
+
+    fn learn(&mut self, key: GroupKey<'a>, known: Known<'a>) {
+        let of_group = self.known.entry(key).or_default();
+        of_group.retain(|other| !(other.source.is_same_source(known.source) && other.buildkit == known.buildkit));
+        if of_group.len() == SOURCES {
+            of_group.remove(0);
+        }
+        of_group.push(known);
+    }
+}
+
+/// How many sources of one group are remembered.
+const SOURCES: usize = 16;
+
+/// The BuildKit that a run had under a name.
+fn buildkit_of<'a>(run: &'a RunRecord, name: Option<&str>) -> Option<&'a BuildKitRecord> {
+    run.buildkits.get(name?)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -135,6 +160,7 @@ struct Known<'a> {
     digest: u32,
     materials: Option<u32>,
     source: &'a ImageRecord,
+    buildkit: Option<&'a BuildKitRecord>,
 }
 
 /// Judges a run. `earlier` holds what the runs before it gave, and learns what this one gives.
@@ -158,14 +184,16 @@ pub fn judge<'a>(history: &'a History, run: &'a Run, earlier: &mut Earlier<'a>) 
         let end = rest.iter().position(|entry| key_of(history, source, entry) != key).unwrap_or(rest.len());
         let (entries, behind) = rest.split_at(end);
         rest = behind;
-        let group = JudgedGroup { history, run, source, entries, known: earlier.known.get(&key).copied(), again, key };
+        let group = JudgedGroup { history, run, source, entries, known: earlier.find(&key, run, source), again, key };
         judgement.groups.push(group.judge(&mut judgement.cells));
         if let (Some(found), Some(source), None) = (group.found(), source, again) {
             let gave = entries.iter().find(|entry| entry.digest == Some(found.digest));
             // Where two digests stand against each other, neither is what later runs have to give.
             if let Some(gave) = gave.filter(|_| found.is_agreed) {
-                let run = run.record.id.as_str();
-                earlier.known.insert(key, Known { run, digest: found.digest, materials: gave.materials, source });
+                let (run_record, run) = (run, run.record.id.as_str());
+                let buildkit = buildkit_of(&run_record.record, key.buildkit);
+                let known = Known { run, digest: found.digest, materials: gave.materials, source, buildkit };
+                earlier.learn(key, known);
             }
         }
     }
@@ -230,7 +258,7 @@ impl<'a> JudgedGroup<'a, '_> {
 
     /// What an earlier run of the same source gave.
     fn earlier(&self) -> Option<Known<'a>> {
-        self.known.filter(|known| self.source.is_some_and(|source| source.is_same_source(known.source)))
+        self.known
     }
 
     /// What the run that is built again gave for this group.
@@ -285,6 +313,11 @@ impl<'a> JudgedGroup<'a, '_> {
         (earlier, changed): (Option<Known<'a>>, Option<Known<'a>>),
         gave: &[&Entry],
     ) -> (Verdict, Option<String>) {
+        if self.source.is_none() {
+            // Neither a digest that is expected nor what has to be equal is known.
+            let why = "the history has lost how its run began, and with it what it has to give";
+            return (Verdict::Alone, Some(why.to_owned()));
+        }
         if let Some(expected) = self.expected(entry) {
             let is_expected = self.history.digest(entry.digest).is_some_and(|digest| digest.to_string() == expected);
             if is_expected {
@@ -361,7 +394,12 @@ impl<'a> JudgedGroup<'a, '_> {
         let Some(other) = gave.first() else {
             return (Verdict::Alone, Some(format!("run {of} gave no digest for it")));
         };
-        if gave.iter().any(|other| other.digest == entry.digest) {
+        // What this very cell gave; where there was none such, what its group did.
+        let own = |other: &&&Entry| other.cell == entry.cell;
+        let is_same = |other: &&Entry| other.digest == entry.digest;
+        let other = gave.iter().find(own).unwrap_or(other);
+        let has_own = gave.iter().any(|other| own(&other));
+        if is_same(other) || !has_own && gave.iter().any(is_same) || has_own && gave.iter().filter(own).any(is_same) {
             return (Verdict::Equal, None);
         }
         let why = format!("run {of} gave another digest");

@@ -176,7 +176,19 @@ pub fn render_matrix_markdown(report: &MatrixReport) -> String {
         out.push_str("No run is in this history.\n");
         return out;
     };
-    let _ = writeln!(out, "{} (run {}, {}).\n", totals(report), plain(&run.id), plain(&run.time));
+    let state = if run.ended { "" } else { ", not finished" };
+    let _ = writeln!(
+        out,
+        "{} ({} of {} cells{state}; run {}, {}).\n",
+        totals(report),
+        run.done,
+        run.planned,
+        plain(&run.id),
+        plain(&run.time)
+    );
+    if report.unread_lines > 0 {
+        let _ = writeln!(out, "{} lines of the history cannot be read.\n", report.unread_lines);
+    }
     for image in &report.images {
         markdown_image(&mut out, image);
     }
@@ -209,8 +221,11 @@ fn markdown_image(out: &mut String, image: &ImageReport) {
         rows.dedup();
         for row in rows {
             let of_row = |column: &&str| {
-                let cell = group.cells.iter().find(|cell| cell.buildkit == row && cell.builder == *column);
-                cell.map_or("", |cell| cell.verdict.words())
+                // A cell with two digests is what the worse of them is.
+                let of_cell = group.cells.iter().filter(|cell| cell.buildkit == row && cell.builder == *column);
+                let verdicts: Vec<Verdict> = of_cell.map(|cell| cell.verdict).collect();
+                let worst = Verdict::ALL.into_iter().rev().find(|verdict| verdicts.contains(verdict));
+                worst.map_or("", Verdict::words)
             };
             let cells: Vec<&str> = columns.iter().map(of_row).collect();
             let digest = group.digest.as_ref().map(|digest| format!("`{digest}`")).unwrap_or_default();

@@ -19,6 +19,7 @@ use clap::{Args, Subcommand};
 
 use crate::failure::{ExitStatus, Failure};
 use crate::matrix::past::History;
+use crate::matrix::summary::MatrixReport;
 use crate::matrix::verdict::Verdict;
 
 /// The arguments of `repro matrix`.
@@ -73,12 +74,16 @@ fn unreadable(error: &io::Error) -> Failure {
 }
 
 /// How the program ends: what differs says more than what failed, and that more than what is missing.
-fn status_of(worst: Option<Verdict>, allow_missing: bool) -> ExitStatus {
+/// What was never built, or never ended, is not equal.
+fn status_of(report: &MatrixReport, allow_missing: bool) -> ExitStatus {
+    let counts = |verdict: &&Verdict| report.totals.contains_key(*verdict);
+    let left_out = |verdict: &&Verdict| !(allow_missing && **verdict == Verdict::EnvironmentMissing);
+    let worst = Verdict::ALL.iter().rev().filter(counts).find(left_out);
+    let is_whole = report.run.as_ref().is_some_and(|run| run.ended);
     match worst {
         Some(Verdict::NotReproducible | Verdict::InputChanged) => ExitStatus::Different,
         Some(Verdict::BuildFailed) => ExitStatus::BuildFailed,
-        Some(Verdict::EnvironmentMissing) if allow_missing => ExitStatus::Success,
-        Some(Verdict::EnvironmentMissing | Verdict::Alone) | None => ExitStatus::Unknown,
-        Some(Verdict::Equal) => ExitStatus::Success,
+        Some(Verdict::Equal) if is_whole => ExitStatus::Success,
+        Some(_) | None => ExitStatus::Unknown,
     }
 }

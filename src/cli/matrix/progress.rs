@@ -60,7 +60,8 @@ impl Progress {
                 if let Some(table) = &self.table {
                     table.total.set_position(*done as u64);
                 }
-                self.say(&format!("[{done}/{total}] {}: {}", record.cell(), outcome(record)));
+                let cell = record.cell().to_string();
+                self.say(&format!("[{done}/{total}] {}: {}", escape(&cell), outcome(record)));
             }
             Event::Again { cell, why } => {
                 self.end(&cell.to_string());

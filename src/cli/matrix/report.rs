@@ -74,7 +74,7 @@ impl ReportCommand {
             write_page(path, |out| write_matrix_html(out, &report))?;
         }
         show(&report, self.format)?;
-        Ok(status_of(report.worst(), self.allow_missing))
+        Ok(status_of(&report, self.allow_missing))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::kept::run::random_name;
 use crate::matrix::age::{Age, find_run, recheck};
 use crate::matrix::cell::Cell;
 use crate::matrix::file::Matrix;
-use crate::matrix::past::History;
+use crate::matrix::past::{History, Run};
 use crate::matrix::run::{Again, Request, run};
 use crate::matrix::summary::MatrixReport;
 use crate::plan::Platform;
@@ -116,29 +116,40 @@ impl RunCommand {
         if show_report {
             show(&report, self.format)?;
         }
-        Ok(status_of(report.worst(), self.allow_missing))
+        Ok(status_of(&report, self.allow_missing))
     }
 
     fn request(&self, matrix: &Matrix, before: &History, history: PathBuf) -> Result<Request, Failure> {
         let mut cells = self.cells(matrix)?;
         let mut name = self.run.clone();
         if self.resume {
-            let stopped = before.runs.iter().rev().find(|run| !run.ended && run.record.recheck.is_none());
+            let is_whole = |run: &Run| run.ended && run.entries.len() >= run.record.cells;
+            let stopped = before.runs.iter().rev().find(|run| !is_whole(run) && run.record.recheck.is_none());
             let stopped = stopped.ok_or_else(|| {
                 Failure::usage("no run of this history was stopped", "leave `--resume` out to begin a new run")
             })?;
             name = Some(stopped.record.id.clone());
+            if self.image.is_empty() && self.cell.is_empty() {
+                // The rest of what was asked for, not of the matrix.
+                cells.retain(|cell| is_known(stopped, &cell.image));
+            }
         }
         let known = name.as_deref().and_then(|name| before.run(name));
-        let begun = known.is_some_and(|run| !run.record.program.is_empty());
+        let (mut added, mut planned, mut ended) = (cells.len(), cells.len(), 0);
         if let Some(known) = known {
             // What has ended has ended: none is twice in a history.
-            let ended: BTreeSet<&Cell> = known.entries.iter().map(|entry| before.cell(entry)).collect();
-            cells.retain(|cell| !ended.contains(cell));
+            let gone: BTreeSet<&Cell> = known.entries.iter().map(|entry| before.cell(entry)).collect();
+            cells.retain(|cell| !gone.contains(cell));
+            ended = known.entries.len();
+            let (old, new): (Vec<&Cell>, Vec<&Cell>) = cells.iter().partition(|cell| is_known(known, &cell.image));
+            added = new.len() + (ended + old.len()).saturating_sub(known.record.cells);
+            planned = known.record.cells + added;
         }
         Ok(Request {
             run: name.map_or_else(new_name, Ok)?,
-            resumed: begun,
+            added,
+            planned,
+            ended,
             cells,
             history,
             keep: self.keep.clone(),
@@ -171,7 +182,7 @@ impl RunCommand {
                 && (self.image.is_empty() || self.image.contains(&cell.image))
                 && self.is_of_platform(cell)
         };
-        let cells: Vec<Cell> = all.iter().filter(wanted).map(|(_, cell)| (*cell).clone()).collect();
+        let cells: BTreeSet<&Cell> = all.iter().filter(wanted).map(|(_, cell)| *cell).collect();
         if cells.is_empty() {
             return Err(Failure::usage(
                 "no cell is left to build",
@@ -192,36 +203,53 @@ impl RunCommand {
                 tracing::warn!("no run of the history is {age} old yet");
                 continue;
             };
-            if !done.insert(found.record.id.clone()) {
+            if done.contains(&found.record.id) {
                 tracing::warn!("the run that is {age} old is built again already: {}", found.record.id);
                 continue;
             }
             let mut again = recheck(before, found, age);
+            again.trust(matrix, found);
             again.digests.retain(|cell, _| self.is_of_platform(cell));
             for why in &again.left_out {
                 tracing::warn!("{why}");
+                status = worse(status, ExitStatus::Unknown);
             }
             let mut old = matrix.clone();
             old.buildkits = again.buildkits(found);
             let cells: Vec<Cell> = again.digests.keys().cloned().collect();
             if cells.is_empty() {
+                tracing::warn!("nothing of run {} can be built again here", found.record.id);
+                status = worse(status, ExitStatus::Unknown);
                 continue;
             }
+            done.insert(found.record.id.clone());
             let request = Request {
                 run: new_name()?,
-                resumed: false,
+                added: cells.len(),
+                planned: cells.len(),
+                ended: 0,
                 cells,
                 history: history.to_owned(),
                 keep: self.keep.clone(),
                 again: Some(Again { record: again.record, sources: again.sources, digests: again.digests }),
                 program: program()?,
             };
-            let ended = self.build(&old, &request, false)?;
-            status = if ended as u8 == 0 || status == ExitStatus::Different { status } else { ended };
+            status = worse(status, self.build(&old, &request, false)?);
         }
         show(&MatrixReport::of(&load_history([history])?, None), self.format)?;
         Ok(if done.is_empty() { ExitStatus::Unknown } else { status })
     }
+}
+
+/// The worse of two ends: what differs says most, what could not be told least.
+fn worse(a: ExitStatus, b: ExitStatus) -> ExitStatus {
+    let order = [ExitStatus::Different, ExitStatus::BuildFailed, ExitStatus::Unknown];
+    order.into_iter().find(|status| *status == a || *status == b).unwrap_or(a)
+}
+
+/// Whether a run was asked for cells of an image.
+fn is_known(run: &Run, image: &str) -> bool {
+    run.record.images.iter().any(|record| record.name == image)
 }
 
 fn program() -> Result<PathBuf, Failure> {
