@@ -23,6 +23,7 @@ use crate::image::escape::escape;
 use crate::limits;
 use crate::runtime::command::{CommandError, ToolCommand};
 use crate::runtime::interrupt::Interrupt;
+use crate::runtime::steps::joined;
 
 /// Variables that say what a matrix says itself.
 const DECIDED: [&str; 9] = [
@@ -140,15 +141,9 @@ pub async fn build(
     interrupt: &Interrupt,
 ) -> Tried {
     let metadata = stem.with_extension("json");
-    let option = |name: &str, path: &Path| {
-        let mut flag = OsString::from(name);
-        flag.push("=");
-        flag.push(path);
-        flag
-    };
     let mut words: Vec<OsString> = vec!["build".into()];
     words.extend(flags);
-    words.extend([option("--output", &stem.with_extension("tar")), option("--metadata-file", &metadata)]);
+    words.extend([joined("--output", stem.with_extension("tar")), joined("--metadata-file", &metadata)]);
     words.extend(["--quiet".into(), "--".into(), context.into()]);
     let began = Instant::now();
     let result = program.call(words, interrupt, limit).await;

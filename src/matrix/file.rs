@@ -4,7 +4,7 @@
 //! built again from there. Whoever runs a matrix trusts its file.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::failure::{Diagnose, ExitStatus};
 use crate::limits;
 use crate::pin::{Pin, Variant, Version};
 use crate::remote::{Remote, RemoteError};
+use crate::runtime::steps::joined;
 use crate::settings::FileError;
 
 /// What a matrix without BuildKits calls the built-in one.
@@ -153,16 +154,10 @@ impl Fleet {
     /// The same as flags.
     #[must_use]
     pub fn flags_of(&self, address: &str) -> Vec<OsString> {
-        let flag = |name: &str, value: &OsStr| {
-            let mut flag = OsString::from(name);
-            flag.push("=");
-            flag.push(value);
-            flag
-        };
-        let mut flags = vec![flag("--addr", OsStr::new(address))];
+        let mut flags = vec![joined("--addr", address)];
         if let (Some(tls), true) = (&self.tls, address.starts_with("tcp://")) {
-            flags.push(flag("--addr-tls", tls.as_os_str()));
-            flags.extend(self.server_name.as_ref().map(|name| flag("--addr-server-name", OsStr::new(name))));
+            flags.push(joined("--addr-tls", tls));
+            flags.extend(self.server_name.as_ref().map(|name| joined("--addr-server-name", name)));
         }
         flags
     }

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::pin::{Pin, Variant, Version};
 use crate::plan::Platform;
 use crate::reference::ImageSource;
-use crate::settings::flags_of_table;
+use crate::settings::{flags_of_table, toml_fault};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,9 +121,8 @@ const NOT_OF_BUILD: [&str; 12] = [
 /// A text, read as the matrix at an absolute path.
 pub fn read(path: &Path, text: &str) -> Result<Matrix, MatrixError> {
     let raw: Raw = toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
-        MatrixError::Syntax { path: path.to_owned(), line, why: error.message().to_owned() }
+        let (line, why) = toml_fault(text, &error);
+        MatrixError::Syntax { path: path.to_owned(), line, why }
     })?;
     Reader { path }.read(raw)
 }

@@ -249,12 +249,6 @@ impl MatrixReport {
         report
     }
 
-    /// Whether a cell is not what it should be.
-    #[must_use]
-    pub fn worst(&self) -> Option<Verdict> {
-        Verdict::ALL.into_iter().rev().find(|verdict| self.totals.contains_key(verdict))
-    }
-
     fn show(
         &mut self,
         history: &History,

@@ -104,15 +104,6 @@ pub struct Judgement<'a> {
     pub groups: Vec<Group<'a>>,
 }
 
-impl Judgement<'_> {
-    /// The worst of all verdicts.
-    #[must_use]
-    pub fn worst(&self) -> Option<Verdict> {
-        let worst = |verdict: &Verdict| Verdict::ALL.iter().position(|known| known == verdict);
-        self.cells.iter().map(|cell| cell.verdict).max_by_key(worst)
-    }
-}
-
 /// What earlier runs gave, filled by judging them one after another.
 #[derive(Debug)]
 pub struct Earlier<'a> {
@@ -391,15 +382,13 @@ impl<'a> JudgedGroup<'a, '_> {
         if again.run.is_none() {
             return (Verdict::Alone, Some(format!("run {of} is not in this history")));
         }
-        let Some(other) = gave.first() else {
+        // What this very cell gave; where there was none such, what its group did.
+        let own: Vec<&Entry> = gave.iter().copied().filter(|other| other.cell == entry.cell).collect();
+        let held_against = if own.is_empty() { gave } else { &own };
+        let Some(other) = held_against.first() else {
             return (Verdict::Alone, Some(format!("run {of} gave no digest for it")));
         };
-        // What this very cell gave; where there was none such, what its group did.
-        let own = |other: &&&Entry| other.cell == entry.cell;
-        let is_same = |other: &&Entry| other.digest == entry.digest;
-        let other = gave.iter().find(own).unwrap_or(other);
-        let has_own = gave.iter().any(|other| own(&other));
-        if is_same(other) || !has_own && gave.iter().any(is_same) || has_own && gave.iter().filter(own).any(is_same) {
+        if held_against.iter().any(|other| other.digest == entry.digest) {
             return (Verdict::Equal, None);
         }
         let why = format!("run {of} gave another digest");

@@ -185,9 +185,8 @@ impl SettingsFile {
 
     fn parse(path: &Path, directory: &Path, text: &str, trusted: bool) -> Result<Self, FileError> {
         let table: toml::Table = toml::from_str(text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
-            FileError::Syntax { path: path.to_owned(), line, why: error.message().to_owned() }
+            let (line, why) = toml_fault(text, &error);
+            FileError::Syntax { path: path.to_owned(), line, why }
         })?;
         let line = line_of(path, &table, |argument, words| {
             let why = (!trusted).then(|| needs_consent(argument, words, directory)).flatten();
@@ -199,6 +198,14 @@ impl SettingsFile {
         let words = read_line(path, line)?;
         Ok(Self { path: path.to_owned(), directory: directory.to_owned(), words })
     }
+}
+
+/// The line, from 1, of what is wrong with a text that should be TOML, and what is wrong.
+#[must_use]
+pub fn toml_fault(text: &str, error: &toml::de::Error) -> (usize, String) {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
+    (line, error.message().to_owned())
 }
 
 /// The keys of a table in the form of `repro.toml` as the flags of a command line. The table is part of a file that the user

@@ -12,7 +12,7 @@ mod words;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use self::file::{FILE_NAME, FileError, LARGEST_FILE, RecipeText, flags_of_table, read_line};
+pub use self::file::{FILE_NAME, FileError, LARGEST_FILE, RecipeText, flags_of_table, read_line, toml_fault};
 pub use self::frontend::{FrontendSettings, FrontendWords};
 pub use self::network::{NetworkSettings, NetworkWords, RouteWords, RunNetworkWord};
 pub use self::remote::RemoteWords;
