@@ -143,6 +143,9 @@ pub const MOVING_FINDINGS: usize = 1_000;
 /// A `matrix.toml`, in bytes. One with a hundred images has some 20 kB.
 pub const MATRIX_BYTES: u64 = 1 << 20;
 
+/// What one call of this program for a matrix prints, in bytes. A comparison of 100,000 files has some 40 MB.
+pub const REPORT_BYTES: usize = 64 << 20;
+
 /// Cells of one matrix. A night of 10,000 is large; more is a slip in the axes.
 pub const MATRIX_CELLS: usize = 100_000;
 

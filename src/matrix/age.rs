@@ -75,15 +75,21 @@ impl Age {
     }
 }
 
-/// The last run that is at least so old, and no recheck itself.
+/// The run that stands for an age: of those that are at least so old and no recheck themselves, the one of the last 24 hours
+/// that built most. A single cell that somebody tried after the night is not the night.
 #[must_use]
 pub fn find_run<'a>(history: &'a History, age: &Age, now: DateTime<Utc>) -> Option<&'a Run> {
     let limit = age.before(now)?;
+    let time_of = |run: &Run| Some(DateTime::parse_from_rfc3339(&run.record.time).ok()?.to_utc());
     let is_old = |run: &&Run| {
-        let time = DateTime::parse_from_rfc3339(&run.record.time);
-        time.is_ok_and(|time| time <= limit) && run.record.recheck.is_none() && !run.record.images.is_empty()
+        let is_own = run.record.recheck.is_none() && !run.record.images.is_empty();
+        is_own && time_of(run).is_some_and(|time| time <= limit)
     };
-    history.runs.iter().rev().find(is_old)
+    let old: Vec<&Run> = history.runs.iter().filter(is_old).collect();
+    let since = time_of(old.last()?)?.checked_sub_days(Days::new(1))?;
+    let built = |run: &&Run| run.entries.iter().filter(|entry| entry.digest.is_some()).count();
+    // Of those that built as many, the last.
+    old.into_iter().filter(|run| time_of(run).is_some_and(|time| time > since)).max_by_key(built)
 }
 
 /// What of an earlier run is to be built again.

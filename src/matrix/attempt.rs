@@ -70,7 +70,8 @@ impl Program {
         limit: Duration,
     ) -> Result<Output, CommandError> {
         let command = self.command.clone().args(words);
-        command.run_in(&self.directory, &self.environment, interrupt, limit).await
+        let kept = limits::REPORT_BYTES;
+        command.run_in((&self.directory, kept), &self.environment, interrupt, limit).await
     }
 }
 

@@ -203,7 +203,7 @@ pub async fn bisect(
     };
     let mut changes = Vec::new();
     for at in found {
-        changes.push(site.change(at).await);
+        changes.push(site.change(at).await?);
     }
     for change in &changes {
         notes.extend(site.known_changes(change));
@@ -281,7 +281,7 @@ impl Site<'_> {
     }
 
     /// What differs between one and the next that was built.
-    async fn change(&self, before: usize) -> Change {
+    async fn change(&self, before: usize) -> Result<Change, BisectError> {
         let names = &self.search.buildkits;
         let side = |at: usize| {
             let digest = self.built[at].clone();
@@ -297,7 +297,8 @@ impl Site<'_> {
         let source = self.source.dockerfile.as_ref().ok();
         let source = source.map(|(dockerfile, target)| (dockerfile.as_path(), target.as_deref()));
         let difference = compare(&self.program, "", &pair, source, self.matrix.limits.time(), self.interrupt).await;
-        Change { before: names[before].clone(), first: names[before + 1].clone(), difference }
+        let difference = difference.map_err(|interruption| BisectError::Stopped(interruption.status()))?;
+        Ok(Change { before: names[before].clone(), first: names[before + 1].clone(), difference })
     }
 }
 

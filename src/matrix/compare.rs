@@ -14,7 +14,8 @@ use super::history::{CauseRecord, DifferenceRecord, SideRecord};
 use crate::digest::Digest;
 use crate::failure::{ExitStatus, chain};
 use crate::limits;
-use crate::runtime::interrupt::Interrupt;
+use crate::runtime::command::CommandError;
+use crate::runtime::interrupt::{Interrupt, Interruption};
 
 /// Two archives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +32,15 @@ pub struct Pair {
 
 #[derive(Deserialize)]
 struct Report {
+    a: Side,
+    b: Side,
     summary: Summary,
     findings: Vec<Finding>,
+}
+
+#[derive(Deserialize)]
+struct Side {
+    digest: Option<Digest>,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +63,7 @@ struct Instruction {
     first_line: Option<usize>,
 }
 
-/// Compares them.
+/// Compares them, unless the user wants to stop.
 pub async fn compare(
     program: &Program,
     run: &str,
@@ -63,7 +71,7 @@ pub async fn compare(
     source: Option<(&Path, Option<&str>)>,
     limit: Duration,
     interrupt: &Interrupt,
-) -> DifferenceRecord {
+) -> Result<DifferenceRecord, Interruption> {
     let mut record = DifferenceRecord {
         run: run.to_owned(),
         image: pair.image.clone(),
@@ -74,7 +82,7 @@ pub async fn compare(
     };
     let (Some(a), Some(b)) = (&pair.a.1, &pair.b.1) else {
         record.why = Some("an archive of these is not there any more: the run was interrupted in between".to_owned());
-        return record;
+        return Ok(record);
     };
     let mut words: Vec<OsString> = vec!["diff".into(), "--format=json".into()];
     if let Some((dockerfile, target)) = source {
@@ -88,21 +96,32 @@ pub async fn compare(
             let said = String::from_utf8_lossy(&output.stderr);
             let why = said.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or("no difference was found");
             record.why = Some(why.to_owned());
-            return record;
+            return Ok(record);
         }
+        Err(CommandError::Interrupted(interruption)) => return Err(interruption),
         Err(error) => {
             record.why = Some(chain(&error));
-            return record;
+            return Ok(record);
         }
     };
     match serde_json::from_slice::<Report>(&output.stdout) {
+        // A file may have any name.
+        Ok(report) if [(&report.a, &record.a), (&report.b, &record.b)].iter().any(|(is, side)| !is.may_be(side)) => {
+            record.why = Some("an archive holds another image than its name says".to_owned());
+        }
         Ok(report) => {
             record.unexplained = report.summary.differences.saturating_sub(report.summary.explained);
             record.causes = report.findings.into_iter().take(limits::HISTORY_CAUSES).map(cause).collect();
         }
         Err(error) => record.why = Some(format!("the comparison cannot be read: {error}")),
     }
-    record
+    Ok(record)
+}
+
+impl Side {
+    fn may_be(&self, side: &SideRecord) -> bool {
+        self.digest.as_ref().is_none_or(|digest| digest.to_string() == side.digest)
+    }
 }
 
 fn cause(finding: Finding) -> CauseRecord {

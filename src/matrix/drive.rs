@@ -11,6 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 
+use super::archives::{Archives, Part, part};
 use super::attempt::{Built, Program, Reason, Tried, build, build_again, flags_at};
 use super::cell::Cell;
 use super::compare::compare;
@@ -25,12 +26,6 @@ use crate::runtime::interrupt::{Interrupt, Interruption, Stop};
 
 fn lost(request: &Request, source: io::Error) -> RunError {
     RunError::History { path: request.history.clone(), source }
-}
-
-type Part = (String, String);
-
-fn part(cell: &Cell) -> Part {
-    (cell.image.clone(), cell.platform.clone())
 }
 
 fn count_by_image(cells: &[Cell]) -> BTreeMap<Part, usize> {
@@ -71,10 +66,8 @@ pub struct Driver<'a> {
     suspended: BTreeMap<String, Vec<(Job, Outcome, Reason)>>,
     /// Why daemons did not answer.
     silent: BTreeMap<String, String>,
-    /// The archive of each digest that an image gave, until it is compared.
-    archives: BTreeMap<Part, BTreeMap<Digest, PathBuf>>,
-    /// Which cells of an image gave which digest.
-    gave: BTreeMap<Part, Vec<(Cell, Digest)>>,
+    /// What the cells gave.
+    archives: Archives,
     /// How many cells of an image have not ended.
     left: BTreeMap<Part, usize>,
     done: usize,
@@ -105,8 +98,7 @@ impl<'a> Driver<'a> {
             probing: BTreeSet::new(),
             suspended: BTreeMap::new(),
             silent: BTreeMap::new(),
-            archives: BTreeMap::new(),
-            gave: BTreeMap::new(),
+            archives: Archives::new(request, place),
             left: count_by_image(&request.cells),
             done: 0,
             tell,
@@ -152,7 +144,7 @@ impl<'a> Driver<'a> {
                 None => {}
             }
         }
-        if self.request.ended + self.done < self.request.planned {
+        if self.request.earlier.len() + self.done < self.request.planned {
             // Other cells of this run are still to be built.
             return Ok(());
         }
@@ -184,12 +176,17 @@ impl<'a> Driver<'a> {
         self.stops.insert(number, (stop, place));
         let program = self.program.clone();
         let limit = self.matrix.limits.time();
-        let Some(source) = self.sources.get(&job.cell.image).cloned() else { return };
-        let mut words: Vec<_> = source.record.flags.iter().map(Into::into).collect();
-        words.extend(flags);
-        let context = self.matrix.directory.join(&source.record.context);
+        let source = self.sources.get(&job.cell.image).cloned();
+        let directory = self.matrix.directory.clone();
         let again = self.request.again.as_ref().and_then(|again| again.digests.get(&job.cell)).cloned();
         work.push(Box::pin(async move {
+            let Some(source) = source else {
+                let why = Reason::new("nobody says what its image is built from");
+                return Happened::Tried(number, stem, Tried::Failed(why));
+            };
+            let mut words: Vec<_> = source.record.flags.iter().map(Into::into).collect();
+            words.extend(flags);
+            let context = directory.join(&source.record.context);
             let tried = match (&source.dockerfile, again, &source.record.commit) {
                 (Err(why), ..) => Tried::Failed(Reason::new(why)),
                 (Ok(_), Some(digest), Some(commit)) => {
@@ -296,7 +293,7 @@ impl<'a> Driver<'a> {
         let archive = stem.with_extension("tar");
         let (outcome, reason) = match tried {
             Tried::Built(built) => {
-                let adopted = self.adopt(&job.cell, &built.digest, &archive);
+                let adopted = self.archives.adopt(&job.cell, &built.digest, &archive);
                 adopted.map_err(RunError::Place)?;
                 return self.end(work, &job, place, Ok(built));
             }
@@ -359,31 +356,6 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Keeps the archive of a digest that is new for the image.
-    fn adopt(&mut self, cell: &Cell, digest: &Digest, archive: &Path) -> io::Result<()> {
-        if !archive.exists() {
-            // What is built again from an earlier run leaves none.
-            return Ok(());
-        }
-        let of_image = self.archives.entry(part(cell)).or_default();
-        if of_image.contains_key(digest) {
-            return fs::remove_file(archive);
-        }
-        let name = format!("{}.tar", digest.hex());
-        let kept = if let Some(keep) = &self.request.keep {
-            // It may be on another file system.
-            let to = keep.join(name);
-            fs::rename(archive, &to).or_else(|_| fs::copy(archive, &to).and_then(|_| fs::remove_file(archive)))?;
-            to
-        } else {
-            let to = self.place.join(format!("{}-{}-{name}", cell.image, cell.platform.replace('/', "-")));
-            fs::rename(archive, &to)?;
-            to
-        };
-        of_image.insert(digest.clone(), kept);
-        Ok(())
-    }
-
     /// A cell has ended for good.
     fn end(
         &mut self,
@@ -422,7 +394,7 @@ impl<'a> Driver<'a> {
                 record.seconds = (built.seconds * 10.0).round() / 10.0;
                 record.materials = built.materials;
                 record.unproved = built.unproved;
-                self.gave.entry(part(cell)).or_default().push((cell.clone(), built.digest.clone()));
+                self.archives.gave(cell, &built.digest);
                 record.digest = Some(built.digest);
             }
             Err((outcome, reason)) => {
@@ -453,16 +425,15 @@ impl<'a> Driver<'a> {
 
     /// Compares the digests that an image gave, now that there will be no more of them.
     fn compare(&mut self, work: &Work<'a>, part: Part) {
-        let gave = self.gave.remove(&part).unwrap_or_default();
-        let archives = self.archives.get(&part).cloned().unwrap_or_default();
-        let pairs = self.matrix.pairs(&part, &gave, &archives);
+        let pairs = self.archives.pairs(self.matrix, &part);
         let source = self.sources.get(&part.0).and_then(|source| source.dockerfile.clone().ok());
         let (program, run, limit) = (self.program.clone(), self.request.run.clone(), self.matrix.limits.time());
         work.push(Box::pin(async move {
             let source = source.as_ref().map(|(dockerfile, target)| (dockerfile.as_path(), target.as_deref()));
             let mut differences = Vec::new();
             for pair in pairs {
-                differences.push(compare(&program, &run, &pair, source, limit, &Interrupt::never()).await);
+                // Nobody stops this one but by dropping it.
+                differences.extend(compare(&program, &run, &pair, source, limit, &Interrupt::never()).await);
             }
             Happened::Compared(part, differences)
         }));
@@ -473,11 +444,7 @@ impl<'a> Driver<'a> {
             (self.tell)(&Event::Compared { difference: &difference });
             self.write(&Line::of_difference(difference))?;
         }
-        if self.request.keep.is_none() {
-            for archive in self.archives.remove(part).unwrap_or_default().into_values() {
-                let _ = fs::remove_file(archive);
-            }
-        }
+        self.archives.forget(part);
         Ok(())
     }
 

@@ -5,18 +5,20 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
+use super::archives::archive_name;
 use super::attempt::Program;
 use super::cell::Cell;
 use super::compare::compare;
 use super::file::Matrix;
-use super::history::{DifferenceRecord, Line, Writer};
+use super::history::{Line, Writer};
 use super::past::{History, next_line};
 use super::source::Source;
 use super::verdict::find_difference;
 use crate::digest::Digest;
 use crate::environment::Environment;
+use crate::failure::{Diagnose, ExitStatus};
 use crate::limits;
-use crate::runtime::interrupt::Interrupt;
+use crate::runtime::interrupt::{Interrupt, Interruption};
 
 /// What was merged.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub struct Merged {
     pub added: usize,
     /// Lines that were.
     pub known: usize,
-    /// Lines that cannot be read, and are left out.
+    /// Lines that cannot be read or are too long, and are left out.
     pub unread: usize,
     /// The runs that they are of.
     pub runs: BTreeSet<String>,
@@ -36,7 +38,7 @@ pub fn copy_new(from: &[&Path], into: &Path) -> io::Result<Merged> {
     let mut known: HashSet<Digest> = HashSet::new();
     if into.exists() {
         each_line(into, |line| {
-            known.insert(Digest::of(line));
+            known.extend(line.map(Digest::of));
             Ok(())
         })?;
     }
@@ -45,7 +47,8 @@ pub fn copy_new(from: &[&Path], into: &Path) -> io::Result<Merged> {
     let mut new = Vec::new();
     for path in from {
         each_line(path, |line| {
-            let Ok(read) = serde_json::from_slice::<Line<'_>>(line) else {
+            let read = line.and_then(|line| Some((line, serde_json::from_slice::<Line<'_>>(line).ok()?)));
+            let Some((line, read)) = read else {
                 merged.unread += 1;
                 return Ok(());
             };
@@ -69,7 +72,8 @@ pub fn copy_new(from: &[&Path], into: &Path) -> io::Result<Merged> {
     Ok(merged)
 }
 
-fn each_line(path: &Path, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+/// Hands each line over, or nothing for one that is too long.
+fn each_line(path: &Path, mut take: impl FnMut(Option<&[u8]>) -> io::Result<()>) -> io::Result<()> {
     let mut input = BufReader::new(File::open(path)?);
     let mut line = Vec::new();
     loop {
@@ -78,24 +82,66 @@ fn each_line(path: &Path, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::
             return Ok(());
         }
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        if !text.is_empty() && text.len() < limits::HISTORY_LINE_BYTES {
-            take(text)?;
+        if !text.is_empty() {
+            take((text.len() < limits::HISTORY_LINE_BYTES).then_some(text))?;
         }
     }
 }
 
-/// Compares digests of runs that differ and were never compared, as far as their archives are there.
+/// Why comparing ends early.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// The history cannot be written.
+    #[error("cannot write the history `{path}`", path = path.display())]
+    History {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The user wanted to stop.
+    #[error("stopped: the histories are one, and {done} comparisons are written")]
+    Stopped {
+        /// How the program ends.
+        interruption: Interruption,
+        /// How many comparisons were done.
+        done: usize,
+    },
+}
+
+impl Diagnose for MergeError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::History { .. } => ExitStatus::Unknown,
+            Self::Stopped { interruption, .. } => interruption.status(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::History { .. } => "look at the directory and at the free space there (`df`)",
+            Self::Stopped { .. } => "the same command compares the rest",
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Compares digests of runs that differ and were never compared, as far as their archives are there, and adds what comes out to
+/// the history at `into`.
 pub async fn compare_missing(
     matrix: &Matrix,
-    history: &History,
+    (into, history): (&Path, &History),
     runs: &BTreeSet<String>,
     (archives, program): (&Path, &Path),
     environment: &Environment,
     interrupt: &Interrupt,
-) -> Vec<DifferenceRecord> {
+) -> Result<(), MergeError> {
+    let told = |source: io::Error| MergeError::History { path: into.to_owned(), source };
+    let mut writer = Writer::open(into).map_err(told)?;
     let program = Program::new(program, &matrix.directory, environment);
     let scrubbed = Program::environment(environment);
-    let mut compared = Vec::new();
+    let mut done = 0;
     for run in history.runs.iter().filter(|run| runs.contains(&run.record.id)) {
         let mut gave: BTreeMap<(String, String), Vec<(Cell, Digest)>> = BTreeMap::new();
         for entry in &run.entries {
@@ -106,7 +152,7 @@ pub async fn compare_missing(
         }
         for (part, gave) in gave {
             let found = |digest: &Digest| {
-                let path: PathBuf = archives.join(format!("{}.tar", digest.hex()));
+                let path: PathBuf = archives.join(archive_name(digest));
                 path.is_file().then(|| (digest.clone(), path))
             };
             let there: BTreeMap<Digest, PathBuf> = gave.iter().filter_map(|(_, digest)| found(digest)).collect();
@@ -120,9 +166,12 @@ pub async fn compare_missing(
                     continue;
                 }
                 let limit = matrix.limits.time();
-                compared.push(compare(&program, &run.record.id, &pair, source, limit, interrupt).await);
+                let compared = compare(&program, &run.record.id, &pair, source, limit, interrupt).await;
+                let compared = compared.map_err(|interruption| MergeError::Stopped { interruption, done })?;
+                writer.add(&Line::of_difference(compared)).map_err(told)?;
+                done += 1;
             }
         }
     }
-    compared
+    Ok(())
 }

@@ -21,6 +21,7 @@
 
 pub mod age;
 pub mod agree;
+mod archives;
 pub mod attempt;
 pub mod bisect;
 pub mod cell;

@@ -41,8 +41,22 @@ pub struct Run {
     pub entries: Vec<Entry>,
     /// What differs.
     pub differences: Vec<DifferenceRecord>,
-    /// Whether every cell that was asked for has ended.
+    /// Whether there is a line of its end. A part that another machine builds may have none.
     pub ended: bool,
+}
+
+impl Run {
+    /// Whether it is known what was asked for.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        !self.record.program.is_empty()
+    }
+
+    /// Whether all that was asked for has ended.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.has_begun() && self.ended && self.entries.len() >= self.record.cells
+    }
 }
 
 /// The end of a cell. Numbers are those of [`History`]'s lists.

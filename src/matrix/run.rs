@@ -29,8 +29,8 @@ pub struct Request {
     pub added: usize,
     /// How many cells the run has in all.
     pub planned: usize,
-    /// How many of them have ended before.
-    pub ended: usize,
+    /// Those of them that have ended before, with what they gave.
+    pub earlier: Vec<(Cell, Option<Digest>)>,
     /// The cells that are to be built.
     pub cells: Vec<Cell>,
     /// The history.

@@ -262,7 +262,7 @@ impl MatrixReport {
             time: run.record.time.clone(),
             planned: run.record.cells,
             done: run.entries.len(),
-            ended: run.ended && run.entries.len() >= run.record.cells,
+            ended: run.is_whole(),
         });
         let mut images: BTreeMap<&str, Vec<&Judged>> = BTreeMap::new();
         for judged in &judgement.cells {

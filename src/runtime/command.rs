@@ -171,13 +171,14 @@ impl ToolCommand {
         interrupt: &Interrupt,
         limit: Duration,
     ) -> Result<Output, CommandError> {
-        self.run_process(self.to_process(environment), |_| None, interrupt, limit).await
+        self.run_process((self.to_process(environment), OUTPUT_LIMIT), |_| None, interrupt, limit).await
     }
 
-    /// The same in a directory. It ends where this process is killed, as it would with Ctrl-C.
+    /// The same in a directory, with the last `kept` bytes at least of what it printed. It ends where this process is killed, as
+    /// it would with Ctrl-C.
     pub async fn run_in(
         &self,
-        directory: &Path,
+        (directory, kept): (&Path, usize),
         environment: &Environment,
         interrupt: &Interrupt,
         limit: Duration,
@@ -186,12 +187,12 @@ impl ToolCommand {
         process.current_dir(directory);
         let watched =
             |group| Guard::over(group).inspect_err(|error| tracing::warn!("nothing watches over it: {error}")).ok();
-        self.run_process(process, watched, interrupt, limit).await
+        self.run_process((process, kept), watched, interrupt, limit).await
     }
 
     async fn run_process(
         &self,
-        mut process: Command,
+        (mut process, kept): (Command, usize),
         watch: impl FnOnce(u32) -> Option<Guard>,
         interrupt: &Interrupt,
         limit: Duration,
@@ -202,7 +203,7 @@ impl ToolCommand {
         let _guard = child.id().and_then(watch);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let work = async {
-            let (stdout, stderr) = tokio::join!(read_tail(stdout), read_tail(stderr));
+            let (stdout, stderr) = tokio::join!(read_last(stdout, kept), read_tail(stderr));
             child.wait().await.map(|status| Output { status, stdout, stderr })
         };
         let ended = self.until_ended(work, interrupt, limit).await;
@@ -282,13 +283,17 @@ impl ToolCommand {
 
 /// The end of what a child says until it closes the stream.
 pub async fn read_tail(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    read_last(stream, OUTPUT_LIMIT).await
+}
+
+async fn read_last(stream: Option<impl AsyncRead + Unpin>, limit: usize) -> Vec<u8> {
     let Some(mut stream) = stream else { return Vec::new() };
     let mut kept = Vec::new();
     let mut buffer = vec![0; 16 << 10];
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         kept.extend_from_slice(&buffer[..count]);
-        if kept.len() > 2 * OUTPUT_LIMIT {
-            kept.drain(..kept.len() - OUTPUT_LIMIT);
+        if kept.len() > 2 * limit {
+            kept.drain(..kept.len() - limit);
         }
     }
     kept

@@ -165,6 +165,32 @@ fn what_was_stopped_goes_on_and_leaves_nothing() {
 }
 
 #[test]
+fn what_was_kept_before_a_stop_is_compared_with_what_came_behind_it() {
+    let runtimes = runtimes();
+    if runtimes.len() < 2 {
+        return;
+    }
+    let bench = Bench::shared("matrix, two parts", Way::Buildkitd);
+    let axes = format!("runtime = [{}]\nbuildkit = [\"v0.19.0\"]", list(&runtimes[..2]));
+    let text = head(&bench, &axes) + "[[image]]\nname = \"random\"\ncontext = \"random\"\n";
+    let random = format!("FROM {}\nRUN cat /proc/sys/kernel/random/uuid > /id\n", lab("LAB_BASE_SMALL"));
+    let file = write(&bench, "parts", &text, &[("random/Dockerfile", &random)]);
+    let names = matrix(&bench, &["cells"], &file);
+    let names = String::from_utf8(names.stdout).unwrap();
+    let kept = bench.directory("kept");
+    let part =
+        |name: &str| matrix(&bench, &["run", "--run", "both", "--keep", kept.to_str().unwrap(), "--cell", name], &file);
+    let (first, second) = names.trim().split_once('\n').unwrap();
+    let first = part(first);
+    assert_eq!(first.status.code(), Some(4), "{}", said(&first));
+    let second = part(second);
+    assert_eq!(second.status.code(), Some(1), "{}", said(&second));
+    let report = report(&bench, &file);
+    let differences = &report["images"][0]["groups"][0]["differences"];
+    assert!(differences[0]["causes"].to_string().contains("\"uuid\""), "{report}");
+}
+
+#[test]
 fn an_input_that_changed_is_named() {
     if !ways().contains(&Way::Buildkitd) {
         return;

@@ -261,6 +261,7 @@ fn second_night(night: &Night, begun: &BTreeMap<String, String>, published: &Val
     let right = fs::read(&before).unwrap();
     fs::write(&before, wrong).unwrap();
     let (status, text, _) = recheck(&[("AGES", "1 year")]);
+    assert!(!text.contains("could be built again"), "being young is no fault: {text}");
     assert!(
         status == Some(1) && text.contains("published last night: verify ended with status 1"),
         "{status:?} {text}"
@@ -273,6 +274,19 @@ fn second_night(night: &Night, begun: &BTreeMap<String, String>, published: &Val
     let again = report["rechecks"].as_array().unwrap();
     assert_eq!((&report["runs"], again.len()), (&json!(3), 1), "{report}");
     assert_eq!((&again[0]["survived"], &again[0]["changed"]), (&json!(2), &json!(2)), "{again:?}");
+    // A job that was lost has left nothing, and is missed all the same.
+    let begun: Value = serde_json::from_str(&second["cells"]).unwrap();
+    let mut lost = begun["include"].as_array().unwrap().iter().map(|job| job["cell"].as_str().unwrap());
+    let lost = lost.find(|cell| cell.starts_with("same.")).unwrap();
+    let left = night.at(&format!("2/cells/{lost}.jsonl"));
+    let kept = fs::read(&left).unwrap();
+    fs::remove_file(&left).unwrap();
+    let (output, joined) = night.part("2", "join", &[("RUN", &second["run"]), ("DAY", &second["day"])]);
+    let said = said(&output);
+    assert!(said.contains(&format!("::these cells have left nothing: {lost}\n")), "{said}");
+    // One runtime alone agrees with nobody.
+    assert_eq!((joined["status"].as_str(), joined["images"].as_str()), ("1", "[]"), "{joined:?} {said}");
+    fs::write(&left, kept).unwrap();
     // What is remembered only grows, also behind a line that a crash cut off.
     let remembered = fs::read_to_string(night.at("1/after/history.jsonl")).unwrap();
     assert!(fs::read_to_string(night.at("2/after/history.jsonl")).unwrap().starts_with(&remembered));

@@ -10,7 +10,6 @@ use crate::cli::files::not_written;
 use crate::cli::with_tokio;
 use crate::failure::{ExitStatus, Failure};
 use crate::matrix::file::Matrix;
-use crate::matrix::history::{Line, Writer};
 use crate::matrix::merge::{compare_missing, copy_new};
 
 /// The arguments of `repro matrix merge`.
@@ -48,13 +47,8 @@ impl MergeCommand {
         let program = std::env::current_exe().map_err(|error| unknown("where this program is", &error))?;
         let history = load_history([into.as_path()])?;
         with_tokio(async |environment, interrupt| {
-            let compared =
-                compare_missing(&matrix, &history, &merged.runs, (&archives, &program), environment, interrupt).await;
-            for difference in compared {
-                let mut writer = Writer::open(&into).map_err(|error| not_written(&into, &error))?;
-                let line = Line::of_difference(difference);
-                writer.add(&line).map_err(|error| not_written(&into, &error))?;
-            }
+            let (history, places) = ((&*into, &history), (&*archives, &*program));
+            compare_missing(&matrix, history, &merged.runs, places, environment, interrupt).await?;
             Ok(ExitStatus::Success)
         })
     }

@@ -68,7 +68,7 @@ pub struct RunCommand {
     #[arg(long, value_name = "DIR", help_heading = "What comes out")]
     keep: Option<PathBuf>,
 
-    /// Cells that cannot be built on this machine do not change the exit status
+    /// Cells that cannot be built on this machine, and ages that no run has yet, do not change the exit status
     #[arg(long, help_heading = "What comes out")]
     allow_missing: bool,
 
@@ -123,33 +123,33 @@ impl RunCommand {
         let mut cells = self.cells(matrix)?;
         let mut name = self.run.clone();
         if self.resume {
-            let is_whole = |run: &Run| run.ended && run.entries.len() >= run.record.cells;
-            let stopped = before.runs.iter().rev().find(|run| !is_whole(run) && run.record.recheck.is_none());
+            let stopped = before.runs.iter().rev().find(|run| !run.is_whole() && run.record.recheck.is_none());
             let stopped = stopped.ok_or_else(|| {
                 Failure::usage("no run of this history was stopped", "leave `--resume` out to begin a new run")
             })?;
             name = Some(stopped.record.id.clone());
-            if self.image.is_empty() && self.cell.is_empty() {
+            if self.image.is_empty() && self.cell.is_empty() && stopped.has_begun() {
                 // The rest of what was asked for, not of the matrix.
                 cells.retain(|cell| is_known(stopped, &cell.image));
             }
         }
         let known = name.as_deref().and_then(|name| before.run(name));
-        let (mut added, mut planned, mut ended) = (cells.len(), cells.len(), 0);
+        let (mut added, mut planned, mut earlier) = (cells.len(), cells.len(), Vec::new());
         if let Some(known) = known {
             // What has ended has ended: none is twice in a history.
             let gone: BTreeSet<&Cell> = known.entries.iter().map(|entry| before.cell(entry)).collect();
             cells.retain(|cell| !gone.contains(cell));
-            ended = known.entries.len();
+            let ended = known.entries.iter();
+            earlier = ended.map(|entry| (before.cell(entry).clone(), before.digest(entry.digest).cloned())).collect();
             let (old, new): (Vec<&Cell>, Vec<&Cell>) = cells.iter().partition(|cell| is_known(known, &cell.image));
-            added = new.len() + (ended + old.len()).saturating_sub(known.record.cells);
+            added = new.len() + (earlier.len() + old.len()).saturating_sub(known.record.cells);
             planned = known.record.cells + added;
         }
         Ok(Request {
             run: name.map_or_else(new_name, Ok)?,
             added,
             planned,
-            ended,
+            earlier,
             cells,
             history,
             keep: self.keep.clone(),
@@ -196,13 +196,14 @@ impl RunCommand {
     /// Builds earlier runs again.
     fn check_again(&self, matrix: &Matrix, before: &History, history: &Path) -> Result<ExitStatus, Failure> {
         let now: DateTime<Utc> = Utc::now();
-        let mut done = BTreeSet::new();
+        let (mut done, mut is_young) = (BTreeSet::new(), true);
         let mut status = ExitStatus::Success;
         for age in &self.recheck {
             let Some(found) = find_run(before, age, now) else {
                 tracing::warn!("no run of the history is {age} old yet");
                 continue;
             };
+            is_young = false;
             if done.contains(&found.record.id) {
                 tracing::warn!("the run that is {age} old is built again already: {}", found.record.id);
                 continue;
@@ -227,7 +228,7 @@ impl RunCommand {
                 run: new_name()?,
                 added: cells.len(),
                 planned: cells.len(),
-                ended: 0,
+                earlier: Vec::new(),
                 cells,
                 history: history.to_owned(),
                 keep: self.keep.clone(),
@@ -237,7 +238,8 @@ impl RunCommand {
             status = worse(status, self.build(&old, &request, false)?);
         }
         show(&MatrixReport::of(&load_history([history])?, None), self.format)?;
-        Ok(if done.is_empty() { ExitStatus::Unknown } else { status })
+        // Nothing was built again, and so nothing is known to survive.
+        Ok(if is_young && !self.allow_missing { ExitStatus::Unknown } else { status })
     }
 }
 
