@@ -61,9 +61,11 @@ verify-images: lab-up ## a dozen images as others publish them, verified by what
 NIGHTLY := v0.13.2 v0.25.2 v0.32.2
 nightly: lab-up ## the project's own matrix: five images, each runtime, five versions of BuildKit, two platforms; and which version changed what
 	@tests/lab/lab buildkit $(NIGHTLY) v0.23.2 v0.24.0 >/dev/null
+	@tests/lab/lab emulator
 	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --include-ignored --nocapture --test-threads=1 matrix::
 
 nightly-short: lab-up ## a part of it, in minutes: three images, two versions
+	@tests/lab/lab emulator
 	@eval "$$(tests/lab/lab env)" && REPRO_TEST_MATRIX=short cargo test --locked --test lab -- --ignored --nocapture matrix::
 
 nightly-images: lab-up ## Debian 12 and 13 as nightly/debian makes them, from the archive of today, each on two runtimes

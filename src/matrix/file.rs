@@ -255,7 +255,12 @@ impl Matrix {
             flags.push("--no-cache".to_owned());
         }
         let buildkit = self.buildkits.get(&cell.buildkit);
-        let image = buildkit.and_then(|both| if cell.rootless { both.rootless.as_ref() } else { both.image.as_ref() });
+        // Without root a buildkitd is started by what that image brings.
+        let by_user = cell.runtime == "buildkitd" && !rustix::process::geteuid().is_root();
+        let image = buildkit.and_then(|both| {
+            let rootless = both.rootless.as_ref();
+            if cell.rootless { rootless } else { rootless.filter(|_| by_user).or(both.image.as_ref()) }
+        });
         flags.extend(image.map(|image| format!("--buildkit-image={image}")));
         flags
     }

@@ -121,7 +121,7 @@ pub fn lab(name: &str) -> String {
     })
 }
 
-fn lab_script() -> PathBuf {
+pub fn lab_script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/lab")
 }
 

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::harness::{Bench, Way, lab, said, ways};
+use crate::harness::{Bench, Way, lab, lab_script, said, ways};
 use crate::traces::Traces;
 
 /// The runtimes that are tested, as a matrix names them.
@@ -355,4 +355,53 @@ fn the_own_matrix_is_equal_or_has_named_causes() {
     }
     let first = output.status.code();
     assert_eq!(first, Some(0), "{}", said(&output));
+}
+
+/// Acceptance 2 of the matrix: RUN for another platform. Without an emulator its cells say so, and with Debian's they are equal.
+#[test]
+#[ignore = "wants an emulator: `make nightly`, or `make nightly-short`"]
+fn run_for_another_platform_is_equal_under_an_emulator_and_missing_without() {
+    let runtimes =
+        [(Way::BuildkitdUser, "buildkitd", "buildkitd rootless"), (Way::PodmanRootless, "podman", "podman rootless")];
+    let runtimes: Vec<_> = runtimes.into_iter().filter(|(way, ..)| ways().contains(way)).collect();
+    let Some(&(way, ..)) = runtimes.first() else { return };
+    let bench = Bench::alone("emulated");
+    let names: Vec<&str> = runtimes.iter().map(|(_, name, _)| *name).collect();
+    // Two BuildKits on each, as a plain user: only that may use an emulator that is there in one user namespace.
+    let axes = format!(
+        "runtime = [{}]\nrootless = [true]\nbuildkit = [\"v0.19.0\", \"v0.31.1\"]\nplatform = [\"linux/arm64\"]\ncache = [\"cold\", \"warm\"]",
+        list(&names)
+    );
+    let dockerfile = "FROM scratch\nCOPY busybox /bin/busybox\nCOPY empty /sys/\n\
+                      RUN [\"/bin/busybox\", \"sh\", \"-c\", \"test $(busybox uname -m) = aarch64 && busybox seq 9 >/nine\"]\n";
+    let place = bench.context("emulated", &[("c/Dockerfile", dockerfile), ("c/empty/x", "")]);
+    fs::copy(lab("LAB_BUSYBOX_ARM64"), place.join("c/busybox")).unwrap();
+    let text = head(&bench, &axes)
+        + "[[image]]\nname = \"foreign\"\ncontext = \"c\"\nexpect = \"equal-everywhere\"\nbuild = { media-types = \"oci\" }\n";
+    let file = write(&bench, "emulated", &text, &[]);
+    let run = |emulated: bool| {
+        let history = bench.output(way, &format!("{emulated}.jsonl"));
+        let call = |words: &[&str]| {
+            let mut command = bench.repro(way);
+            command.arg("matrix").args(words).arg(&file).arg("--history").arg(&history);
+            let mut words = vec![command.get_program().to_owned()];
+            words.extend(command.get_args().map(ToOwned::to_owned));
+            if emulated {
+                words.splice(..0, [lab_script().into_os_string(), "emulated".into()]);
+            }
+            Command::new(&words[0]).args(&words[1..]).output().unwrap()
+        };
+        let output = call(&["run"]);
+        println!("{}", said(&output));
+        let report = call(&["report", "--format", "json"]);
+        (output.status.code(), serde_json::from_slice::<Value>(&report.stdout).unwrap()["images"][0].take())
+    };
+    let (status, image) = run(true);
+    assert_eq!((status, &image["verdict"]), (Some(0), &Value::from("equal")), "{image}");
+    let (cells, agreed) = (runtimes.len() * 4, &image["groups"][0]["agreed"]);
+    assert_eq!(*agreed, cells, "{image}");
+    let (status, image) = run(false);
+    assert_eq!((status, &image["verdict"]), (Some(4), &Value::from("environment-missing")), "{image}");
+    let why = image["bad"][0]["why"].as_str().unwrap();
+    assert!(why.contains("programs of this platform do not run here"), "{why}");
 }

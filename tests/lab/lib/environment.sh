@@ -42,6 +42,7 @@ cmd_env() {
     print_variable LAB_USER_HOME "$LAB_STATE/fast/home"
     print_variable LAB_USER_ENV "$LAB_DIR/lab as-user"
     print_variable LAB_BUSYBOX /usr/bin/busybox
+    [[ ! -x $LAB_STATE/libexec/busybox-$LAB_EMULATED ]] || print_variable LAB_BUSYBOX_ARM64 "$LAB_STATE/libexec/busybox-$LAB_EMULATED"
     print_variable LAB_PAGE "$LAB_STATE/page"
     print_variable LAB_ARGV_BUILDX "$LAB_STATE/libexec/argv-buildx-v0.29.1"
     print_variable LAB_ARGV_BUILDCTL_V0_19_0 "$LAB_STATE/libexec/argv-buildctl-v0.19.0"
