@@ -2,14 +2,28 @@
 
 import json
 import os
+import sys
 from typing import Any, TypedDict
 
 from ._program import ReproError, report
 
 _Path = str | os.PathLike[str]
 
+#: How many faults of a broken archive are told.
+_FAULTS = 10
+
 #: How much of a document is shown where not all of it is asked for.
 _SHOWN = 600
+
+#: Documents of one list. A document is in it as often as it is named, as upstream has it: once for each tag of an image. Seven
+#: indexes of a hundred equal entries each name 10^14. An archive has no more members than this.
+_DOCUMENTS = 65_536
+
+#: The contents of one list, in characters: what the program reads of one archive, though it counts each document once.
+_CONTENTS = 24 << 20
+
+#: How deep an index may hold an index. The program refuses more, but may have met an index on a shorter way before.
+_INDEX_DEPTH = 8
 
 
 class Document(TypedDict):
@@ -27,42 +41,88 @@ class Document(TypedDict):
     manifests: list[dict[str, Any]]
 
 
-def _platform(descriptor: dict[str, Any]) -> "str | None":
-    platform = descriptor.get("platform")
-    if not platform:
+def _malformed(path: str, what: str) -> ReproError:
+    return ReproError(f"`{path}` is malformed: {what}", 5)
+
+
+def _object(path: str, value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _malformed(path, f"{what} is no object")
+    return value
+
+
+def _platform(path: str, descriptor: dict[str, Any]) -> "str | None":
+    if not descriptor.get("platform"):
         return None
-    parts = (platform.get("os"), platform.get("architecture"), platform.get("variant"))
-    return "/".join(part for part in parts if part)
+    platform = _object(path, descriptor["platform"], "a platform")
+    parts = [platform.get(part) for part in ("os", "architecture", "variant")]
+    return "/".join(str(part) for part in parts if part)
+
+
+def _entries(path: str, parsed: dict[str, Any]) -> list[dict[str, Any]]:
+    """The descriptors of an index."""
+    named = parsed.get("manifests")
+    if not isinstance(named, list):
+        raise _malformed(path, "`manifests` is no list")
+    for descriptor in named:
+        if not isinstance(_object(path, descriptor, "a descriptor").get("digest"), str):
+            raise _malformed(path, "a descriptor has no digest")
+    return named
 
 
 def _documents(found: dict[str, Any]) -> list[Document]:
     """The documents in the order in which they name each other, the index of the archive first."""
     image = found["image"]
+    indexes = {one["digest"] for one in image["indexes"]}
     known = {one["digest"]: one for part in ("indexes", "manifests", "attestations") for one in image[part]}
-
-    def document(path: str, one: dict[str, Any], platform: "str | None") -> list[Document]:
-        text = one["text"]
-        parsed = json.loads(text)
-        named = parsed.get("manifests", [])
-        first: Document = {
-            "path": path,
-            "contents": text,
-            "digest": one["digest"],
-            # Nothing describes the index of an archive but that index.
-            "media_type": one["media_type"] or parsed.get("mediaType"),
-            "platform": platform,
-            "manifests": named,
-        }
-        below: list[Document] = [first]
-        for descriptor in named:
+    # By path. A stranger's archive may name one document a million times, which is parsed once.
+    parsed: dict[str, Document] = {}
+    documents: list[Document] = []
+    characters = 0
+    # Not by recursion, which ends with the stack of whoever calls. The next one is the last one here.
+    waiting: list[tuple[str, dict[str, Any], str | None, int]] = [("index.json", image["index"], None, 0)]
+    while waiting:
+        path, one, platform, depth = waiting.pop()
+        is_index = depth == 0 or one["digest"] in indexes
+        characters += len(one["text"])
+        if len(documents) >= _DOCUMENTS:
+            raise ReproError(f"the archive names more than {_DOCUMENTS} documents, each counted as often as it is named", 5)
+        if characters > _CONTENTS:
+            raise ReproError(f"what the archive names has more than {_CONTENTS} characters of JSON", 5)
+        if is_index and depth >= _INDEX_DEPTH:
+            raise ReproError(f"the archive's indexes are nested deeper than {_INDEX_DEPTH}", 5)
+        if path not in parsed:
+            parsed[path] = _parse(path, one, is_index)
+        documents.append({**parsed[path], "platform": platform, "manifests": list(parsed[path]["manifests"])})
+        below = []
+        for descriptor in parsed[path]["manifests"]:
             digest = descriptor["digest"]
             # Of several platforms, an archive may hold one.
             if digest in known:
-                path = "blobs/" + digest.replace(":", "/")
-                below += document(path, known[digest], _platform(descriptor))
-        return below
+                place = "blobs/" + digest.replace(":", "/")
+                below.append((place, known[digest], _platform(path, descriptor), depth + 1))
+        waiting += reversed(below)
+    return documents
 
-    return document("index.json", image["index"], None)
+
+def _parse(path: str, one: dict[str, Any], is_index: bool) -> Document:
+    # The program has checked that it is JSON, and that what it knows has the types of the specification.
+    parsed = _object(path, json.loads(one["text"]), "it")
+    return {
+        "path": path,
+        "contents": one["text"],
+        "digest": one["digest"],
+        # Nothing describes the index of an archive but that index.
+        "media_type": one["media_type"] or parsed.get("mediaType"),
+        "platform": None,
+        "manifests": _entries(path, parsed) if is_index else [],
+    }
+
+
+def _told(error: ReproError, faults: list[dict[str, str]]) -> ReproError:
+    """The error and what is wrong, which the program says in its report alone. The texts are escaped."""
+    lines = [f"{fault['place']}: {fault['message']}" for fault in faults[:_FAULTS]]
+    return ReproError("\n".join([str(error), *lines]), error.status)
 
 
 def _read(tarball: _Path, expected: "str | None") -> tuple[list[Document], "ReproError | None"]:
@@ -73,7 +133,7 @@ def _read(tarball: _Path, expected: "str | None") -> tuple[list[Document], "Repr
     found, error = report([*words, os.path.abspath(tarball)])
     image = found["image"]
     if error is not None and (image is None or found["status"] != "mismatch"):
-        raise error
+        raise _told(error, found["faults"])
     if image is None or image["index"] is None:
         raise ReproError(f"`{os.fspath(tarball)}` has no index.json: it is no OCI archive", 4)
     return _documents(found), error
@@ -105,7 +165,7 @@ def analyze_tarball(
     if error is not None:
         raise error
     if expected is not None:
-        print(f"✅ Image digest matches {expected}")
+        _say(f"✅ Image digest matches {expected}")
     return documents
 
 
@@ -117,21 +177,33 @@ def _beginning(contents: str) -> str:
     return f"{contents[:_SHOWN]}  [... {left_out}]"
 
 
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
 def _printable(text: str) -> str:
     """Written by strangers: what a terminal would act on is shown as JSON writes it."""
-    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    return "\n".join(map(_escaped, text.split("\n")))
+
+
+def _say(text: str = "") -> None:
+    # A stranger's letters may be none of those that stdout takes.
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _show(documents: list[Document], whole: bool) -> None:
-    print(f"The OCI tarball contains an index and {len(documents) - 1} manifest(s):\n")
+    _say(f"The OCI tarball contains an index and {len(documents) - 1} manifest(s):\n")
     if len(documents) > 1:
-        print(f"Image digest: {documents[1]['digest']}")
+        _say(f"Image digest: {documents[1]['digest']}")
     for number, document in enumerate(documents):
         kind = "Index" if number == 0 else f"Manifest {number}"
         contents = document["contents"] if whole else _beginning(document["contents"])
-        print(f"\n{kind} ({document['path']}):")
-        print(f"  Digest: {document['digest']}")
-        print(f"  Media type: {_printable(document['media_type'] or '-')}")
-        print(f"  Platform: {_printable(document['platform'] or '-')}")
-        print(f"  Contents: {_printable(contents)}")
-    print()
+        _say(f"\n{kind} ({document['path']}):")
+        _say(f"  Digest: {document['digest']}")
+        _say(f"  Media type: {_printable(document['media_type'] or '-')}")
+        _say(f"  Platform: {_printable(document['platform'] or '-')}")
+        _say(f"  Contents: {_printable(contents)}")
+    _say()
