@@ -140,7 +140,10 @@ def _read(tarball: _Path, expected: "str | None") -> tuple[list[Document], "Repr
 
 
 def oci_parse_tarball(path: _Path) -> list[Document]:
-    """The index and the manifests of an archive, every byte of which has been checked before."""
+    """The index and the manifests of an archive, every byte of which has been checked before.
+
+    Raises ``ReproError`` where the archive is broken, or names more documents than a list should hold.
+    """
     documents, _ = _read(path, None)
     return documents
 
@@ -153,7 +156,7 @@ def analyze_tarball(
     """Checks every byte of an archive, prints what is in it, and gives that back.
 
     The digest that is expected may stand behind the name of an image (``name@sha256:…``) and may be that of the image, an
-    index, a manifest or a config. Raises ``ReproError`` where nothing has it, or where the archive is broken.
+    index, a manifest or a config. Raises ``ReproError`` where nothing has it, and as ``oci_parse_tarball``.
     """
     expected = expected_image_digest
     if expected is not None:

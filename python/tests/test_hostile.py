@@ -17,9 +17,11 @@ import unittest
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import repro_build
 from repro_build import ReproError, analyze_tarball, oci_parse_tarball
-from test_module import UPSTREAM, printed
+from test_module import UPSTREAM, patient_program, printed
 
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -178,6 +180,11 @@ class Hostile(unittest.TestCase):
             self.save(top)
             self.refused(5, "malformed: .* is no object", what)
 
+    def test_a_report_that_outgrows_its_documents_is_refused(self) -> None:
+        deep = b"[" * 25 + b",".join([b"[]"] * 900_000) + b"]" * 25
+        self.save(json.dumps(index([self.image])).encode()[:-1] + b',"x":' + deep + b"}")
+        self.refused(5, "report has more than 33554432 bytes")
+
     def test_odd_numbers_and_texts_are_no_surprise(self) -> None:
         for odd, is_sound in (
             ("9" * 5000, False),
@@ -235,6 +242,57 @@ class Hostile(unittest.TestCase):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn('"a": "\\xfc\\u202e"', done.stdout)
+
+    def test_what_no_program_can_be_called_with_is_refused(self) -> None:
+        self.save(index([self.image]))
+        for words, status in (("\0", 2), ("\ud800", 2), ("a" * (1 << 20), 4)):
+            with self.assertRaises(ReproError) as caught:
+                analyze_tarball(self.archive, words)
+            self.assertEqual(caught.exception.status, status, ascii(words[:5]))
+        with self.assertRaises(ReproError):
+            oci_parse_tarball("a\0b")
+
+    def test_a_program_that_fails_is_told(self) -> None:
+        program = self.place / "repro"
+        for does, status, why in (
+            ("printf '{\"image\":'; kill -9 $$", 137, "the program ended with status 137"),
+            ("echo out of memory >&2; kill -6 $$", 134, "out of memory"),
+            ("printf '{'", 4, "something else than a report"),
+            ("printf '\\377'", 4, "something else than a report"),
+            ("true", 4, "no report"),
+            # Both pipes are full before the program ends.
+            ("yes | head -c 2000000 >&2; yes | head -c 2000000; exit 3", 3, "^y"),
+            ("yes '{}'", 5, "more than 33554432 bytes"),
+        ):
+            program.write_text(f"#!/bin/sh\n{does}\n")
+            program.chmod(0o755)
+            with mock.patch("repro_build._program.find_program", return_value=program):
+                self.refused(status, why, does)
+        program.write_text("no program\n")
+        with mock.patch("repro_build._program.find_program", return_value=program):
+            program.chmod(0o644)
+            self.refused(4, "cannot be run: Permission denied")
+            self.assertRaises(ReproError, repro_build.detect_container_runtime)
+        with mock.patch("tempfile.TemporaryFile", side_effect=OSError(28, "No space left on device")):
+            self.refused(4, "temporary file: No space left on device")
+
+    def test_whoever_interrupts_lets_the_program_clean_up(self) -> None:
+        program, ready, cleaned = patient_program(self.place)
+
+        class Interrupting:
+            """Stands for a size, so that the interrupt comes while the report is read."""
+
+            def __add__(self, _: int) -> int:
+                ready.read_text()
+                raise KeyboardInterrupt
+
+        with (
+            mock.patch("repro_build._program.find_program", return_value=program),
+            mock.patch("repro_build._program._REPORT_BYTES", Interrupting()),
+            self.assertRaises(KeyboardInterrupt),
+        ):
+            oci_parse_tarball(self.archive)
+        self.assertTrue(cleaned.exists())
 
 
 if __name__ == "__main__":

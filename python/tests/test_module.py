@@ -51,6 +51,25 @@ def printed(function: Any, *arguments: Any, **named: Any) -> tuple[Any, str]:
     return result, out.getvalue()
 
 
+def patient_program(place: Path) -> tuple[Path, Path, Path]:
+    """One that waits for a signal to this process alone, as `kill` sends it: the program, the pipe through which it says that
+    it waits, and the file that it makes when it cleans up."""
+    program, ready, cleaned = (place / name for name in ("repro", "ready", "cleaned"))
+    os.mkfifo(ready)
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import pathlib, signal, sys\n"
+        "def clean(*_):\n"
+        f"    pathlib.Path({str(cleaned)!r}).touch()\n"
+        "    sys.exit(143)\n"
+        "signal.signal(signal.SIGTERM, clean)\n"
+        f"pathlib.Path({str(ready)!r}).write_text('')\n"
+        "signal.pause()\n"
+    )
+    program.chmod(0o755)
+    return program, ready, cleaned
+
+
 def like_dangerzone(runtime: str, output: Path, **more: Any) -> Builder:
     """The call of `build_image`, argument for argument."""
     date = "20231114"
@@ -227,21 +246,7 @@ class Build(unittest.TestCase):
         self.assertIn(f"--file={Path.cwd() / '-o'}", arguments)
 
     def test_whoever_interrupts_lets_the_program_clean_up(self) -> None:
-        program = self.place / "repro"
-        cleaned, ready = self.place / "cleaned", self.place / "ready"
-        os.mkfifo(ready)
-        # A signal to this process alone, as `kill` sends it.
-        program.write_text(
-            f"#!{sys.executable}\n"
-            "import pathlib, signal, sys\n"
-            "def clean(*_):\n"
-            f"    pathlib.Path({str(cleaned)!r}).touch()\n"
-            "    sys.exit(143)\n"
-            "signal.signal(signal.SIGTERM, clean)\n"
-            f"pathlib.Path({str(ready)!r}).write_text('')\n"
-            "signal.pause()\n"
-        )
-        program.chmod(0o755)
+        program, ready, cleaned = patient_program(self.place)
 
         def interrupt() -> None:
             ready.read_text()
