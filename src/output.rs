@@ -101,6 +101,12 @@ impl Diagnose for OutputError {
     }
 }
 
+/// The header of a tar archive's first entry, in bytes.
+const TAR_BLOCK: u64 = 512;
+
+/// The metadata of a build have some kB; larger ones are not looked at, in bytes.
+const LARGEST_METADATA: u64 = 1 << 20;
+
 /// A place for one file.
 #[derive(Debug)]
 pub struct Place {
@@ -314,6 +320,25 @@ pub fn require_replaceable(path: &Path) -> Result<(), OutputError> {
     Ok(())
 }
 
+/// Whether a file is what a build left: an archive as BuildKit writes it, or the metadata of one. Anything else in a context is
+/// somebody's.
+#[must_use]
+pub fn is_result(path: &Path) -> bool {
+    let read = |most: u64| {
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|file| io::Read::read_to_end(&mut io::Read::take(file, most), &mut bytes))
+            .map(|_| bytes)
+    };
+    let Ok(head) = read(TAR_BLOCK) else { return false };
+    if head.starts_with(b"blobs/") || head.starts_with(b"oci-layout\0") || head.starts_with(b"manifest.json\0") {
+        return head.get(257..262) == Some(b"ustar");
+    }
+    let metadata = head.starts_with(b"{").then(|| read(LARGEST_METADATA).ok()).flatten();
+    let metadata: Option<serde_json::Value> = metadata.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    metadata.is_some_and(|metadata| metadata.get("image_digest").is_some())
+}
+
 /// The path with the links of its directory resolved, as far as they exist; what it names itself may be a link.
 #[must_use]
 pub fn resolve_directory(path: &Path) -> PathBuf {
@@ -341,6 +366,34 @@ mod tests {
     fn place(output: &Path, context: &Path, scratch: &Path) -> Result<Place, OutputError> {
         let scratch = Scratch { directory: scratch.to_owned(), prefix: ".repro.test.".to_owned() };
         Place::prepare(output, &[context], &scratch, None)
+    }
+
+    #[test]
+    fn a_result_is_told_from_a_file_of_somebody() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        let is_result = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            super::is_result(&path)
+        };
+        let archive = |name: &str| {
+            let mut archive = tar::Builder::new(Vec::new());
+            let mut header = tar::Header::new_ustar();
+            header.set_size(0);
+            archive.append_data(&mut header, name, &[][..]).unwrap();
+            archive.into_inner().unwrap()
+        };
+        for name in ["blobs/sha256/x", "oci-layout", "manifest.json"] {
+            assert!(is_result(&archive(name)), "{name}");
+        }
+        assert!(is_result(br#"{"schema":"repro.v1","image_digest":"sha256:0"}"#));
+        for name in ["rootfs/bin", "manifest.json.bak"] {
+            assert!(!is_result(&archive(name)), "{name}");
+        }
+        for text in [&b""[..], b"{}", b"{\"image_digest", b"blobs/ are not enough", b"int main"] {
+            assert!(!is_result(text));
+        }
+        assert!(!super::is_result(Path::new("/nowhere")));
     }
 
     #[test]

@@ -92,7 +92,7 @@ const RELEASES: [Release; 2] = [
 /// The first version that has `rewrite-timestamp`.
 const FIRST_USABLE: Version = Version::new(0, 13, 0);
 /// The first version whose docker exporter writes OCI media types by default (moby/buildkit#6824).
-const OCI_BY_DEFAULT: Version = Version::new(0, 31, 0);
+pub const OCI_BY_DEFAULT: Version = Version::new(0, 31, 0);
 
 /// The format of the archive that a build writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

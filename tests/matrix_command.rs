@@ -209,6 +209,15 @@ fn a_history_says_nothing_that_todays_matrix_does_not() {
         "registry.example/evil@sha256:0000000000000000000000000000000000000000000000000000000000000000"
     )));
     assert!(!survives(&|run| run.images[0].context = "/etc".to_owned()));
+    assert!(!survives(&flags(&["--build-arg=HTTP_PROXY=http://elsewhere.example"])));
+    assert!(!survives(&flags(&["--build-arg=BUILDKIT_SYNTAX=elsewhere.example/frontend"])));
+    // Nobody would build what a fleet built, where there is none.
+    let mut past = Past::default();
+    past.run(&[image("app")]).built("remote", "a").end();
+    let history = past.history();
+    let mut again = recheck(&history, &history.runs[0], &"1 day".parse().unwrap());
+    again.trust(&matrix, &history.runs[0]);
+    assert!(again.digests.is_empty() && again.left_out.len() == 1, "{:?}", again.left_out);
 }
 
 #[test]
@@ -331,6 +340,12 @@ fn a_digest_that_is_expected_of_no_cell_is_refused() {
     let output = place.call(&["cells", "matrix.toml"]);
     let text = said(&output);
     assert!(output.status.code() == Some(2) && text.contains("`other`") && text.contains("no cell"), "{text}");
+    // One that never counts, because another one does for all of its cells.
+    let shadowed = format!(
+        "{TWO_IMAGES}expect = [{{ digest = \"{digest}\" }}, {{ platform = \"linux/arm64\", digest = \"{digest}\" }}]\naxes = {{ platform = [\"linux/arm64\"] }}\n"
+    );
+    let output = Place::new(&shadowed).call(&["cells", "matrix.toml"]);
+    assert!(output.status.code() == Some(2) && said(&output).contains("`other`"), "{}", said(&output));
     // Where the platform is built, it stands.
     let place = Place::new(&text_with_platform(&digest));
     assert_eq!(place.call(&["cells", "matrix.toml"]).status.code(), Some(0));
@@ -340,4 +355,74 @@ fn text_with_platform(digest: &Digest) -> String {
     format!(
         "{TWO_IMAGES}axes = {{ platform = [\"linux/arm64\"] }}\nexpect = [{{ platform = \"linux/arm64\", digest = \"{digest}\" }}]\n"
     )
+}
+
+#[test]
+fn axes_that_say_nothing_or_too_much_are_refused() {
+    let of = |axes: &str, more: &str| {
+        let text = format!("[axes]\n{axes}\n[[image]]\nname = \"app\"\ncontext = \"c\"\n{more}");
+        let output = Place::new(&text).call(&["cells", "matrix.toml"]);
+        (output.status.code(), said(&output))
+    };
+    let (status, text) = of("runtime = [\"docker\", \"remote\"]\naddress = []", "");
+    assert!(status == Some(2) && text.contains("axes, address"), "{text}");
+    let (status, text) = of("runtime = [\"docker\"]", "[[include]]\nrootless = true\n");
+    assert!(status == Some(2) && text.contains("does not have"), "{text}");
+    let (status, text) = of("runtime = [\"docker\"]", "[[include]]\nrootless = true\nruntime = \"podman\"\n");
+    assert!(status == Some(0) && text.contains("podman-rootless"), "{text}");
+    // Before it takes memory for each.
+    let many = |value: &str| vec![format!("\"{value}\""); 3_000].join(",");
+    let axes =
+        format!("runtime = [{}]\nplatform = [{}]\ncache = [{}]", many("docker"), many("linux/amd64"), many("cold"));
+    let (status, text) = of(&axes, "");
+    assert!(status == Some(2) && text.contains("more cells than the 100000"), "{text}");
+}
+
+#[test]
+fn cells_of_one_run_are_of_one_source() {
+    let place = Place::new(TWO_IMAGES);
+    let run = || place.call(&["run", "--run", "night", "matrix.toml"]);
+    assert_eq!(run().status.code(), Some(4), "{}", said(&run()));
+    for (from, to, what) in [
+        ("epoch = 0", "epoch = 1", "another epoch"),
+        ("name = \"other\"", "name = \"other\"\nbuild = { label = { a = \"b\" } }", "another options"),
+        ("name = \"other\"", "name = \"other\"\nexpect = \"equal-everywhere\"", "another expected digest"),
+    ] {
+        place.write("matrix.toml", &TWO_IMAGES.replace(from, to));
+        let output = run();
+        let text = said(&output);
+        assert!(output.status.code() == Some(2) && text.contains("is not what run night builds"), "{text}");
+        assert!(text.contains(what), "{text}");
+    }
+    assert_eq!(place.history().runs[0].record.images.len(), 2, "nothing was added");
+}
+
+#[test]
+fn what_a_run_writes_is_no_input_of_its_builds() {
+    let place = Place::new(
+        "[axes]\nruntime = [\"docker\"]\n[build]\nsource-date-epoch = 0\n[[image]]\nname = \"app\"\ncontext = \".\"\n",
+    );
+    place.write("Dockerfile", "FROM scratch\nCOPY . /\n");
+    let run = |more: &[&str]| {
+        let output = place.call(&[&["run", "matrix.toml"], more].concat());
+        (output.status.code(), said(&output))
+    };
+    let (status, text) = run(&[]);
+    assert!(status == Some(2) && text.contains("history.jsonl` lies in the context of `app`"), "{text}");
+    assert!(!place.path().join("history.jsonl").exists());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let history = elsewhere.path().join("history.jsonl");
+    let elsewhere = ["--history", history.to_str().unwrap()];
+    assert_eq!(run(&elsewhere).0, Some(4), "no docker is no fault of the matrix");
+    let (status, text) = run(&[&elsewhere[..], &["--keep", "c/kept"]].concat());
+    assert!(status == Some(2) && text.contains("c/kept` lies in the context"), "{text}");
+    // What is ignored is no input; what is taken out of that again may be.
+    place.write(".dockerignore", "# mine\n/history.jsonl\nc\n");
+    assert_eq!(run(&["--keep", "c/kept"]).0, Some(4));
+    place.write(".dockerignore", "history.jsonl\n!*.jsonl\n");
+    assert_eq!(run(&[]).0, Some(2));
+    // The Dockerfile's own file counts instead of the other one.
+    place.write(".dockerignore", "history.jsonl\n");
+    place.write("Dockerfile.dockerignore", "nothing\n");
+    assert_eq!(run(&[]).0, Some(2));
 }

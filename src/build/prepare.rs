@@ -16,7 +16,7 @@ use crate::environment::Environment;
 use crate::kept::limit::Limit;
 use crate::kept::run::{Run, random_name};
 use crate::network::{Route, RunNetwork};
-use crate::output::{Invoker, OutputError, Place, Scratch, require_replaceable, resolve_directory};
+use crate::output::{Invoker, OutputError, Place, Scratch, is_result, require_replaceable, resolve_directory};
 use crate::pin::{Variant, advisories_for};
 use crate::plan::{BuildPlan, Cache, CacheKind, ContextModes, NamedContext};
 use crate::reference::ImageSource;
@@ -185,6 +185,12 @@ pub fn check_results(settings: &BuildSettings) -> Result<(), OutputError> {
             resolve_directory(other) == place || other.canonicalize().is_ok_and(|other| other == place)
         };
         if let Some((_, what)) = taken.iter().find(|(other, _)| is_place(other)) {
+            return Err(OutputError::Taken { path: path.clone(), what });
+        }
+        let of_context = settings.directories().any(|directory| place.starts_with(directory));
+        if of_context && path.symlink_metadata().is_ok() && !is_result(path) {
+            // It is removed before the build reads the context, and it may be what the build is to read.
+            let what = "a file of the build context that no build made";
             return Err(OutputError::Taken { path: path.clone(), what });
         }
         taken.push((path.clone(), "the archive"));

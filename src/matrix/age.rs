@@ -112,7 +112,7 @@ pub fn recheck(history: &History, run: &Run, age: &Age) -> Recheck {
     let mut left_out = Vec::new();
     for image in &run.record.images {
         if image.commit.is_some() && image.clean {
-            let source = Source { record: image.clone(), dockerfile: Ok((PathBuf::new(), None)) };
+            let source = Source { record: image.clone(), dockerfile: Ok((PathBuf::new(), None)), reads: Vec::new() };
             sources.insert(image.name.clone(), source);
         } else {
             let why = "what was built is not what a commit holds";
@@ -128,7 +128,18 @@ pub fn recheck(history: &History, run: &Run, age: &Age) -> Recheck {
     Recheck { record, sources, digests, left_out }
 }
 
+/// Build arguments that BuildKit itself takes for something: where it goes through, and who reads the Dockerfile.
+const LEADING: [&str; 6] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy", "buildkit_syntax"];
+
 /// Flags that say what is built, and hand nothing of this machine to it.
+fn is_harmless(flag: &str) -> bool {
+    let flag = flag.trim_start_matches('-');
+    let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
+    let argument = value.split('=').next().unwrap_or_default().to_ascii_lowercase();
+    HARMLESS.contains(&name) && !(name == "build-arg" && LEADING.contains(&argument.as_str()))
+}
+
+/// Their names.
 const HARMLESS: [&str; 13] = [
     "annotation",
     "archive",
@@ -153,12 +164,11 @@ impl Recheck {
         let is_known = |source: &Source| {
             let today = matrix.image(&source.record.name);
             let flags = today.map(|image| image.flags.as_slice()).unwrap_or_default();
-            let name = |flag: &str| flag.trim_start_matches('-').split('=').next().unwrap_or_default().to_owned();
             let context = Path::new(&source.record.context);
             let is_below = context.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
             (is_below || today.is_some_and(|image| image.context == context))
                 && is_name(&source.record.name)
-                && source.record.flags.iter().all(|flag| HARMLESS.contains(&&*name(flag)) || flags.contains(flag))
+                && source.record.flags.iter().all(|flag| is_harmless(flag) || flags.contains(flag))
         };
         self.sources.retain(|name, source| {
             let known = is_known(source);
@@ -175,6 +185,7 @@ impl Recheck {
                 .as_ref()
                 .is_none_or(|image| of_today.contains(image) || Pin::parse(image).is_ok_and(|pin| pin.is_released()))
         };
+        let has_fleet = matrix.cells.iter().any(|cell| cell.runtime == "remote" && cell.address.is_none());
         let addresses: BTreeSet<&String> = matrix.cells.iter().filter_map(|cell| cell.address.as_ref()).collect();
         self.digests.retain(|cell, _| {
             let buildkit = run.record.buildkits.get(&cell.buildkit);
@@ -182,7 +193,8 @@ impl Recheck {
                 && ["docker", "podman", "buildkitd", "remote"].contains(&cell.runtime.as_str())
                 && cell.platform.parse::<Platform>().is_ok()
                 && is_name(&cell.buildkit)
-                && cell.address.as_ref().is_none_or(|address| addresses.contains(address))
+                && (cell.runtime != "remote"
+                    || cell.address.as_ref().map_or(has_fleet, |address| addresses.contains(address)))
                 && buildkit.is_none_or(|both| is_pin(&both.image) && is_pin(&both.rootless));
             if !known && self.sources.contains_key(&cell.image) {
                 let why = "its BuildKit or its address is not one of today's matrix";

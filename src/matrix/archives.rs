@@ -68,9 +68,14 @@ impl Archives {
         }
         let name = archive_name(digest);
         let kept = if let Some(keep) = &self.keep {
-            // It may be on another file system.
-            let to = keep.join(name);
-            fs::rename(archive, &to).or_else(|_| fs::copy(archive, &to).and_then(|_| fs::remove_file(archive)))?;
+            let to = keep.join(&name);
+            if fs::rename(archive, &to).is_err() {
+                // It may be on another file system. What has the name is whole.
+                let part = keep.join(format!(".{name}.part"));
+                let copied = fs::copy(archive, &part).and_then(|_| fs::rename(&part, &to));
+                copied.inspect_err(|_| drop(fs::remove_file(&part)))?;
+                fs::remove_file(archive)?;
+            }
             to
         } else {
             let to = self.place.join(format!("{}-{}-{name}", cell.image, cell.platform.replace('/', "-")));

@@ -21,6 +21,7 @@ use crate::environment::Environment;
 use crate::failure::{ExitStatus, chain};
 use crate::image::escape::escape;
 use crate::limits;
+use crate::plan::Platform;
 use crate::runtime::command::{CommandError, ToolCommand};
 use crate::runtime::interrupt::Interrupt;
 use crate::runtime::steps::joined;
@@ -60,6 +61,12 @@ impl Program {
     #[must_use]
     pub fn environment(environment: &Environment) -> Environment {
         environment.iter().filter(|(name, _)| !DECIDED.iter().any(|decided| name == decided)).collect()
+    }
+
+    /// The environment that it is called in.
+    #[must_use]
+    pub const fn sees(&self) -> &Environment {
+        &self.environment
     }
 
     /// Calls it.
@@ -146,10 +153,11 @@ pub async fn build(
     words.extend(flags);
     words.extend([joined("--output", stem.with_extension("tar")), joined("--metadata-file", &metadata)]);
     words.extend(["--quiet".into(), "--".into(), context.into()]);
+    let foreign = is_foreign(&words);
     let began = Instant::now();
     let result = program.call(words, interrupt, limit).await;
     let seconds = began.elapsed().as_secs_f64();
-    match judge(result, limit) {
+    match judge(result, limit, foreign) {
         Ok(_) => read_metadata(&metadata, seconds),
         Err(tried) => tried,
     }
@@ -167,6 +175,7 @@ pub async fn build_again(
     words.extend(flags);
     words.extend(["--accept-unproved-pin".into(), format!("--ref={commit}").into()]);
     words.extend(["--".into(), digest.into(), context.into()]);
+    let foreign = is_foreign(&words);
     let began = Instant::now();
     let result = program.call(words, interrupt, limit).await;
     let seconds = began.elapsed().as_secs_f64();
@@ -177,9 +186,10 @@ pub async fn build_again(
     });
     if let Some(rebuilt) = rebuilt {
         let unproved = rebuilt.pin == "unproved";
-        return Tried::Built(Built { digest: rebuilt.digest, materials: Vec::new(), unproved, seconds });
+        let materials = lines_of(&rebuilt.materials);
+        return Tried::Built(Built { digest: rebuilt.digest, materials, unproved, seconds });
     }
-    match judge(result, limit) {
+    match judge(result, limit, foreign) {
         Ok(output) => missing("verify says nothing of what it built", output.stderr),
         Err(tried) => tried,
     }
@@ -194,6 +204,7 @@ struct Verified {
 struct Rebuilt {
     digest: Digest,
     pin: String,
+    materials: Vec<Material>,
 }
 
 #[derive(Deserialize)]
@@ -214,19 +225,24 @@ struct Material {
     digest: BTreeMap<String, String>,
 }
 
+/// Materials, as a history has them.
+fn lines_of(materials: &[Material]) -> Vec<String> {
+    let line = |material: &Material| {
+        let digests: Vec<String> = material.digest.iter().map(|(name, hex)| format!("{name}:{hex}")).collect();
+        cut(&escape(&format!("{} {}", material.uri, digests.join(","))))
+    };
+    let mut lines: Vec<String> = materials.iter().map(line).collect();
+    lines.sort();
+    lines
+}
+
 fn read_metadata(path: &Path, seconds: f64) -> Tried {
     let read = fs::read(path).map_err(|error| error.to_string());
     let parsed = read.and_then(|bytes| serde_json::from_slice::<Metadata>(&bytes).map_err(|error| error.to_string()));
     let _ = fs::remove_file(path);
     match parsed {
         Ok(metadata) => {
-            let line = |material: &Material| {
-                let digests: Vec<String> =
-                    material.digest.iter().map(|(algorithm, hex)| format!("{algorithm}:{hex}")).collect();
-                cut(&escape(&format!("{} {}", material.uri, digests.join(","))))
-            };
-            let mut materials: Vec<String> = metadata.materials.iter().map(line).collect();
-            materials.sort();
+            let materials = lines_of(&metadata.materials);
             let unproved = metadata.built_with.pin == "unproved";
             Tried::Built(Built { digest: metadata.image_digest, materials, unproved, seconds })
         }
@@ -243,7 +259,7 @@ const TERMINATED: i32 = ExitStatus::Terminated as i32;
 const UNKNOWN: i32 = ExitStatus::Unknown as i32;
 
 /// How the process ended, where that is no success.
-fn judge(result: Result<Output, CommandError>, limit: Duration) -> Result<Output, Tried> {
+fn judge(result: Result<Output, CommandError>, limit: Duration, foreign: bool) -> Result<Output, Tried> {
     let output = match result {
         Err(CommandError::Interrupted(_)) => return Err(Tried::Stopped),
         Err(CommandError::TimedOut { .. }) => {
@@ -257,20 +273,48 @@ fn judge(result: Result<Output, CommandError>, limit: Duration) -> Result<Output
     let said = String::from_utf8_lossy(&output.stderr);
     let why = cut(&error_of(&said));
     // A program of another architecture, and nobody to run it.
-    if said.contains("exec format error") {
+    if foreign && said.lines().any(is_of_another_architecture) {
         let why = format!("programs of this platform do not run here: {why}");
         return Err(missing(&why, output.stderr));
     }
+    let is_unreachable = is_unreachable(&why);
     let reason = Reason { why, passes: is_passing(&said), timed_out: false, log: output.stderr.clone() };
     Err(match (output.status.code(), output.status.signal()) {
         (Some(INTERRUPTED | TERMINATED), _) => Tried::Stopped,
         (Some(UNKNOWN), _) => Tried::Missing(reason),
+        // What it is to be built from is out of reach: that is no fault of the build.
+        (Some(_), _) if reason.passes && is_unreachable => Tried::Missing(reason),
         (Some(_), _) => Tried::Failed(reason),
         (None, signal) => {
             let why = format!("the build was killed (signal {})", signal.unwrap_or_default());
             Tried::Missing(Reason { why, passes: true, ..reason })
         }
     })
+}
+
+/// Whether a build is for another platform than this machine's.
+fn is_foreign(words: &[OsString]) -> bool {
+    let of = |word: &OsString| word.to_str()?.strip_prefix("--platform=").map(str::to_owned);
+    words.iter().find_map(of).is_some_and(|platform| platform != Platform::of_this_machine().to_string())
+}
+
+/// Whether a line is what the kernel says where nobody runs such a program: the last words of a step, and no line of the Dockerfile,
+/// which BuildKit quotes where a build fails.
+fn is_of_another_architecture(line: &str) -> bool {
+    let quoted =
+        line.trim_start().split_once(" | ").is_some_and(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()));
+    !quoted && line.trim_end().ends_with(": exec format error") && line.contains("exec ")
+}
+
+/// Whether BuildKit itself could not ask a registry. What a program in a RUN says of its network is the build's.
+fn is_unreachable(why: &str) -> bool {
+    let asks = [
+        "failed to resolve source metadata",
+        "failed to do request",
+        "failed to fetch anonymous token",
+        "failed to authorize",
+    ];
+    asks.iter().any(|words| why.contains(words)) && !why.contains("did not complete successfully")
 }
 
 /// The one line that says what went wrong: the error, and what BuildKit says of the step that failed.
@@ -344,7 +388,7 @@ mod tests {
     fn ended(code: i32, said: &str) -> Tried {
         let status = std::process::ExitStatus::from_raw(code);
         let output = Output { status, stdout: Vec::new(), stderr: said.as_bytes().to_vec() };
-        judge(Ok(output), Duration::from_secs(1)).unwrap_err()
+        judge(Ok(output), Duration::from_secs(1), true).unwrap_err()
     }
 
     #[test]
@@ -363,6 +407,18 @@ mod tests {
         assert_eq!(of(exit(3), network), ("failed", "the build failed: exit 100".to_owned(), true));
         let emulated = of(exit(3), "exec /bin/sh: exec format error\nerror: the build failed\n");
         assert!(emulated.0 == "missing" && !emulated.2, "{emulated:?}");
+        // A word is not what the kernel says.
+        for said in [
+            "   2 | >>> RUN exec /x: exec format error",
+            "#5 0.1 exec format error",
+            "#5 0.1 exec format error: exec y",
+        ] {
+            assert_eq!(of(exit(3), &format!("{said}\nerror: the build failed\n")).0, "failed", "{said}");
+        }
+        let registry = "#2 ERROR: x/y: failed to resolve source metadata for x/y: failed to do request: Head: dial tcp: connection refused\n";
+        assert_eq!(of(exit(3), &format!("{registry}error: the build failed\n")).0, "missing");
+        let step = "#2 ERROR: process \"echo failed to do request: connection refused\" did not complete successfully: exit code: 1\n";
+        assert_eq!(of(exit(3), &format!("{step}error: the build failed\n")).0, "failed");
         assert_eq!(of(exit(143), "").0, "stopped");
         assert_eq!(of(9, ""), ("missing", "the build was killed (signal 9)".to_owned(), true));
         let step = "#5 ERROR: process \"false\" did not complete\n------\nerror: the build failed\n";

@@ -4,7 +4,7 @@
 //! is built once: one whose digest is not that of the older end is taken to be behind the change. Changes that were taken back
 //! later are found by building all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use crate::dockerfile::Dockerfile;
 use crate::environment::Environment;
 use crate::failure::{Diagnose, ExitStatus};
 use crate::kept::place::WorkPlace;
-use crate::pin::{changes_between, check_usable};
+use crate::pin::{OCI_BY_DEFAULT, changes_between, check_usable};
 use crate::reference::ImageSource;
 use crate::runtime::interrupt::Interrupt;
 
@@ -186,25 +186,41 @@ pub async fn bisect(
     let mut notes = Vec::new();
     let found = if search.linear {
         for at in 1..last {
-            site.build(at).await?;
+            site.build_or_pass(at, &mut notes).await?;
         }
-        (0..last).filter(|at| site.built[*at] != site.built[at + 1]).collect()
+        let built: Vec<usize> = (0..=last).filter(|at| site.built[*at].is_some()).collect();
+        let pairs = built.windows(2).map(|pair| (pair[0], pair[1]));
+        pairs.filter(|(before, first)| site.built[*before] != site.built[*first]).collect()
     } else if site.built[first] == site.built[last] {
         notes.push("both ends give one digest: a change that was taken back is found with `--linear`".to_owned());
         Vec::new()
     } else {
         let (mut before, mut behind) = (first, last);
-        while behind - before > 1 {
-            let middle = before + (behind - before) / 2;
-            let digest = site.build(middle).await?;
-            if site.built[before].as_ref() == Some(&digest) { before = middle } else { behind = middle }
+        let mut passed = BTreeSet::new();
+        // Of those that can be built, the one nearest to the middle.
+        while let Some(middle) = (before + 1..behind)
+            .filter(|at| !passed.contains(at))
+            .min_by_key(|at| at.abs_diff(before + (behind - before) / 2))
+        {
+            match site.build_or_pass(middle, &mut notes).await? {
+                None => drop(passed.insert(middle)),
+                Some(digest) if site.built[before].as_ref() == Some(&digest) => before = middle,
+                Some(_) => behind = middle,
+            }
         }
-        vec![before]
+        vec![(before, behind)]
     };
     let mut changes = Vec::new();
-    for at in found {
-        changes.push(site.change(at).await?);
+    for (before, first) in found {
+        changes.push(site.change(before, first).await?);
+        if first - before > 1 {
+            let [before, first] = [before, first].map(|at| &search.buildkits[at]);
+            notes.push(format!(
+                "what changed between {before} and {first} may have changed in one that could not be built"
+            ));
+        }
     }
+    notes.extend(site.known_default());
     for change in &changes {
         notes.extend(site.known_changes(change));
     }
@@ -236,6 +252,18 @@ impl Site<'_> {
         Err(BisectError::NotRepeatable { buildkit: self.search.buildkits[at].clone(), first, second })
     }
 
+    /// The same for one between the ends: one that cannot be built is no end of the search.
+    async fn build_or_pass(&mut self, at: usize, notes: &mut Vec<String>) -> Result<Option<Digest>, BisectError> {
+        match self.build(at).await {
+            Ok(digest) => Ok(Some(digest)),
+            Err(error @ BisectError::Build { .. }) => {
+                notes.push(format!("passed over: {error}"));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn build(&mut self, at: usize) -> Result<Digest, BisectError> {
         let name = &self.search.buildkits[at];
         let wrong = |why: String, failed: bool| BisectError::Build { buildkit: name.clone(), why, failed };
@@ -255,8 +283,8 @@ impl Site<'_> {
         let mut words: Vec<OsString> = self.source.record.flags.iter().map(Into::into).collect();
         words.extend(matrix.flags_of(&cell).into_iter().map(OsString::from));
         words.push("--any-buildkit".into());
-        if !self.source.record.flags.iter().any(|flag| flag.starts_with("--media-types")) {
-            // The default is the BuildKit's own, and another one since v0.31.
+        if !self.says_media_types() {
+            // The default is the BuildKit's own, and another one since v0.31: the search would find nothing else.
             words.push("--media-types=oci".into());
         }
         let stem = self.place.join(self.builds.to_string());
@@ -281,7 +309,7 @@ impl Site<'_> {
     }
 
     /// What differs between one and the next that was built.
-    async fn change(&self, before: usize) -> Result<Change, BisectError> {
+    async fn change(&self, before: usize, first: usize) -> Result<Change, BisectError> {
         let names = &self.search.buildkits;
         let side = |at: usize| {
             let digest = self.built[at].clone();
@@ -292,17 +320,30 @@ impl Site<'_> {
             (record, digest.and_then(|digest| self.archives.get(&digest).cloned()))
         };
         let cell = &self.search.cell;
-        let pair =
-            Pair { image: cell.image.clone(), platform: cell.platform.clone(), a: side(before), b: side(before + 1) };
+        let pair = Pair { image: cell.image.clone(), platform: cell.platform.clone(), a: side(before), b: side(first) };
         let source = self.source.dockerfile.as_ref().ok();
         let source = source.map(|(dockerfile, target)| (dockerfile.as_path(), target.as_deref()));
         let difference = compare(&self.program, "", &pair, source, self.matrix.limits.time(), self.interrupt).await;
         let difference = difference.map_err(|interruption| BisectError::Stopped(interruption.status()))?;
-        Ok(Change { before: names[before].clone(), first: names[before + 1].clone(), difference })
+        Ok(Change { before: names[before].clone(), first: names[first].clone(), difference })
     }
 }
 
 impl Site<'_> {
+    fn says_media_types(&self) -> bool {
+        self.source.record.flags.iter().any(|flag| flag.starts_with("--media-types"))
+    }
+
+    /// What the search does not look for, where it would be there.
+    fn known_default(&self) -> Option<String> {
+        let version = |name: &String| self.matrix.buildkits.get(name).and_then(|buildkit| buildkit.version);
+        let is_since = |name: &String| version(name).is_some_and(|version| version >= OCI_BY_DEFAULT);
+        let crosses = self.search.buildkits.iter().any(is_since) && !self.search.buildkits.iter().all(is_since);
+        (crosses && !self.says_media_types()).then(|| {
+            format!("built with `--media-types=oci`: BuildKit's own default is another one since {OCI_BY_DEFAULT}, which changes every digest")
+        })
+    }
+
     /// What is known of the releases between two, as far as this Dockerfile shows it.
     fn known_changes(&self, change: &Change) -> Vec<String> {
         let version = |name: &str| self.matrix.buildkits.get(name).and_then(|buildkit| buildkit.version);

@@ -16,7 +16,7 @@ use super::attempt::{Built, Program, Reason, Tried, build, build_again, flags_at
 use super::cell::Cell;
 use super::compare::compare;
 use super::file::Matrix;
-use super::history::{CellRecord, DifferenceRecord, EndRecord, Line, Outcome, RunRecord, Writer};
+use super::history::{CellRecord, DifferenceRecord, EndRecord, ImageRecord, Line, Outcome, RunRecord, Writer};
 use super::run::{Event, Request, RunError, now};
 use super::schedule::{Job, Place, Schedule};
 use super::source::Source;
@@ -107,14 +107,25 @@ impl<'a> Driver<'a> {
 
     /// Builds all of them.
     pub async fn drive(mut self, interrupt: &Interrupt) -> Result<(), RunError> {
-        self.begin()?;
         let mut work: Work<'_> = FuturesUnordered::new();
+        let result = self.build_all(&mut work, interrupt).await;
+        match &result {
+            Ok(()) => {}
+            Err(RunError::Stopped { interruption, .. }) => self.stop(work, *interruption).await,
+            // What runs has something to clean up.
+            Err(_) => self.stop(work, Interruption::Terminate).await,
+        }
+        result
+    }
+
+    async fn build_all(&mut self, work: &mut Work<'a>, interrupt: &Interrupt) -> Result<(), RunError> {
+        self.begin()?;
         let mut questions = tokio::time::interval(self.matrix.fleet.pause());
         questions.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let has_remote = self.schedule.has_remote();
         loop {
             while let Some((number, job, place)) = self.schedule.start() {
-                self.start(&work, number, &job, place);
+                self.start(work, number, &job, place);
             }
             // Whether a daemon is there matters no more once nothing is left for it.
             if self.schedule.is_done() && self.suspended.is_empty() && work.len() == self.probing.len() {
@@ -123,22 +134,23 @@ impl<'a> Driver<'a> {
             let happened = tokio::select! {
                 happened = work.next(), if !work.is_empty() => happened,
                 _ = questions.tick(), if has_remote => {
-                    self.probe_all(&work);
+                    self.probe_all(work);
                     continue;
                 }
                 interruption = interrupt.wait() => {
-                    return Err(self.stop(work, interruption).await);
+                    let (total, again) = (self.request.cells.len(), self.request.again.is_some());
+                    return Err(RunError::Stopped { interruption, done: self.done, total, again });
                 }
             };
             match happened {
                 Some(Happened::Tried(number, stem, tried)) => {
                     self.stops.remove(&number);
-                    self.tried(&work, number, &stem, tried)?;
+                    self.tried(work, number, &stem, tried)?;
                 }
                 Some(Happened::Rested(job, why)) => self.schedule.again(job, why),
                 Some(Happened::Probed(address, answer)) => {
                     self.probing.remove(&address);
-                    self.probed(&work, &address, answer)?;
+                    self.probed(work, &address, answer)?;
                 }
                 Some(Happened::Compared(part, differences)) => self.compared(&part, differences)?,
                 None => {}
@@ -152,7 +164,12 @@ impl<'a> Driver<'a> {
     }
 
     fn begin(&mut self) -> Result<(), RunError> {
-        let record = RunRecord {
+        let record = self.record();
+        self.write(&Line::of_run(record))
+    }
+
+    fn record(&self) -> RunRecord {
+        RunRecord {
             id: self.request.run.clone(),
             time: now(),
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -160,8 +177,7 @@ impl<'a> Driver<'a> {
             images: self.sources.values().map(|source| source.record.clone()).collect(),
             buildkits: self.matrix.recorded_buildkits(),
             recheck: self.request.again.as_ref().map(|again| again.record.clone()),
-        };
-        self.write(&Line::of_run(record))
+        }
     }
 
     fn write(&mut self, line: &Line<'_>) -> Result<(), RunError> {
@@ -294,8 +310,13 @@ impl<'a> Driver<'a> {
         let (outcome, reason) = match tried {
             Tried::Built(built) => {
                 let adopted = self.archives.adopt(&job.cell, &built.digest, &archive);
-                adopted.map_err(RunError::Place)?;
-                return self.end(work, &job, place, Ok(built));
+                // It was built, whatever becomes of its archive.
+                self.end(work, &job, place, Ok(built))?;
+                let path = self.request.keep.clone();
+                return adopted.map_err(|source| match path {
+                    Some(path) => RunError::Keep { path, source },
+                    None => RunError::Place(source),
+                });
             }
             // Elsewhere it may be the daemon that hangs.
             Tried::Failed(reason) if reason.timed_out && matches!(place, Some(Place::At(_))) => {
@@ -415,12 +436,27 @@ impl<'a> Driver<'a> {
         let part = part(cell);
         if let Some(left) = self.left.get_mut(&part) {
             *left -= 1;
-            // What is built again leaves no archive.
+            // What is built again leaves no archive, and is what a commit holds.
             if *left == 0 && self.request.again.is_none() {
+                self.look_again(&part.0)?;
                 self.compare(work, part);
             }
         }
         Ok(())
+    }
+
+    /// Files that were changed meanwhile are those of no commit: nothing may be held against what they gave.
+    fn look_again(&mut self, name: &str) -> Result<(), RunError> {
+        let Some(image) = self.matrix.image(name) else { return Ok(()) };
+        let now = Source::look(self.matrix, image, self.program.sees());
+        let Some(before) = self.sources.get_mut(name) else { return Ok(()) };
+        if now.record == before.record {
+            return Ok(());
+        }
+        (self.tell)(&Event::Changed { image: name });
+        before.record = ImageRecord { clean: false, ..now.record };
+        let record = RunRecord { cells: 0, images: vec![before.record.clone()], ..self.record() };
+        self.write(&Line::of_run(record))
     }
 
     /// Compares the digests that an image gave, now that there will be no more of them.
@@ -449,7 +485,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Ends everything that runs, and waits for it.
-    async fn stop(mut self, mut work: Work<'a>, interruption: Interruption) -> RunError {
+    async fn stop(mut self, mut work: Work<'a>, interruption: Interruption) {
         for (stop, _) in self.stops.values() {
             stop.stop(interruption);
         }
@@ -460,6 +496,5 @@ impl<'a> Driver<'a> {
                 None => break,
             }
         }
-        RunError::Stopped { interruption, done: self.done, total: self.request.cells.len() }
     }
 }

@@ -132,6 +132,14 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn too_many(&self) -> MatrixError {
+        self.wrong("axes", format!("more cells than the {} that a matrix may have", limits::MATRIX_CELLS))
+    }
+
+    fn bound(&self, cells: usize) -> Result<(), MatrixError> {
+        if cells > limits::MATRIX_CELLS { Err(self.too_many()) } else { Ok(()) }
+    }
+
     fn wrong(&self, what: impl Into<String>, why: impl Into<String>) -> MatrixError {
         MatrixError::Value { path: self.path.to_owned(), what: what.into(), why: why.into() }
     }
@@ -160,6 +168,7 @@ impl Reader<'_> {
             }
             images.push(read);
             cells.extend(self.cells(&image.name, &image.axes.over(&raw.axes), &mut buildkits)?);
+            self.bound(cells.len())?;
         }
         let excludes: Vec<Match> = raw.excludes.iter().map(|exclude| self.normal(exclude)).collect::<Result<_, _>>()?;
         for exclude in &excludes {
@@ -170,6 +179,7 @@ impl Reader<'_> {
         cells.retain(|cell| !excludes.iter().any(|exclude| exclude.covers(cell)));
         for include in &raw.includes {
             cells.extend(self.included(include, &raw, &mut buildkits)?);
+            self.bound(cells.len())?;
         }
         let cells: Vec<Cell> = cells.into_iter().collect();
         self.check_expectations(&images, &cells)?;
@@ -259,12 +269,19 @@ impl Reader<'_> {
         let runtimes = axes.runtime.clone().unwrap_or_else(|| vec!["docker".to_owned()]);
         let rootless = axes.rootless.clone().unwrap_or_else(|| vec![false]);
         let caches = axes.cache.clone().unwrap_or_else(|| vec![CacheState::Cold]);
+        let addresses = axes.address.as_ref().map_or(1, Vec::len);
+        // Before anything is multiplied: what follows makes each of them.
+        let lengths = [platforms.len(), names.len(), runtimes.len(), rootless.len(), caches.len(), addresses.max(1)];
+        if lengths.into_iter().fold(1, usize::saturating_mul) > limits::MATRIX_CELLS {
+            return Err(self.too_many());
+        }
         for (axis, is_empty) in [
             ("platform", platforms.is_empty()),
             ("buildkit", names.is_empty()),
             ("runtime", runtimes.is_empty()),
             ("rootless", rootless.is_empty()),
             ("cache", caches.is_empty()),
+            ("address", addresses == 0),
         ] {
             if is_empty {
                 return Err(self.wrong(format!("axes, {axis}"), "an axis without a value leaves no cell"));
@@ -321,9 +338,16 @@ impl Reader<'_> {
             set(&mut axes.cache, include.cache.as_ref());
             set(&mut axes.address, include.address.as_ref());
             cells.extend(self.cells(&image.name, &axes, buildkits)?);
+            self.bound(cells.len())?;
         }
         if cells.is_empty() {
             return Err(self.wrong("include", "it names an image that is not there"));
+        }
+        let wanted = self.normal(include)?;
+        if !cells.iter().any(|cell| wanted.covers(cell)) {
+            return Err(
+                self.wrong("include", "one of them asks for what its runtime does not have: no cell is as it says")
+            );
         }
         Ok(cells)
     }
@@ -338,9 +362,15 @@ impl Reader<'_> {
     fn check_expectations(&self, images: &[Image], cells: &[Cell]) -> Result<(), MatrixError> {
         for image in images {
             let Expect::Digests(digests) = &image.expect else { continue };
-            let of_image = |wanted: &Match| cells.iter().any(|cell| cell.image == image.name && wanted.covers(cell));
-            if digests.is_empty() || digests.iter().any(|(wanted, _)| !of_image(wanted)) {
-                let why = "there is none, or one that is for no cell of the image";
+            // The first that covers a cell is the one that counts for it.
+            let mut used = vec![false; digests.len()];
+            for cell in cells.iter().filter(|cell| cell.image == image.name) {
+                if let Some(first) = digests.iter().position(|(wanted, _)| wanted.covers(cell)) {
+                    used[first] = true;
+                }
+            }
+            if digests.is_empty() || used.contains(&false) {
+                let why = "there is none, or one that counts for no cell of the image, where those before it cover all of its own";
                 return Err(self.wrong(format!("image `{}`, expect", image.name), why));
             }
         }
@@ -389,9 +419,6 @@ impl Reader<'_> {
     ) -> Result<(), MatrixError> {
         if cells.is_empty() {
             return Err(self.wrong("exclude", "nothing is left to build"));
-        }
-        if cells.len() > limits::MATRIX_CELLS {
-            return Err(self.wrong("axes", format!("{} cells, of at most {}", cells.len(), limits::MATRIX_CELLS)));
         }
         let mut names = BTreeSet::new();
         for cell in cells {

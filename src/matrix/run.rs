@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{SecondsFormat, Utc};
 
@@ -18,6 +18,7 @@ use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{Diagnose, ExitStatus};
 use crate::kept::place::WorkPlace;
+use crate::output::resolve_directory;
 use crate::runtime::interrupt::{Interrupt, Interruption};
 
 /// What is asked for.
@@ -92,6 +93,11 @@ pub enum Event<'a> {
         /// Where it is.
         address: &'a str,
     },
+    /// The files of an image were changed while its cells were built.
+    Changed {
+        /// The image.
+        image: &'a str,
+    },
     /// Two digests were compared.
     Compared {
         /// What came out.
@@ -114,6 +120,23 @@ pub enum RunError {
     /// There is no place for archives.
     #[error("there is no place for archives")]
     Place(#[source] io::Error),
+    /// An archive cannot be kept.
+    #[error("cannot keep an archive in `{path}`", path = path.display())]
+    Keep {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What the run writes would be read by its builds.
+    #[error("`{path}` lies in the context of `{image}`, which would be another one for each cell", path = path.display())]
+    InContext {
+        /// What is written.
+        path: PathBuf,
+        /// The image.
+        image: String,
+    },
     /// The user wanted to stop.
     #[error("stopped: {done} of {total} cells have ended")]
     Stopped {
@@ -123,13 +146,16 @@ pub enum RunError {
         done: usize,
         /// Of how many.
         total: usize,
+        /// Whether it built an earlier run again.
+        again: bool,
     },
 }
 
 impl Diagnose for RunError {
     fn status(&self) -> ExitStatus {
         match self {
-            Self::History { .. } | Self::Place(_) => ExitStatus::Unknown,
+            Self::History { .. } | Self::Place(_) | Self::Keep { .. } => ExitStatus::Unknown,
+            Self::InContext { .. } => ExitStatus::Usage,
             Self::Stopped { interruption, .. } => interruption.status(),
         }
     }
@@ -138,7 +164,12 @@ impl Diagnose for RunError {
         Some(
             match self {
                 Self::History { .. } => "look at the directory and at the free space there; `--resume` goes on",
+                Self::Keep { .. } => "look at the permissions and the free space there (`df`); `--resume` goes on",
+                Self::InContext { .. } => {
+                    "name another place with `--history` and `--keep`, or add its name to the context's `.dockerignore`"
+                }
                 Self::Place(_) => "look at the permissions and the free space of XDG_STATE_HOME (`df`)",
+                Self::Stopped { again: true, .. } => "the same command begins a new one",
                 Self::Stopped { .. } => "the same command with `--resume` builds the rest",
             }
             .to_owned(),
@@ -150,6 +181,37 @@ impl Diagnose for RunError {
 #[must_use]
 pub fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// A history that grows in a context is another context for each cell.
+fn check_places(request: &Request, sources: &BTreeMap<String, Source>) -> Result<(), RunError> {
+    for path in [Some(&request.history), request.keep.as_ref()].into_iter().flatten() {
+        let place = resolve_directory(&std::path::absolute(path).map_err(RunError::Place)?);
+        for (name, source) in sources {
+            if is_read(source, &place) {
+                return Err(RunError::InContext { path: path.clone(), image: name.clone() });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file, or what is in a directory, may be read by a build: it lies in a context, and no line of the ignore file is just
+/// its name or that of a directory around it.
+fn is_read(source: &Source, place: &Path) -> bool {
+    let Some(context) = source.reads.iter().find(|context| place.starts_with(context)) else { return false };
+    let Ok(inside) = place.strip_prefix(context) else { return false };
+    let of_dockerfile = source.dockerfile.as_ref().ok().map(|(dockerfile, _)| {
+        let mut path = dockerfile.clone().into_os_string();
+        path.push(".dockerignore");
+        PathBuf::from(path)
+    });
+    let ignore = of_dockerfile.filter(|path| path.exists()).unwrap_or_else(|| context.join(".dockerignore"));
+    let ignored = fs::read_to_string(ignore).unwrap_or_default();
+    let lines = ignored.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let names =
+        |line: &str| inside.ancestors().any(|part| part == Path::new(line.trim_matches('/')) && part != Path::new(""));
+    lines.clone().any(|line| line.starts_with('!')) || !lines.into_iter().any(names)
 }
 
 /// Builds what is asked for. One bad cell stops no other.
@@ -172,5 +234,8 @@ pub async fn run(
         let images = matrix.images.iter().filter(|image| wanted.contains(image.name.as_str()));
         images.map(|image| (image.name.clone(), Source::look(matrix, image, &scrubbed))).collect()
     };
+    if request.again.is_none() {
+        check_places(request, &sources)?;
+    }
     Driver::new(matrix, request, (environment, place.path()), sources, tell)?.drive(interrupt).await
 }

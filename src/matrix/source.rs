@@ -1,6 +1,6 @@
 //! What an image of a matrix is built from, looked at before anything is built.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::Utc;
 
@@ -20,6 +20,8 @@ pub struct Source {
     pub record: ImageRecord,
     /// Its Dockerfile and the stage that is built, for whoever compares; or why nothing can be built.
     pub dockerfile: Result<(PathBuf, Option<String>), String>,
+    /// The directories that its builds read.
+    pub reads: Vec<PathBuf>,
 }
 
 impl Source {
@@ -47,7 +49,7 @@ impl Source {
         }
         let settings = match settings(matrix, image, environment) {
             Ok(settings) => settings,
-            Err(why) => return Self { record, dockerfile: Err(why) },
+            Err(why) => return Self { record, dockerfile: Err(why), reads: Vec::new() },
         };
         record.epoch = settings.epoch.value.seconds();
         // What lies elsewhere is not what git was asked about.
@@ -55,7 +57,8 @@ impl Source {
         let moves = |input: &Moving| input.severity == Severity::Moves;
         let line = |input: Moving| format!("line {}: {}", input.first_line, input.what);
         record.moving = find_moving(&settings).into_iter().filter(moves).map(line).collect();
-        Self { record, dockerfile: Ok((settings.dockerfile, settings.target)) }
+        let reads = settings.directories().map(Path::to_owned).collect();
+        Self { record, dockerfile: Ok((settings.dockerfile, settings.target)), reads }
     }
 }
 

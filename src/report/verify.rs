@@ -102,6 +102,8 @@ pub struct RebuiltReport {
     pub cold: bool,
     /// The archive, where it stays.
     pub archive: Option<String>,
+    /// The images, archives and repositories that it was built from.
+    pub materials: Vec<crate::provenance::Material>,
 }
 
 /// A setting.

@@ -16,7 +16,7 @@ use crate::network::RunNetwork;
 use crate::plan::BuildPlan;
 
 /// What buildkitd may see of the caller's environment. Proxies are not among it.
-const KEEP: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK"];
+const KEEP: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK"];
 
 /// The steps of a build with a buildkitd of our own. `rootless` runs it inside rootlesskit.
 #[must_use]
@@ -42,7 +42,8 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, binaries: &Binaries, rootless: b
     prepare.push(Step::File { path: work.join(SCRIPT), contents: script(plan, site, binaries, rootless, &state) });
     let mut solve = ToolCommand::new("/bin/sh", &KEEP).arg(work.join(SCRIPT));
     solve.secret.extend(plan.variables().map(str::to_owned));
-    let solve = with_proxy(solve, site.route.proxy.as_ref());
+    // Paths below it are compared as texts: with `/tmp//` a layer gets one entry more, `./`.
+    let solve = with_proxy(solve.env("TMPDIR", site.private), site.route.proxy.as_ref());
     Steps {
         prepare,
         copy: Vec::new(),

@@ -4,6 +4,7 @@ mask=$(umask)
 mode=$(printf '%o' $((0666 & ~0$mask)))
 umask 077
 private=$(mktemp -d "${TMPDIR:-/tmp}/repro.XXXXXXXXXXXX")
+private=$(cd -- "$private" && pwd -P)
 unique=${private##*.}
 fail() {
 	echo "error: $1" >&2

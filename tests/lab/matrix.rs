@@ -217,11 +217,31 @@ fn an_input_that_changed_is_named() {
     assert_eq!(bad["verdict"], "input-changed", "{report}");
     let why = bad["why"].as_str().unwrap();
     assert!(why.contains("matrix/base") && why.contains("was sha256:"), "{why}");
-    // The first run, from its own commit: the base is another one now.
+    // The last run, from its own commit, while the base is what it was.
     let recheck = matrix(&bench, &["run", "--recheck", "0 days"], &file);
     let text = said(&recheck);
     assert_eq!(recheck.status.code(), Some(0), "the last run's own digest comes again: {text}");
     assert!(text.contains("built again after 0 days: 1 of 1 gave the same digest"), "{text}");
+    base(&lab("LAB_BASE_SMALL"));
+    let recheck = matrix(&bench, &["run", "--recheck", "0 days", "--format", "json"], &file);
+    assert_eq!(recheck.status.code(), Some(1), "{}", said(&recheck));
+    let last = cells(&file).pop().unwrap()["run"].as_str().unwrap().to_owned();
+    let again = matrix(&bench, &["report", "--run", &last], &file);
+    let text = said(&again);
+    assert!(text.contains("input changed") && text.contains("matrix/base"), "{text}");
+    // Without its registry nothing is told of the image.
+    let text = head(&bench, axes) + "[limits]\nretries = 0\n[[image]]\nname = \"moving\"\ncontext = \"c\"\n";
+    let gone = format!("FROM 127.0.0.1:9/matrix/base@{}\n", no_digest());
+    let file = write(&bench, "gone", &text, &[("c/Dockerfile", &gone)]);
+    let gone = matrix(&bench, &["run"], &file);
+    let text = said(&gone);
+    assert!(gone.status.code() == Some(4) && text.contains("1 environment missing"), "{text}");
+    // What a program says is no registry, and no other architecture.
+    let words = format!("FROM {}\nRUN echo exec /x: exec format error; exit 1\n", lab("LAB_BASE_SMALL"));
+    let text = head(&bench, axes) + "[[image]]\nname = \"loud\"\ncontext = \"c\"\n";
+    let file = write(&bench, "loud", &text, &[("c/Dockerfile", &words)]);
+    let loud = matrix(&bench, &["run", "--allow-missing"], &file);
+    assert_eq!(loud.status.code(), Some(3), "{}", said(&loud));
 }
 
 #[test]
@@ -233,7 +253,10 @@ fn the_buildkit_that_changed_a_digest_is_found() {
     let all = buildkits();
     let names: Vec<&str> = all.keys().map(String::as_str).collect();
     let axes = format!("runtime = [\"buildkitd\"]\nbuildkit = [{}]", list(&names));
-    let text = head(&bench, &axes) + "[[image]]\nname = \"expose\"\ncontext = \"c\"\n";
+    // One that cannot be had.
+    let image = format!("{}/moby/buildkit@{}", lab("LAB_REGISTRY"), no_digest());
+    let absent = format!("[buildkit.\"v0.26.9\"]\nimage = \"{image}\"\nrootless = \"{image}\"\n");
+    let text = head(&bench, &axes) + &absent + "[[image]]\nname = \"expose\"\ncontext = \"c\"\n";
     let file = write(&bench, "bisect", &text, &[("c/Dockerfile", "FROM scratch\nCOPY Dockerfile /d\nEXPOSE 80\n")]);
     let has_v0_24 = ["v0.23.2", "v0.24.0", "v0.25.2"].iter().all(|name| all.contains_key(*name));
     let words = if has_v0_24 {
@@ -250,12 +273,72 @@ fn the_buildkit_that_changed_a_digest_is_found() {
     assert_eq!(found["builds"], builds, "both ends twice, and one for each halving: {found}");
     let causes = change["difference"]["causes"].to_string();
     assert!(causes.contains("buildkit-version") && causes.contains("\"line\":3"), "{causes}");
+    let absent = matrix(&bench, &["bisect", "--buildkit", "v0.19.0,v0.26.9,v0.31.1"], &file);
+    let text = said(&absent);
+    assert!(absent.status.code() == Some(1) && text.contains("passed over: BuildKit v0.26.9"), "{text}");
+    assert!(
+        text.contains("may have changed in one that could not be built") && text.contains("--media-types=oci"),
+        "{text}"
+    );
     if has_v0_24 {
         assert!(found["notes"].to_string().contains("moby/buildkit#6217"), "{found}");
         let end = matrix(&bench, &["bisect", "--buildkit", "v0.23.2,v0.24.0"], &file);
         let text = said(&end);
         assert!(end.status.code() == Some(1) && text.contains("v0.24.0 does not repeat itself"), "{text}");
     }
+}
+
+/// A digest of nothing.
+fn no_digest() -> String {
+    format!("sha256:{}", "0".repeat(64))
+}
+
+#[test]
+fn files_that_are_changed_meanwhile_are_those_of_no_commit() {
+    let runtimes = runtimes();
+    if runtimes.len() < 2 {
+        return;
+    }
+    let bench = Bench::shared("matrix, changed", Way::Buildkitd);
+    let axes = format!("runtime = [{}]\nbuildkit = [\"v0.19.0\"]", list(&runtimes[..2]));
+    let text = head(&bench, &axes) + "[limits]\nparallel = 1\n[[image]]\nname = \"app\"\ncontext = \"c\"\n";
+    let file = write(&bench, "changed", &text, &[("c/Dockerfile", "FROM scratch\nCOPY f /\n"), ("c/f", "x")]);
+    let mut command = bench.repro(Way::Buildkitd);
+    let mut run = command.args(["matrix", "run"]).arg(&file).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(run.stderr.take().unwrap()));
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.starts_with("[1/2]"), "{first}");
+    fs::write(file.with_file_name("c/f"), "y").unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    run.wait().unwrap();
+    assert!(rest.iter().any(|line| line.contains("app: its files were changed meanwhile")), "{rest:?}");
+    let history = fs::read_to_string(file.with_file_name("history.jsonl")).unwrap();
+    let runs = history.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let clean: Vec<Value> =
+        runs.filter_map(|line| line.get("run").map(|run| run["images"][0]["clean"].clone())).collect();
+    assert_eq!(clean, [true, false]);
+}
+
+#[test]
+fn an_archive_that_cannot_be_kept_loses_no_digest() {
+    if !ways().contains(&Way::Buildkitd) {
+        return;
+    }
+    let bench = Bench::shared("matrix, full", Way::Buildkitd);
+    let text = head(&bench, "runtime = [\"buildkitd\"]\nbuildkit = [\"v0.19.0\"]")
+        + "[[image]]\nname = \"large\"\ncontext = \"c\"\nbuild = { compression = \"uncompressed\" }\n";
+    let large = "x".repeat(3 << 20);
+    let file = write(&bench, "full", &text, &[("c/Dockerfile", "FROM scratch\nCOPY f /\n"), ("c/f", &large)]);
+    let keep = bench.directory("small");
+    let mount =
+        |words: &[&str]| assert!(Command::new(words[0]).args(&words[1..]).arg(&keep).status().unwrap().success());
+    mount(&["mount", "-t", "tmpfs", "-o", "size=1m", "none"]);
+    let output = matrix(&bench, &["run", "--keep", keep.to_str().unwrap()], &file);
+    let left = fs::read_dir(&keep).unwrap().count();
+    mount(&["umount"]);
+    let text = said(&output);
+    assert!(output.status.code() == Some(4) && text.contains("cannot keep an archive in `"), "{text}");
+    assert!(left == 0 && cells(&file)[0]["digest"].is_string(), "{left} {text}");
 }
 
 /// Images of the project's own matrix: what Dockerfiles do most, and nothing that needs the world.

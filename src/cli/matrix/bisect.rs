@@ -13,6 +13,7 @@ use crate::image::escape::escape;
 use crate::matrix::bisect::{Found, Search, bisect};
 use crate::matrix::cell::Cell;
 use crate::matrix::file::Matrix;
+use crate::plan::Platform;
 use crate::report::matrix::{difference_in_words, write_difference};
 
 /// The arguments of `repro matrix bisect`.
@@ -36,7 +37,7 @@ pub struct BisectCommand {
 
     /// Build for this platform [default: the first of the image's cells]
     #[arg(long, value_name = "OS/ARCH")]
-    platform: Option<String>,
+    platform: Option<Platform>,
 
     /// Build with all of them: this finds changes that were taken back later
     #[arg(long)]
@@ -78,7 +79,7 @@ impl BisectCommand {
             cell.image == image.name
                 && cell.runtime != "remote"
                 && self.runtime.as_ref().is_none_or(|runtime| *runtime == cell.runtime)
-                && self.platform.as_ref().is_none_or(|platform| *platform == cell.platform)
+                && self.platform.as_ref().is_none_or(|platform| platform.to_string() == cell.platform)
         };
         let cells: Vec<&Cell> = matrix.cells.iter().filter(wanted).collect();
         let cell = cells.iter().find(|cell| !cell.rootless).or(cells.first()).ok_or_else(|| {

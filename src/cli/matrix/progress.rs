@@ -69,6 +69,9 @@ impl Progress {
             }
             Event::Silent { address, why } => self.say(&format!("{}: no answer: {}", escape(address), escape(why))),
             Event::Answers { address } => self.say(&format!("{}: answers again", escape(address))),
+            Event::Changed { image } => {
+                self.say(&format!("{}: its files were changed meanwhile: they are those of no commit", escape(image)));
+            }
             Event::Compared { difference } => {
                 let (a, b) = (&difference.a, &difference.b);
                 let who = if a.buildkit == b.buildkit {

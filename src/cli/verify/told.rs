@@ -99,6 +99,7 @@ pub fn note_build(built: &BuildOutcome, settings: &BuildSettings, recipe: &Recip
         pin: built.built_with.pin,
         cold: settings.no_cache.value,
         archive,
+        materials: built.materials.clone(),
     });
     report.notes.extend(built.warnings.iter().cloned());
     let moved = verify::moved(&recipe.materials, &built.materials);
