@@ -160,3 +160,9 @@ pub const HISTORY_TEXT_BYTES: usize = 2_000;
 
 /// Lines of a history that are written with one call where many are copied, in bytes.
 pub const HISTORY_BATCH_BYTES: usize = 1 << 20;
+
+/// The files of an SBOM of one image, in bytes: 40 MiB, the most that BuildKit takes of one (`exporter/attestation/make.go`).
+pub const SBOM_BYTES: u64 = 40 << 20;
+
+/// How many files an SBOM has at most. A scanner writes one for the image, and here there is nothing else to scan.
+pub const SBOM_FILES: usize = 16;

@@ -11,6 +11,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use repro::plan::Platform;
+use serde_json::json;
+use support::registry::{Auth, FakeRegistry};
 use support::runner::{Ended, Job};
 
 /// Writes down its words, and the script that it is to run in the container.
@@ -182,8 +185,41 @@ fn defect_42_what_is_pushed_is_what_was_built() {
 
 #[test]
 fn defect_43_an_sbom_does_not_move_the_digest() {
-    refuses("build", &[("sbom", "true")], "`sbom` is not taken");
-    assert!(!build(&[("sbom", "false")]).script.contains("sbom=true"));
+    // That an SBOM leaves the digest alone is in `tests/lab/sbom.rs`; nothing of it is part of the build.
+    refuses("build", &[("sbom", "true")], "`sbom` is on, and the image is not pushed");
+    let config = json!({
+        "os": "linux", "architecture": Platform::of_this_machine().architecture, "config": {"Cmd": ["/scan"]},
+        "rootfs": {"type": "layers", "diff_ids": []},
+    })
+    .to_string();
+    let registry = FakeRegistry::start();
+    registry.require(Auth::Token { realm: registry.url("/token"), token: "t".to_owned() });
+    registry.serve_tokens(None, r#"{"token": "t"}"#);
+    let digest = registry.add_blob("scanner", config.as_bytes()).to_string();
+    let manifest = json!({
+        "schemaVersion": 2,
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": config.len()},
+        "layers": [],
+    });
+    let manifest =
+        registry.add_manifest("scanner", "application/vnd.oci.image.manifest.v1+json", manifest.to_string().as_bytes());
+    let generator = format!("generator={}/scanner@{manifest}", registry.host());
+    let asked = build(&[("sbom", generator.as_str()), ("push", "true"), ("tags", "127.0.0.1:1/a:1")]);
+    assert!(registry.count("scanner/blobs") == 1, "{}", asked.ended.text);
+    assert!(registry.count("scope=") > 0 && registry.count("push") == 0, "{:?}", registry.requests());
+    let plain = build(&[("push", "true"), ("tags", "127.0.0.1:1/a:1")]);
+    assert!(
+        plain.script.contains("--output=") && !plain.script.contains("sbom"),
+        "{}\n{}",
+        plain.script,
+        plain.ended.text
+    );
+    assert!(
+        !asked.script.contains("sbom") && asked.script.lines().count() == plain.script.lines().count(),
+        "{}\n{}",
+        asked.script,
+        asked.ended.text
+    );
 }
 
 #[test]

@@ -52,7 +52,9 @@ fn a_wrong_input_is_named_before_anything_runs() {
         ("build", &[("deployed", "a b")], "`deployed` names no image"),
         ("build", &[("target", "a\nb")], "`target` has more than one line"),
         ("build", &[("runtime", "--privileged")], "invalid value '--privileged'"),
-        ("build", &[("sbom", "true")], "`sbom` is not taken"),
+        ("build", &[("sbom", "true")], "`sbom` is on, and the image is not pushed"),
+        ("build", &[("sbom", "maybe"), ("push", "true"), ("tags", "h.example/a:1")], "`sbom` is `maybe`"),
+        ("build", &[("sbom", "generator=A"), ("push", "true"), ("tags", "h.example/a:1")], "`sbom` names no image"),
         ("build", &[("cache-map", "{\"a\": \"/b\"}")], "`cache-map` is not taken"),
         ("build", &[("secrets", "swordfish")], "`secrets` has a line that is not `ID=…`"),
         // The rest of a value of several lines.
@@ -109,7 +111,7 @@ fn names<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
 /// Defects 35 and 36 of upstream: no input reaches a shell; and every input reaches the program, and is one that it knows.
 #[test]
 fn inputs_go_through_the_environment_and_nowhere_else() {
-    let program: String = ["build.rs", "verify.rs"]
+    let program: String = ["build.rs", "sbom.rs", "verify.rs"]
         .map(|name| {
             fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/github").join(name)).unwrap()
         })

@@ -33,7 +33,7 @@ pub struct BuildCommand {
 impl BuildCommand {
     /// Builds, or prints the script of a dry run.
     pub async fn run(&self, environment: &Environment, interrupt: &Interrupt) -> Result<ExitStatus, Failure> {
-        let mut settings = self.settings.resolve(&self.words, environment)?;
+        let mut settings = self.resolve(environment)?;
         settings.any_buildkit = self.any_buildkit;
         if self.dry {
             if let Some(file) = &settings.metadata_file {
@@ -48,18 +48,14 @@ impl BuildCommand {
         Ok(ExitStatus::Success)
     }
 
-    /// Builds, prints what came out, and gives it.
-    pub(super) async fn build(
-        &self,
-        environment: &Environment,
-        interrupt: &Interrupt,
-    ) -> Result<BuildOutcome, Failure> {
-        let settings = self.settings.resolve(&self.words, environment)?;
-        build(&settings, environment, interrupt).await
+    /// What its words mean here.
+    pub(super) fn resolve(&self, environment: &Environment) -> Result<BuildSettings, Failure> {
+        self.settings.resolve(&self.words, environment)
     }
 }
 
-async fn build(
+/// Builds, prints what came out, and gives it.
+pub(super) async fn build(
     settings: &BuildSettings,
     environment: &Environment,
     interrupt: &Interrupt,

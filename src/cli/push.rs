@@ -39,7 +39,7 @@ pub struct PushCommand {
 
     /// Where it goes: REGISTRY/NAME[:TAG], without a tag as `latest`; or REGISTRY/NAME@DIGEST
     #[arg(value_name = "REFERENCE", required = true, value_parser = parse_reference)]
-    references: Vec<ImageReference>,
+    pub(super) references: Vec<ImageReference>,
 
     /// Name it by its digest alone: no tag is made or moved
     #[arg(long)]

@@ -96,6 +96,7 @@
 //! | `metadata.rs` | whether the builder told the truth |
 //! | `links.rs` | what is to be fetched |
 //! | `join.rs` | images and indexes to one index, in BuildKit's bytes |
+//! | `referrer.rs` | what is attached to an image and no part of it |
 //! | `media_type.rs`, `escape.rs` | words |
 
 mod again;
@@ -118,6 +119,7 @@ mod model;
 mod notes;
 mod paths;
 mod promises;
+mod referrer;
 mod resolve;
 pub mod rewrite;
 mod shared;
@@ -145,6 +147,7 @@ pub use model::{
 };
 pub use notes::{Note, NoteKind};
 pub use paths::{Found, PathFacts};
+pub use referrer::{Referrer, referrers_tag, sbom_statement};
 pub use shared::SharedLayers;
 pub use source::Container;
 

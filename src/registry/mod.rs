@@ -6,7 +6,9 @@
 //! deadline ([`limits`]), every byte is hashed against the digest asked for, credentials ([`CredentialSources`]) go to the
 //! registry and the token server that it names and to nobody else, and plain http is spoken to loopback addresses only.
 
+mod attach;
 mod auth;
+mod config;
 mod copy;
 mod credentials;
 mod document;
@@ -31,6 +33,8 @@ use crate::digest::{Algorithm, Digest, Hasher};
 use crate::network::Proxy;
 use crate::reference::ImageReference;
 
+pub use attach::{AttachError, attach, load_descriptor};
+pub use config::load_config;
 pub use copy::Places;
 pub use credentials::{Credential, CredentialError, CredentialSources, Lookup};
 pub use document::fetch_document;

@@ -114,14 +114,15 @@ impl Repository {
         }
     }
 
-    /// Stores a document under a tag, or without one under its digest.
+    /// Stores a document under a tag, or without one under its digest. Gives the subject of it that the registry says it lists it
+    /// for; one that keeps no such lists says nothing (distribution-spec, "Pushing Manifests with Subject").
     pub async fn put_manifest(
         &self,
         tag: Option<&str>,
         digest: &Digest,
         media_type: &str,
         bytes: &[u8],
-    ) -> Result<(), RegistryError> {
+    ) -> Result<Option<Digest>, RegistryError> {
         let what = format!("manifest `{digest}`");
         let name = tag.map_or_else(|| digest.to_string(), str::to_owned);
         let url = self.http.endpoint.url(&format!("/v2/{}/manifests/{name}", self.name));
@@ -130,7 +131,10 @@ impl Repository {
                 |http: &Http| http.client().put(url.clone()).header(CONTENT_TYPE, media_type).body(bytes.to_vec());
             let answer = self.ask(&url, &what, put).await?;
             match answer.status() {
-                StatusCode::CREATED | StatusCode::OK | StatusCode::ACCEPTED => check_told(&answer, digest, &what),
+                StatusCode::CREATED | StatusCode::OK | StatusCode::ACCEPTED => {
+                    check_told(&answer, digest, &what)?;
+                    Ok(answer.headers().get("oci-subject").and_then(|value| value.to_str().ok()?.parse().ok()))
+                }
                 _ => Err(answer.into_status_error().await),
             }
         })

@@ -83,9 +83,18 @@ pub struct PushedTo {
     pub previous: Option<Digest>,
 }
 
+/// What was attached to an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachedTo {
+    /// The platform of the image.
+    pub platform: String,
+    /// The name of what was attached, with its digest.
+    pub reference: String,
+}
+
 /// What was built, for the summary of the step.
 #[must_use]
-pub fn build_markdown(built: &BuildOutcome, pushed: &[PushedTo]) -> String {
+pub fn build_markdown(built: &BuildOutcome, pushed: &[PushedTo], sboms: &[AttachedTo]) -> String {
     let mut text = format!("### 📦 {}\n\n| | |\n|---|---|\n", built.image_digest);
     let mut row = |name: &str, value: &str| text += &["| ", &plain(name), " | ", &plain(value), " |\n"].concat();
     for manifest in &built.manifests {
@@ -102,6 +111,9 @@ pub fn build_markdown(built: &BuildOutcome, pushed: &[PushedTo]) -> String {
             Some(previous) => format!(", instead of {previous}"),
         };
         row("pushed to", &[&one.reference, &before].map(String::as_str).concat());
+    }
+    for one in sboms {
+        row(&["SBOM of ", one.platform.as_str()].concat(), &one.reference);
     }
     if !built.warnings.is_empty() {
         text.push('\n');

@@ -189,6 +189,26 @@ impl BuildSettings {
         }
     }
 
+    /// These settings where `other` is built: with the same BuildKit, reached in the same way, and as quiet. What makes the image
+    /// stays.
+    #[must_use]
+    pub fn on_machine_of(self, other: &Self) -> Self {
+        Self {
+            runtime: other.runtime.clone(),
+            remote: other.remote.clone(),
+            pin: other.pin.clone(),
+            rootless: other.rootless.clone(),
+            no_cache: other.no_cache.clone(),
+            host_network: other.host_network,
+            network: other.network.clone(),
+            buildkitd_config: other.buildkitd_config.clone(),
+            progress: other.progress,
+            anonymous: other.anonymous,
+            any_buildkit: other.any_buildkit,
+            ..self
+        }
+    }
+
     /// The directories that the build reads, the context first.
     pub fn directories(&self) -> impl Iterator<Item = &Path> {
         NamedContext::directories(&self.context, &self.build_contexts)

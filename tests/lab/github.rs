@@ -9,19 +9,22 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::corpus::Corpus;
-use crate::harness::{Bench, Way, base, lab, run, runtimes, said, ways};
+use crate::harness::{Bench, Way, base, lab, open_to_all, run, runtimes, said, ways};
 use crate::support::runner::{Ended, Job};
 
 /// A job with a workspace that is under git.
-struct Runner<'a> {
+pub struct Runner<'a> {
     bench: &'a Bench,
     way: Way,
-    job: Job,
+    pub job: Job,
 }
 
 impl<'a> Runner<'a> {
-    fn new(bench: &'a Bench, way: Way, files: &[(&str, &str)]) -> Self {
+    pub fn new(bench: &'a Bench, way: Way, files: &[(&str, &str)]) -> Self {
         let job = Job::new(&bench.directory(&format!("job on {}", way.name())));
+        for directory in [&job.root, &job.temp, &job.workspace] {
+            open_to_all(directory, 0o777);
+        }
         for (file, contents) in files {
             fs::write(job.workspace.join(file), contents).unwrap();
         }
@@ -38,7 +41,7 @@ impl<'a> Runner<'a> {
         assert!(git.status.success(), "{}", said(&git));
     }
 
-    fn run(&self, action: &str, inputs: &[(&str, &str)]) -> Ended {
+    pub fn run(&self, action: &str, inputs: &[(&str, &str)]) -> Ended {
         let common = inputs_of_lab(self.bench, self.way);
         let given: BTreeSet<&str> = inputs.iter().map(|(name, _)| *name).collect();
         let mut all: Vec<(&str, &str)> = common.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -57,7 +60,9 @@ pub fn inputs_of_lab(bench: &Bench, way: Way) -> Vec<(String, String)> {
         "--buildkit-image" => "buildkit_image".to_owned(),
         other => other.trim_start_matches("--").to_owned(),
     };
-    words.chunks(2).map(|pair| (name(&pair[0]), pair[1].clone())).collect()
+    // The one that is a switch comes last.
+    let value = |pair: &[String]| pair.get(1).map_or_else(|| "true".to_owned(), String::clone);
+    words.chunks(2).map(|pair| (name(&pair[0]), value(pair))).collect()
 }
 
 /// All files below a directory, with their contents.
@@ -437,7 +442,7 @@ fn no_input_is_executed_written_or_forged() {
     let published = format!("{}/github/injection-{}:1", lab("LAB_REGISTRY"), std::process::id());
     let built = runner.run("build", &[&usual[..], &[("tags", published.as_str()), ("push", "true")]].concat());
     assert_eq!(built.status, Some(0), "{}", built.text);
-    let known = ["digest", "imageid", "metadata", "archive", "changed", "match", "level", "expected", "report"];
+    let known = ["digest", "imageid", "metadata", "archive", "changed", "match", "level", "expected", "report", "sbom"];
     let (mut tried, mut passed, mut refused) = (0, 0, 0);
     for (action, file) in [("build", "action.yml"), ("verify", "verify/action.yml")] {
         for (number, input) in inputs_of(file).iter().enumerate() {
@@ -454,6 +459,7 @@ fn no_input_is_executed_written_or_forged() {
                 // Of the form that it has, hostile where it is not.
                 let value = match input.as_str() {
                     "labels" | "annotations" | "build-args" | "secrets" | "secret-files" => format!("k={value}"),
+                    "sbom" => format!("generator={value}"),
                     _ => value.clone(),
                 };
                 inputs.push((input, &value));

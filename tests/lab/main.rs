@@ -41,6 +41,7 @@ mod odd;
 mod push;
 mod real_images;
 mod remote;
+mod sbom;
 mod snapshot;
 mod soak;
 mod stop;

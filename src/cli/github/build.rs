@@ -12,8 +12,9 @@ use chrono::DateTime;
 use super::Step;
 use super::exporter::{Exporter, check_cache, check_destination};
 use super::inputs::{Inputs, Words, wrong};
+use super::sbom::{Generator, Scanner};
 use crate::build::BuildOutcome;
-use crate::cli::build::BuildCommand;
+use crate::cli::build::{self, BuildCommand};
 use crate::cli::files::not_written;
 use crate::cli::push::{PushCommand, PushReport};
 use crate::cli::subject::{TRANSPORT, failed, until_interrupted};
@@ -24,18 +25,25 @@ use crate::failure::{ExitStatus, Failure};
 use crate::image::escape::escape;
 use crate::reference::{ImageReference, ReferenceError};
 use crate::registry::{RegistryError, Repository};
-use crate::report::github::{PushedTo, build_markdown, failure_markdown};
+use crate::report::github::{AttachedTo, PushedTo, build_markdown, failure_markdown};
 use crate::runtime::registry_options;
 use crate::runtime::steps::{csv_field, csv_path};
-use crate::settings::RouteWords;
+use crate::settings::{BuildSettings, RouteWords};
 
 /// Does what the inputs of `action/action.yml` say.
 pub fn run(inputs: Inputs<'_>, step: &mut Step, environment: &Environment) -> Result<ExitStatus, Failure> {
-    let Asked { build, push, deployed, archive } = Asked::read(inputs, step, environment)?;
-    let built = with_tokio(async |environment, interrupt| build.build(environment, interrupt).await)?;
+    let Asked { build, push, deployed, generator, archive } = Asked::read(inputs, step, environment)?;
+    let settings = build.resolve(environment)?;
+    let (scanner, built) = with_tokio(async |environment, interrupt| {
+        let scanner = match &generator {
+            Some(generator) => Some(generator.resolve(environment, interrupt).await?),
+            None => None,
+        };
+        Ok((scanner, build::build(&settings, environment, interrupt).await?))
+    })?;
     tell_built(step, &built, &archive);
     let before = deployed.as_ref().map(|deployed| digest_of(deployed, &built.image_digest)).transpose()?;
-    let (report, failure) = match push.map(|push| push.push()).transpose()? {
+    let (report, mut failure) = match push.as_ref().map(PushCommand::push).transpose()? {
         Some((report, failure)) => (Some(report), failure),
         None => (None, None),
     };
@@ -48,7 +56,16 @@ pub fn run(inputs: Inputs<'_>, step: &mut Step, environment: &Environment) -> Re
         (None, None) => None,
     };
     step.output("changed", changed.map_or_else(String::new, |changed| changed.to_string()));
-    step.summarize(&build_markdown(&built, &pushed_to(report.as_ref())));
+    let mut sboms = Vec::new();
+    if let (Some(scanner), Some(push), None) = (scanner, &push, &failure) {
+        match attach(&scanner, (&built, &settings), &push.references, step) {
+            Ok(attached) => sboms = attached,
+            Err(why) => failure = Some(why),
+        }
+    }
+    let names: Vec<&str> = sboms.iter().map(|one| one.reference.as_str()).collect();
+    step.output("sbom", names.join("\n"));
+    step.summarize(&build_markdown(&built, &pushed_to(report.as_ref()), &sboms));
     if let Some(failure) = &failure {
         step.summarize(&failure_markdown(&failure.message, failure.hint.as_deref()));
     }
@@ -59,6 +76,7 @@ pub fn run(inputs: Inputs<'_>, step: &mut Step, environment: &Environment) -> Re
 struct Asked {
     build: BuildCommand,
     push: Option<PushCommand>,
+    generator: Option<Generator>,
     /// What `changed` is told against, if not what was there before the push.
     deployed: Option<ImageReference>,
     archive: PathBuf,
@@ -76,6 +94,12 @@ impl Asked {
         let push_to = push_to(inputs, &exporter, &tags)?;
         let push = if push_to.is_empty() { None } else { Some(push_words(&push_to, &exporter, archive.as_os_str())?) };
         push.as_ref().map_or(Ok(()), PushCommand::check)?;
+        let generator = Generator::parse(inputs)?;
+        if generator.is_some() && push.is_none() {
+            let hint =
+                "set `push` and `tags` too: the SBOM is attached to the image in its registry, and is no part of it";
+            return Err(wrong("sbom", "is on, and the image is not pushed", hint));
+        }
         let mut words = build_words(inputs, step)?;
         for cache in inputs.list("cache-to")? {
             check_cache("cache-to", cache, environment)?;
@@ -94,7 +118,7 @@ impl Asked {
         // Wherever a repro.toml would have it.
         words.value("--metadata-file", step.file("metadata.json"));
         words.operand(inputs.one("context")?.unwrap_or("."));
-        Ok(Self { build: words.parse()?, push, deployed, archive })
+        Ok(Self { build: words.parse()?, push, deployed, generator, archive })
     }
 }
 
@@ -165,17 +189,9 @@ pub fn build_words(inputs: Inputs<'_>, step: &Step) -> Result<Words, Failure> {
     }
     epoch(inputs, &mut words)?;
     secrets(inputs, step, &mut words)?;
-    for (input, what) in [
-        ("sbom", "an SBOM in the image would be part of what is compared, and make it an index"),
-        ("cache-map", "what is mounted into RUN is kept with the builder"),
-    ] {
-        let is_asked = match input {
-            "sbom" => inputs.switch(input)? == Some(true),
-            _ => inputs.one(input)?.is_some_and(|text| text.trim() != "{}"),
-        };
-        if is_asked {
-            return Err(wrong(input, &format!("is not taken: {what}"), "docs/github.md says what to do instead"));
-        }
+    if inputs.one("cache-map")?.is_some_and(|text| text.trim() != "{}") {
+        let what = "is not taken: what is mounted into RUN is kept with the builder";
+        return Err(wrong("cache-map", what, "docs/github.md says what to do instead"));
     }
     Ok(words)
 }
@@ -289,6 +305,21 @@ fn digest_of(reference: &ImageReference, expected: &Digest) -> Result<Option<Dig
             }
             Err(error) => Err(failed(reference, &error)),
         }
+    })
+}
+
+/// Attaches SBOMs to what was pushed. Whatever goes wrong, the image is there.
+fn attach(
+    scanner: &Scanner,
+    built: (&BuildOutcome, &BuildSettings),
+    pushed: &[ImageReference],
+    step: &Step,
+) -> Result<Vec<AttachedTo>, Failure> {
+    let attached =
+        with_tokio(async |environment, interrupt| scanner.attach(built, pushed, step, environment, interrupt).await);
+    attached.map_err(|failure| Failure {
+        message: format!("the image is pushed, and its SBOM is not attached: {}", failure.message),
+        ..failure
     })
 }
 

@@ -7,6 +7,7 @@
 mod build;
 mod exporter;
 mod inputs;
+mod sbom;
 mod verify;
 
 use std::collections::BTreeMap;
