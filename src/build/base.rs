@@ -104,7 +104,7 @@ impl Library<'_> {
     }
 
     /// One document; bytes that are not those of the digest are none. A config has a `size`, a manifest has none.
-    async fn load(&self, digest: &Digest, name: Option<&ImageReference>, size: Option<u64>) -> Option<Value> {
+    pub async fn load(&self, digest: &Digest, name: Option<&ImageReference>, size: Option<u64>) -> Option<Value> {
         let bytes = match self.documents {
             Documents::Directory(directory) => read_small(&directory.join(digest.hex()))?,
             Documents::Container { name, state } => {

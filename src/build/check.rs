@@ -56,6 +56,10 @@ impl Findings {
             Some(path) => Provenance::parse(&read_bounded(path)?),
             None => Provenance::from_buildx_metadata(&metadata),
         };
+        let provenance = match (provenance, &findings.records) {
+            (None, Some(records)) => recorded(&read_bounded(records)?, &metadata, library).await,
+            (found, _) => found,
+        };
         let bases = match &provenance {
             Some(provenance) => load_bases(provenance, library).await,
             None => None,
@@ -72,6 +76,19 @@ impl Findings {
             daemon: Daemon::parse(&version),
         })
     }
+}
+
+/// The provenance that the daemon's record of a build names, for each platform.
+async fn recorded(records: &[u8], metadata: &Value, library: &Library<'_>) -> Option<Provenance> {
+    let build = metadata.get("buildx.build.ref")?.as_str()?.rsplit('/').next()?;
+    let records = String::from_utf8_lossy(records);
+    let of_build = records.lines().filter_map(|line| line.split_once(' ')).filter(|(of, _)| *of == build);
+    let mut documents = Vec::new();
+    for (_, digest) in of_build {
+        let document = library.load(&digest.parse().ok()?, None, None).await?;
+        documents.extend(document.to_string().into_bytes());
+    }
+    Provenance::parse(&documents)
 }
 
 fn is_user_namespace(user_ids: &Path) -> Result<bool, BuildError> {

@@ -271,7 +271,9 @@ impl Diagnose for BuildError {
             Self::BaseSubstituted(_) => {
                 "use the base image that the registry has; with a cache from before, `--no-cache` builds without it"
             }
-            Self::Unproved(_) => "build again with `--no-cache`, so that BuildKit records what it builds from",
+            Self::Unproved(_) => {
+                "build again with `--no-cache`, so that BuildKit records what it builds from; with `--addr` one platform at a time, and join them with `repro index create`"
+            }
             Self::OtherVersion { .. } => "name the version that the image really is in its tag, or leave the tag out",
             Self::NotAsAsked(_) => "look at the arguments behind --buildx-args or --buildkit-args",
             Self::ProxyInImage(_) => {

@@ -62,6 +62,7 @@ pub fn findings(work: &Path) -> Findings {
         metadata: work.join(METADATA),
         version: work.join(VERSION),
         provenance: Some(work.join(PROVENANCE)),
+        records: None,
         documents: Documents::Directory(work.join(BLOBS)),
         user_ids: None,
     }

@@ -121,6 +121,21 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
     }
     prepare.extend(context_links(plan, site));
     let version = site.private.join(VERSION);
+    let mut finish = vec![Step::ProveContainer(proof.clone())];
+    let (several, records) = (plan.platforms.len() > 1, site.private.join(RECORDS));
+    if several {
+        // Of several platforms buildx finds no provenance: it looks for one of the index, and each platform has its own.
+        let command = docker.clone().args([
+            "exec",
+            proof.container.as_str(),
+            "buildctl",
+            "debug",
+            "histories",
+            "--format",
+            PROVENANCE_OF_EACH,
+        ]);
+        finish.push(Step::Ask(Query { command, stdout: records.clone() }));
+    }
     Steps {
         prepare,
         copy: Vec::new(),
@@ -129,7 +144,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
             .args(["buildx", "build"])
             .args(build_arguments(plan, site, &builder))
             .arg(context_link(site)),
-        finish: vec![Step::ProveContainer(proof.clone())],
+        finish,
         cleanup: if plan.no_cache { vec![remove] } else { Vec::new() },
         abort: Vec::new(),
         solve_log: site.quiet.then(|| site.private.join(SOLVE_LOG)),
@@ -137,6 +152,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
             metadata: site.private.join(METADATA),
             version,
             provenance: None,
+            records: several.then_some(records),
             documents: Documents::Container { name: proof.container, state: "/var/lib/buildkit".to_owned() },
             user_ids: None,
         },
@@ -150,6 +166,12 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
         uses: builder,
     }
 }
+
+/// The file with the records of the daemon's builds.
+const RECORDS: &str = "records";
+
+/// For each platform of each build that a daemon remembers: which build, and the digest of its provenance. A template of Go.
+const PROVENANCE_OF_EACH: &str = r#"{{$r := .Record}}{{range $platform, $result := $r.Results}}{{range $result.Attestations}}{{$r.Ref}} {{.Digest}}{{"\n"}}{{end}}{{end}}"#;
 
 /// Links to the directories that the build reads.
 #[must_use]

@@ -94,6 +94,11 @@ impl Executor<'_> {
                 }
                 self.run(otherwise).await
             }
+            Step::Ask(query) => {
+                let output = query.command.run(self.environment, self.interrupt, QUERY_LIMIT).await?;
+                let answer = if output.status.success() { output.stdout } else { Vec::new() };
+                write_private(&query.stdout, &answer)
+            }
             Step::Builder(builder) => self.builder(builder).await,
             Step::Remote(remote) => self.remote(remote).await,
             Step::ProveContainer(proof) => self.prove(proof).await,

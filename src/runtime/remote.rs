@@ -113,6 +113,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig, remote: &
             metadata: site.private.join(METADATA),
             version,
             provenance: None,
+            records: None,
             documents: Documents::Origin { layouts: layouts(plan) },
             user_ids: None,
         },

@@ -320,6 +320,10 @@ impl Script<'_> {
                 let (probe, otherwise) = (self.command(probe), self.command(otherwise));
                 self.line(&[&probe, b" >/dev/null 2>&1 || ".as_slice(), &otherwise, b" >/dev/null"].concat());
             }
+            Step::Ask(query) => {
+                let command = self.command(&query.command);
+                self.line(&[&command, b" > ".as_slice(), &word(&query.stdout), b" || :"].concat());
+            }
             Step::Builder(builder) => self.builder(builder),
             Step::Remote(remote) => self.remote(remote),
             Step::ProveContainer(proof) => self.prove(proof),

@@ -45,6 +45,8 @@ pub enum Step {
         /// Does it.
         otherwise: ToolCommand,
     },
+    /// Ask something. No answer is an empty one.
+    Ask(Query),
     /// See to it that a builder runs in a container of the pinned image, and prove it.
     Builder(Box<Builder>),
     /// See to it that a BuildKit which somebody else runs answers, and that it says the right version.
@@ -102,10 +104,10 @@ pub struct RemoteBuilder {
     pub answer: PathBuf,
 }
 
-/// A question that is asked while the solve runs.
+/// A question to an engine or a builder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// The command, which has to succeed.
+    /// The command; one that is run while the solve runs has to succeed.
     pub command: ToolCommand,
     /// Where its stdout goes.
     pub stdout: PathBuf,
@@ -120,6 +122,8 @@ pub struct Findings {
     pub version: PathBuf,
     /// The provenance of the build, where the metadata do not hold it.
     pub provenance: Option<PathBuf>,
+    /// Where neither is sure to be there: a line for each document of a provenance, with the build that it is of and its digest.
+    pub records: Option<PathBuf>,
     /// The documents of the images that the build read, as the registry gave them.
     pub documents: Documents,
     /// The line of `/proc/self/uid_map` where the daemon ran, where nothing else tells whether that is a user namespace.

@@ -333,3 +333,25 @@ fn no_flag_is_without_a_test() {
     let untested: Vec<_> = flags.iter().filter(|flag| !tested(flag)).collect();
     assert!(untested.is_empty(), "no test in tests/lab uses {untested:?}");
 }
+
+/// What each platform was built from is known apart: buildx alone finds nothing of several.
+#[test]
+fn several_platforms_on_a_base_give_one_digest_everywhere() {
+    let dockerfile = format!("FROM {}\nCOPY f /f\n", lab("LAB_BASE_SMALL"));
+    let mut digests = Vec::new();
+    for way in every_way() {
+        let bench = Bench::shared("several platforms", *way);
+        let context = bench.context("context", &[("Dockerfile", &dockerfile), ("f", "x")]);
+        let more = words(&["--sde", "0", "--platform", "linux/amd64,linux/arm64"]);
+        let result = bench.try_build(*way, &bench.output(*way, "image.tar"), &more, &context);
+        if *way == Way::Remote {
+            // There only buildx asks, and what it does not know is not guessed.
+            let text = said(&result);
+            assert!(result.status.code() == Some(4) && text.contains("one platform at a time"), "{text}");
+            continue;
+        }
+        assert!(result.status.success(), "{}: {}", way.name(), said(&result));
+        digests.push((way.name(), Built::read(&result).digest().to_owned()));
+    }
+    assert!(digests.windows(2).all(|pair| pair[0].1 == pair[1].1), "{digests:?}");
+}
