@@ -271,9 +271,7 @@ impl Diagnose for BuildError {
             Self::BaseSubstituted(_) => {
                 "use the base image that the registry has; with a cache from before, `--no-cache` builds without it"
             }
-            Self::Unproved(_) => {
-                "build again with `--no-cache`, so that BuildKit records what it builds from; with `--addr` one platform at a time, and join them with `repro index create`"
-            }
+            Self::Unproved(_) => "build again with `--no-cache`, so that BuildKit records what it builds from",
             Self::OtherVersion { .. } => "name the version that the image really is in its tag, or leave the tag out",
             Self::NotAsAsked(_) => "look at the arguments behind --buildx-args or --buildkit-args",
             Self::ProxyInImage(_) => {
@@ -293,11 +291,14 @@ fn shared_hint(error: &BuildError) -> Option<&'static str> {
             "that BuildKit has the same contents from another image, and there is no throw-away state on it: ask who runs it to \
              remove that from its cache, or build with `--runtime docker`, `podman` or `buildkitd`"
         }
+        BuildError::Unproved(_) => {
+            "build one platform at a time, of which that BuildKit records what it builds from (`repro index create` joins them), or build \
+             with `--runtime docker`, `podman` or `buildkitd`"
+        }
         BuildError::Archive(_)
         | BuildError::Metadata(_)
         | BuildError::Disagreement(_)
-        | BuildError::NotRewritten(_)
-        | BuildError::Unproved(_) => {
+        | BuildError::NotRewritten(_) => {
             "build with `--runtime docker`, `podman` or `buildkitd`; if it is right there, tell who runs that BuildKit"
         }
         BuildError::Failed { hint: None, .. } => {
