@@ -19,15 +19,15 @@ use support::history::{Past, image, with};
 use support::image_builder::{ImageBuilder, file, plain, tar};
 use support::said;
 
-/// A repository with a matrix, and no engine.
-struct Place(tempfile::TempDir);
+/// A repository with a matrix, and no engine; and a place for what the program keeps.
+struct Place(tempfile::TempDir, tempfile::TempDir);
 
 const TWO_IMAGES: &str = "[axes]\nruntime = [\"docker\"]\n[build]\nsource-date-epoch = 0\n\
     [[image]]\nname = \"app\"\ncontext = \"c\"\n[[image]]\nname = \"other\"\ncontext = \"c\"\n";
 
 impl Place {
     fn new(matrix: &str) -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
+        let place = Self(tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::create_dir(place.path().join("c")).unwrap();
         place.write("c/Dockerfile", "FROM scratch\n");
         place.write("matrix.toml", matrix);
@@ -46,7 +46,7 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_repro"));
         command.arg("matrix").args(words).current_dir(self.path());
         // Nothing that builds is found here.
-        command.env("PATH", self.path()).env("HOME", self.path()).env("XDG_STATE_HOME", self.path().join("state"));
+        command.env("PATH", self.path()).env("HOME", self.1.path()).env("XDG_STATE_HOME", self.1.path());
         command.env_remove("DOCKER_HOST");
         command
     }
@@ -104,6 +104,13 @@ fn what_was_never_built_or_never_ended_is_not_equal() {
 fn a_run_goes_on_with_what_it_was_asked_for() {
     let place = Place::new(TWO_IMAGES);
     let cells = |history: &History| history.runs[0].entries.len();
+    // As this place has them.
+    let image = |name: &str| {
+        with(image(name), |image| {
+            (image.context, image.commit, image.clean) = ("c".to_owned(), None, false);
+            image.flags = vec!["--source-date-epoch=0".to_owned()];
+        })
+    };
     // It was asked for both, and one is left.
     let mut past = Past::asked_for(2);
     let night = past.run(&[image("app"), image("other")]);
