@@ -152,6 +152,12 @@ pub const MATRIX_CELLS: usize = 100_000;
 /// One line of a matrix' history, in bytes. Those that `repro` writes have less than 64 KiB.
 pub const HISTORY_LINE_BYTES: usize = 1 << 20;
 
+/// What stands around a fact in its line, in bytes: the form and the kind.
+pub const HISTORY_FRAME_BYTES: usize = 100;
+
+/// How long a history may say that a build took, in seconds: 30 years. Beyond any build, and shown with all its digits.
+pub const HISTORY_SECONDS: f64 = 1e9;
+
 /// Causes of one difference that a history remembers. Most have one or two.
 pub const HISTORY_CAUSES: usize = 20;
 

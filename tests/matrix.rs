@@ -10,8 +10,10 @@ use std::path::Path;
 use std::process::Command;
 
 use repro::limits;
+use repro::matrix::age::recheck;
 use repro::matrix::bisect::{self, BuiltBy, Change, Found};
-use repro::matrix::history::{EndRecord, Line, Outcome, Writer};
+use repro::matrix::cell::CacheState;
+use repro::matrix::history::{EndRecord, ImageRecord, Line, Outcome, RunRecord, Writer};
 use repro::matrix::past::History;
 use repro::matrix::summary::{MatrixReport, POINTS};
 use repro::matrix::verdict::Verdict::{
@@ -20,7 +22,7 @@ use repro::matrix::verdict::Verdict::{
 use repro::report::matrix::{render_matrix, render_matrix_markdown};
 use repro::report::matrix_html::write_matrix_html;
 use serde_json::{Value, json};
-use support::history::{Past, cause, digest, expected, image, with};
+use support::history::{Past, cause, commit, digest, expected, image, with};
 use support::schema::violations;
 
 /// Each cell of the last run that is no recheck: its builder, what it came to, and why.
@@ -166,12 +168,13 @@ fn with_equal_everywhere_all_buildkits_are_one_group() {
         let night = past.run(&[app]).built("docker", "a");
         night.built_with("docker", "b", |record| record.buildkit = "v0.31.1".into()).end();
         assert_eq!(verdicts(&past).iter().map(|cell| cell.1).collect::<Vec<_>>(), [verdict, verdict]);
+        assert!(!everywhere || verdicts(&past)[0].2 == "docker cold with v0.31.1 gave another digest");
     }
 }
 
 #[test]
 fn the_same_source_has_to_give_tomorrow_what_it_gave() {
-    let second = |moving: &[&str], cells: &[&str], change: fn(&mut repro::matrix::history::ImageRecord)| {
+    let second = |moving: &[&str], cells: &[&str], change: fn(&mut ImageRecord)| {
         let mut past = Past::default();
         let app = with(image("app"), |image| image.moving = moving.iter().map(|text| (*text).to_owned()).collect());
         past.run(std::slice::from_ref(&app)).built("docker", "a").end();
@@ -187,7 +190,7 @@ fn the_same_source_has_to_give_tomorrow_what_it_gave() {
     // One alone proves no agreement of today.
     assert_eq!(second(&["line 1: a tag"], &["docker"], same).1, NotReproducible);
     // Another source may give another digest, and nobody knows what files without a commit are.
-    assert_eq!(second(&[], &["docker", "podman"], |image| image.commit = Some("2".to_owned())).1, Equal);
+    assert_eq!(second(&[], &["docker", "podman"], |image| image.commit = Some(commit("2"))).1, Equal);
     assert_eq!(second(&[], &["docker", "podman"], |image| image.epoch = 7).1, Equal);
     assert_eq!(second(&[], &["docker"], |image| image.clean = false).1, Alone);
     let mut past = Past::default();
@@ -239,11 +242,391 @@ fn two_digests_of_one_cell_are_told_and_what_ended_well_in_the_end_is_well() {
     assert_verdicts(&past, &wanted);
 }
 
+/// The verdicts of the last run, each with why.
+fn last(past: &Past) -> Vec<(Verdict, String)> {
+    verdicts(past).into_iter().map(|(_, verdict, why)| (verdict, why)).collect()
+}
+
+#[track_caller]
+fn assert_all(past: &Past, verdict: Verdict, said: &str) {
+    let found = last(past);
+    assert!(!found.is_empty());
+    for (own, why) in &found {
+        assert!(*own == verdict && why.contains(said) && why.is_empty() == said.is_empty(), "{found:?}");
+    }
+}
+
+/// Nights of one image, each of which is a list of cells: `docker` is cold, `docker+` warm, `@x` is of a fleet at x, `@` of one anywhere.
+fn nights_of(image: &ImageRecord, nights: &[&[&str]]) -> Past {
+    let mut past = Past::default();
+    for cells in nights {
+        let mut night = past.run(std::slice::from_ref(image));
+        for cell in *cells {
+            let (cell, letter) = cell.split_once(' ').unwrap_or((cell, "a"));
+            night = match (cell.strip_prefix('@'), cell.strip_suffix('+')) {
+                (Some(""), _) => night.remote(None, letter),
+                (Some(at), _) => night.remote(Some(at), letter),
+                (_, Some(runtime)) => night.warm(runtime, letter),
+                _ => night.built(cell, letter),
+            };
+        }
+        night.end();
+    }
+    past
+}
+
+#[test]
+fn a_warm_builder_is_no_witness_of_itself() {
+    let own = "nothing but its own cache gave it before";
+    let beside = "its own cache proves nothing";
+    let cases: [(&[&[&str]], Verdict, &str); 17] = [
+        (&[&["docker+"], &["docker+"]], Alone, own),
+        (&[&["docker+"], &["docker+"], &["docker+"]], Alone, own),
+        // What was built cold may have stayed in the cache.
+        (&[&["docker", "docker+"]], Alone, beside),
+        (&[&["docker"], &["docker+"]], Alone, own),
+        (&[&["docker+"], &["docker"]], Equal, ""),
+        (&[&["docker", "docker+"], &["docker", "docker+"]], Equal, ""),
+        (&[&["docker", "docker+", "podman"]], Equal, ""),
+        (&[&["docker+", "podman+"]], Equal, ""),
+        (&[&["docker", "podman+"]], Equal, ""),
+        (&[&["podman"], &["docker+"]], Equal, ""),
+        (&[&["podman+"], &["docker+"]], Equal, ""),
+        // A fleet: each daemon has a cache of its own, and one of which nobody says which it is may be any.
+        (&[&["@one"], &["@one"]], Alone, own),
+        (&[&["@one"], &["@two"]], Equal, ""),
+        (&[&["@one"], &["@two"], &["@two"]], Equal, ""),
+        (&[&["@"], &["@one"]], Alone, own),
+        (&[&["@one"], &["@"]], Alone, own),
+        (&[&["@one"], &["@two"], &["@"]], Equal, ""),
+    ];
+    for (nights, verdict, part) in cases {
+        println!("{nights:?}");
+        assert_all(&nights_of(&image("app"), nights), verdict, part);
+    }
+    // A cell that has an address of its own is the same daemon as one that came there by itself.
+    for (address, verdict, part) in [("one", Alone, beside), ("two", Equal, "")] {
+        let mut past = Past::default();
+        let night = past.run(&[image("app")]).remote(Some("one"), "a");
+        night.built_with("remote", "a", |record| {
+            record.cache = CacheState::Warm;
+            record.address = Some(address.into());
+        });
+        assert_all(&past, verdict, part);
+    }
+    // With a cache from elsewhere all builders that are warm have the same one.
+    let shared =
+        with(image("app"), |image| image.flags = vec!["--cache-from=type=registry,ref=r.example/c".to_owned()]);
+    let cases: [(&[&[&str]], Verdict, &str); 4] = [
+        (&[&["docker+", "podman+"]], Alone, beside),
+        (&[&["docker", "podman+"]], Alone, beside),
+        (&[&["docker+"], &["podman+"]], Alone, own),
+        (&[&["docker", "podman"]], Equal, ""),
+    ];
+    for (nights, verdict, part) in cases {
+        println!("shared: {nights:?}");
+        assert_all(&nights_of(&shared, nights), verdict, part);
+    }
+    // What is expected decides as ever.
+    let app = with(image("app"), |image| image.expected = vec![expected(&digest("a"))]);
+    assert_all(&nights_of(&app, &[&["docker+"]]), Equal, "");
+}
+
+#[test]
+fn copies_of_a_cache_are_no_majority() {
+    let past = nights_of(&image("app"), &[&["docker", "docker+", "podman b"]]);
+    let found = last(&past);
+    assert!(found.iter().all(|(verdict, _)| *verdict == NotReproducible), "{found:?}");
+    assert!(
+        found[0].1.contains("podman cold gave another") && found[2].1.contains("docker cold gave another"),
+        "{found:?}"
+    );
+    let past = nights_of(&image("app"), &[&["buildkitd b", "docker", "docker+", "podman b"]]);
+    let other = "2 cells agree on another digest";
+    let wanted =
+        [("buildkitd", Equal, ""), ("docker", NotReproducible, other), ("docker warm", NotReproducible, other)];
+    assert_verdicts(&past, &[wanted.as_slice(), &[("podman", Equal, "")]].concat());
+    // Two on each side, and one copy.
+    let past = nights_of(&image("app"), &[&["buildkitd", "docker", "docker+", "podman b", "podman-user b"]]);
+    let found = last(&past);
+    assert!(found[0].1.starts_with("2 cells that share no cache agree on this digest"), "{found:?}");
+    assert!(found.iter().all(|(verdict, _)| *verdict == NotReproducible), "{found:?}");
+    // What a warm builder gave before does not speak for what it gives today.
+    let past = nights_of(&image("app"), &[&["@one b"], &["docker", "@one b"]]);
+    assert!(last(&past).iter().all(|(verdict, _)| *verdict == NotReproducible), "{:?}", last(&past));
+    let past = nights_of(&image("app"), &[&["@two b"], &["docker", "@one b"]]);
+    assert_eq!(last(&past).iter().map(|one| one.0).collect::<Vec<_>>(), [NotReproducible, Equal]);
+}
+
+#[test]
+fn a_shared_daemon_that_builds_again_is_held_against_others() {
+    for (before, today, survived) in [("one", "one", 0), ("one", "two", 1)] {
+        let mut past = Past::default();
+        past.run(&[image("app")]).remote(Some(before), "a").end();
+        past.recheck("run-1", &[image("app")]).remote(Some(today), "a").end();
+        assert_eq!(MatrixReport::of(&past.history(), None).rechecks[0].survived, survived, "{before} {today}");
+    }
+    // Everybody else builds again without a cache.
+    let mut past = Past::default();
+    past.run(&[image("app")]).warm("docker", "a").end();
+    past.recheck("run-1", &[image("app")]).warm("docker", "a").end();
+    assert_eq!(MatrixReport::of(&past.history(), None).rechecks[0].survived, 1);
+}
+
+#[test]
+fn the_newest_run_is_shown_though_nothing_of_it_has_ended() {
+    let mut past = Past::asked_for(2);
+    past.run(&[image("app")]).built("docker", "a").built("podman", "a").end();
+    drop(past.run(&[image("app")]));
+    past.recheck("run-1", &[image("app")]).built("docker", "a").built("podman", "a").end();
+    let report = MatrixReport::of(&past.history(), None);
+    let run = report.run.as_ref().unwrap();
+    assert_eq!((&*run.id, run.done, run.planned, run.ended), ("run-2", 0, 2, false));
+    assert!(report.totals.is_empty() && report.images.is_empty());
+    assert!(render_matrix(&report).contains("0 of 2 cells, not finished)\ncells      none has ended\n"));
+    assert!(render_matrix_markdown(&report).contains("none has ended (0 of 2 cells, not finished; run run-2"));
+    let page = page(&report);
+    assert!(
+        page.contains("0 of 2 cells have ended, not finished") && page.contains("0 of 2 cells are equal"),
+        "{page}"
+    );
+}
+
+#[test]
+fn what_was_not_built_again_did_not_survive() {
+    let mut past = Past::asked_for(3);
+    let night = past.run(&[image("app")]).built("buildkitd", "a").built("docker", "a").built("podman", "a");
+    night.end();
+    drop(past.recheck("run-1", &[image("app")]).built("docker", "a"));
+    let report = MatrixReport::of(&past.history(), None);
+    let json = serde_json::to_value(&report.rechecks[0]).unwrap();
+    let figures = ["planned", "ended", "survived", "changed", "lost"].map(|key| json[key].clone());
+    assert_eq!(figures, [json!(3), json!(false), json!(1), json!(0), json!(2)]);
+    let said = "1 of 3 gave the same digest, 0 another, 2 none, not finished (run run-1";
+    assert!(render_matrix(&report).contains(said), "{}", render_matrix(&report));
+    let said = "1 of 3 cells gave the same digest, 0 another, 2 none, not finished.";
+    assert!(render_matrix_markdown(&report).contains(said), "{}", render_matrix_markdown(&report));
+    let page = page(&report);
+    assert!(page.contains("<td class=\"num\">1 of 3</td>") && page.contains(", not finished</span>"), "{page}");
+    // A cell that gave two digests counts once, and not as one that survived.
+    let mut past = Past::asked_for(2);
+    past.run(&[image("app")]).built("docker", "a").built("podman", "a").end();
+    past.recheck("run-1", &[image("app")]).built("docker", "a").built("docker", "b").end();
+    let json = serde_json::to_value(&MatrixReport::of(&past.history(), None).rechecks[0]).unwrap();
+    let figures = ["ended", "survived", "changed", "lost"].map(|key| json[key].clone());
+    assert_eq!(figures, [json!(false), json!(0), json!(1), json!(1)]);
+}
+
+/// What the cells come to of a run that two jobs began, whichever of them is read first. A cell is a runtime, a BuildKit and a letter.
+fn joined(parts: [&dyn Fn(&mut Value); 2], cells: &[[&str; 3]]) -> Vec<(Verdict, String)> {
+    let orders = [[0, 1], [1, 0]].map(|order| {
+        let mut past = Past::asked_for(1);
+        for (nth, part) in order.into_iter().enumerate() {
+            let mut night = past.part("night", &[image("app")], |run| {
+                run["time"] = json!(format!("2027-01-01T01:00:0{part}Z"));
+                parts[part](run);
+            });
+            for [runtime, buildkit, letter] in cells.iter().filter(|_| nth == 1) {
+                night = night.built_with(runtime, letter, |record| record.buildkit = (*buildkit).to_owned().into());
+            }
+            if nth == 1 {
+                night.end();
+            }
+        }
+        last(&past)
+    });
+    assert_eq!(orders[0], orders[1], "the order changes something");
+    orders[0].clone()
+}
+
+#[test]
+fn parts_of_a_run_that_disagree_are_not_equal_whichever_is_read_first() {
+    let two = |letter: &'static str| [["docker", "v0.19.0", letter], ["podman", "v0.19.0", letter]];
+    let same: &dyn Fn(&mut Value) = &|_| {};
+    let expecting = |letter: &'static str| {
+        move |run: &mut Value| run["images"][0]["expected"] = json!([{ "digest": digest(letter).to_string() }])
+    };
+    let (a, b) = (expecting("a"), expecting("b"));
+    let all = |found: &[(Verdict, String)], verdict: Verdict, part: &str| {
+        assert!(found.len() > 1 && found.iter().all(|(own, why)| *own == verdict && why.contains(part)), "{found:?}");
+    };
+    // What is expected by one is expected.
+    all(&joined([same, &a], &two("b")), NotReproducible, "is expected");
+    all(&joined([same, &a], &two("a")), Equal, "");
+    all(&joined([&a, &b], &two("a")), Alone, "expect different digests");
+    all(&joined([&a, &a], &two("a")), Equal, "");
+    // What has to be equal everywhere for one has to be.
+    let everywhere = |run: &mut Value| run["images"][0]["everywhere"] = json!(true);
+    let newer = [["docker", "v0.31.1", "b"], ["podman", "v0.31.1", "b"]];
+    let versions = [two("a"), newer].concat();
+    all(&joined([same, same], &versions), Equal, "");
+    all(&joined([same, &everywhere], &versions), NotReproducible, "agree on this digest, and as many");
+    // One name, two BuildKits.
+    let means = |letter: &'static str| {
+        move |run: &mut Value| {
+            run["buildkits"] = json!({ "v0.19.0": { "image": format!("b@{}", digest(letter)) } });
+        }
+    };
+    let (one, other) = (means("one"), means("other"));
+    all(&joined([&one, &other], &two("a")), Alone, "different BuildKits by `v0.19.0`");
+    all(&joined([&one, same], &two("a")), Equal, "");
+    // Nobody can say which of two sources a cell was built from.
+    let commit_of = |letter: &'static str| move |run: &mut Value| run["images"][0]["commit"] = json!(commit(letter));
+    let (first, second) = (commit_of("1"), commit_of("2"));
+    all(&joined([&first, &second], &two("a")), Alone, "from different sources");
+    let differ = [["docker", "v0.19.0", "a"], ["podman", "v0.19.0", "b"]];
+    all(&joined([&first, &second], &differ), Alone, "from different sources");
+    all(&joined([&first, &first], &differ), NotReproducible, "");
+    let flags = |run: &mut Value| run["images"][0]["flags"] = json!(["--build-arg=A=b"]);
+    all(&joined([same, &flags], &differ), Alone, "from different sources");
+    // A run that is half a recheck is none, and proves nothing.
+    let again = |run: &mut Value| run["recheck"] = json!({ "of": "x", "time": "2026-01-01T00:00:00Z", "age": "1 day" });
+    all(&joined([same, &again], &two("a")), Alone, "build an earlier one again");
+}
+
+#[test]
+fn what_a_run_was_asked_for_is_the_union_of_what_its_parts_were() {
+    let name = |runtime: &str| format!("app.linux-amd64.v0.19.0.{runtime}.cold");
+    let asked = |runtimes: &'static [&'static str]| {
+        move |run: &mut Value| {
+            run["planned"] = runtimes.iter().map(|runtime| name(runtime)).collect();
+            run["cells"] = json!(runtimes.len());
+        }
+    };
+    let run = |past: &Past| {
+        let report = MatrixReport::of(&past.history(), None);
+        let run = report.run.unwrap();
+        (run.done, run.planned, run.ended)
+    };
+    // Two machines with the same cells.
+    let mut past = Past::default();
+    past.part("night", &[image("app")], asked(&["docker", "podman"])).built("docker", "a").built("podman", "a").end();
+    let second = past.part("night", &[image("app")], |run| {
+        run["time"] = json!("2027-01-01T01:00:07Z");
+        asked(&["docker", "podman"])(run);
+    });
+    second.built("docker", "a").built("podman", "a").end();
+    assert_eq!(run(&past), (2, 2, true));
+    // Two jobs that begin in the same second, of which one is lost.
+    let mut past = Past::default();
+    past.part("night", &[image("app")], asked(&["docker"])).built("docker", "a").end();
+    drop(past.part("night", &[image("app")], asked(&["podman"])));
+    assert_eq!(run(&past), (1, 2, false));
+    // A cell that gave two digests does not stand for one that is lost.
+    let mut past = Past::default();
+    past.part("night", &[image("app")], asked(&["docker", "podman"])).built("docker", "a").built("docker", "b").end();
+    assert_eq!(run(&past), (1, 2, false));
+    // A run of an older version that goes on: what is left was asked for before.
+    let mut past = Past::default();
+    drop(past.part("night", &[image("app")], |run| run["cells"] = json!(2)).built("docker", "a"));
+    let rest = past.part("night", &[image("app")], |run| {
+        asked(&["podman"])(run);
+        run["cells"] = json!(0);
+    });
+    rest.built("podman", "a").end();
+    assert_eq!(run(&past), (2, 2, true));
+    // Spaces make no second part of a line.
+    let mut past = Past::asked_for(2);
+    past.part("night", &[image("app")], |_| {}).built("docker", "a").built("podman", "a").end();
+    let spaced = past.text().lines().next().unwrap().replace("\":", "\": ");
+    past.raw(&spaced);
+    assert_eq!(run(&past), (2, 2, true));
+    // And no number is too large.
+    let mut past = Past::default();
+    drop(past.part("night", &[image("app")], |run| run["cells"] = json!(u64::MAX)));
+    past.part("night", &[image("app")], |run| run["cells"] = json!(3)).built("docker", "a").end();
+    assert_eq!(run(&past), (1, u32::MAX as usize, false));
+}
+
+#[test]
+fn a_line_that_names_too_many_cells_names_none() {
+    for (cells, names) in [(10_000, 10_000), (30_000, 0)] {
+        let planned = (0..cells).map(|number| format!("image-{number:05}.linux-amd64.v0.19.0.podman-rootless.cold"));
+        let record = RunRecord { id: "night".to_owned(), cells, planned: planned.collect(), ..RunRecord::default() };
+        let line = Line::of_run(record);
+        assert_eq!(line.run.as_ref().unwrap().planned.len(), names);
+        let text = serde_json::to_string(&line).unwrap();
+        let history = History::parse(text.as_bytes());
+        assert_eq!((history.unread_lines, history.runs[0].record.cells), (0, cells));
+    }
+}
+
+#[test]
+fn what_is_built_again_is_not_held_against_what_is_expected() {
+    let app = with(image("app"), |image| image.expected = vec![expected(&digest("a"))]);
+    let mut past = Past::default();
+    past.run(std::slice::from_ref(&app)).built("docker", "b").built("podman", "a").end();
+    past.recheck("run-1", &[app]).built("docker", "b").built("podman", "b").end();
+    let recheck = &MatrixReport::of(&past.history(), None).rechecks[0];
+    assert_eq!((recheck.survived, recheck.changed), (1, 1), "{:?}", recheck.cells);
+}
+
+#[test]
+fn of_three_digests_each_cell_has_the_causes_that_were_found() {
+    // Whichever of them was held against the others.
+    for most in ["a", "b", "c"] {
+        let mut past = Past::default();
+        let mut night = past.run(&[image("app")]).built("buildkitd", "a").built("docker", "b").built("podman", "c");
+        for other in ["a", "b", "c"].into_iter().filter(|other| *other != most) {
+            night = night.differ(("v0.19.0", most), ("v0.19.0", other), vec![cause("mtime", 3)]);
+        }
+        night.end();
+        let report = MatrixReport::of(&past.history(), None);
+        for (builder, verdict, why) in cells(&report) {
+            assert!(verdict == NotReproducible && why.contains("mtime (line 3)"), "{most}, {builder}: {why}");
+        }
+        assert_eq!(report.images[0].groups[0].differences.len(), 2, "{most}");
+    }
+}
+
+#[test]
+fn a_history_says_nothing_that_cannot_be() {
+    // A commit that is none names nothing that could be built again, whatever it is called.
+    for bad in ["HEAD", "main", "aaaaaaaaaaa\u{e9}", "0123456789abcdef", "--upload-pack=x"] {
+        let mut past = Past::default();
+        past.run(&[with(image("app"), |image| image.commit = Some(bad.to_owned()))]).built("docker", "a").end();
+        let history = past.history();
+        let record = &history.runs[0].record.images[0];
+        assert_eq!((record.commit.as_deref(), record.clean), (None, false), "{bad}");
+        assert!(render_matrix(&MatrixReport::of(&history, None)).contains("(no commit)"));
+        let again = recheck(&history, &history.runs[0], &"1 day".parse().unwrap());
+        assert!(again.sources.is_empty() && again.digests.is_empty());
+    }
+    for long in [40, 64] {
+        let mut past = Past::default();
+        past.run(&[with(image("app"), |image| image.commit = Some("ab".repeat(long / 2)))]).built("docker", "a").end();
+        assert!(past.history().runs[0].record.images[0].clean);
+    }
+    // Two that are of no commit are not the same.
+    let nowhere = with(image("app"), |image| image.commit = None);
+    assert_all(&nights_of(&nowhere, &[&["docker"], &["docker"]]), Alone, "no other cell and no earlier run");
+    for (seconds, shown) in [(1e308, 1e9), (-1e308, 0.0), (2.5, 2.5)] {
+        let mut past = Past::default();
+        past.run(&[image("app")]).built_with("docker", "a", |record| record.seconds = seconds).end();
+        let report = serde_json::to_value(MatrixReport::of(&past.history(), None)).unwrap();
+        assert_eq!(report["images"][0]["groups"][0]["cells"][0]["seconds"].as_f64(), Some(shown));
+    }
+}
+
+#[test]
+fn a_comparison_that_was_made_later_counts() {
+    let mut past = Past::default();
+    let night = past.run(&[image("app")]).built("docker", "a").built("podman", "b");
+    night.differ(("v0.19.0", "a"), ("v0.19.0", "b"), vec![]).end();
+    let unread = past.text().replace("\"unexplained\":0", "\"unexplained\":0,\"why\":\"its archive was not there\"");
+    let mut past = Past::default();
+    past.raw(&unread);
+    let night = past.part("run-1", &[image("app")], |run| run["time"] = json!("2026-01-02T01:00:00Z"));
+    night.differ(("v0.19.0", "a"), ("v0.19.0", "b"), vec![cause("mtime", 3)]).end();
+    let found = last(&past);
+    assert!(found.len() == 2 && found.iter().all(|(_, why)| why.contains("mtime (line 3)")), "{found:?}");
+}
+
 #[test]
 fn since_when_a_cell_is_as_it_is_and_how_it_went() {
     let mut past = Past::default();
     for (number, podman) in ["a", "b", "a", "b", "b"].into_iter().enumerate() {
-        let app = with(image("app"), |image| image.commit = Some(number.to_string()));
+        let app = with(image("app"), |image| image.commit = Some(commit(&number.to_string())));
         past.run(&[app]).built("buildkitd", "a").built("docker", "a").built("podman", podman).end();
     }
     let report = MatrixReport::of(&past.history(), None);
@@ -304,7 +687,7 @@ fn eight_writers_at_once_lose_nothing() {
     let part = |number: usize| {
         let mut past = Past::default();
         for at in 0..EACH {
-            let app = with(image("app"), |image| image.commit = Some(format!("{number}.{at}")));
+            let app = with(image("app"), |image| image.commit = Some(commit(&format!("{number}.{at}"))));
             past.run(&[app]).built("docker", &format!("{number}.{at}")).end();
         }
         past.text().replace("\"run-", &format!("\"of-{number}-"))
@@ -463,7 +846,7 @@ fn ten_thousand_nights_of_forty_cells_are_one_report() {
     let mut images: Vec<_> = (0..5).map(|number| image(&format!("image{number}"))).collect();
     for number in 0..10_000_usize {
         for image in &mut images {
-            image.commit = Some(format!("{}", number / 7));
+            image.commit = Some(commit(&(number / 7).to_string()));
         }
         let mut night = past.run(&images);
         for image in &images {

@@ -19,15 +19,15 @@ use support::history::{Past, image, with};
 use support::image_builder::{ImageBuilder, file, plain, tar};
 use support::said;
 
-/// A repository with a matrix, and no engine.
-struct Place(tempfile::TempDir);
+/// A repository with a matrix, and no engine; and a place for what the program keeps.
+struct Place(tempfile::TempDir, tempfile::TempDir);
 
 const TWO_IMAGES: &str = "[axes]\nruntime = [\"docker\"]\n[build]\nsource-date-epoch = 0\n\
     [[image]]\nname = \"app\"\ncontext = \"c\"\n[[image]]\nname = \"other\"\ncontext = \"c\"\n";
 
 impl Place {
     fn new(matrix: &str) -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
+        let place = Self(tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::create_dir(place.path().join("c")).unwrap();
         place.write("c/Dockerfile", "FROM scratch\n");
         place.write("matrix.toml", matrix);
@@ -46,7 +46,7 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_repro"));
         command.arg("matrix").args(words).current_dir(self.path());
         // Nothing that builds is found here.
-        command.env("PATH", self.path()).env("HOME", self.path()).env("XDG_STATE_HOME", self.path().join("state"));
+        command.env("PATH", self.path()).env("HOME", self.1.path()).env("XDG_STATE_HOME", self.1.path());
         command.env_remove("DOCKER_HOST");
         command
     }
@@ -87,6 +87,11 @@ fn what_was_never_built_or_never_ended_is_not_equal() {
     let mut past = Past::default();
     past.raw(&rest);
     assert_eq!(statuses(&past), [Some(4), Some(4)]);
+    // It was stopped before its first cell: the run before it is not the last one.
+    let mut past = Past::asked_for(2);
+    past.run(&[image("app")]).built("docker", "a").built("podman", "a").end();
+    drop(past.run(&[image("app")]));
+    assert_eq!(statuses(&past), [Some(4), Some(4)]);
     // What is missing may be; what was held against nothing, and what is missing everywhere, are no proof.
     let mut past = Past::asked_for(3);
     let night = past.run(&[image("app")]).built("docker", "a").built("podman", "a");
@@ -104,6 +109,13 @@ fn what_was_never_built_or_never_ended_is_not_equal() {
 fn a_run_goes_on_with_what_it_was_asked_for() {
     let place = Place::new(TWO_IMAGES);
     let cells = |history: &History| history.runs[0].entries.len();
+    // As this place has them.
+    let image = |name: &str| {
+        with(image(name), |image| {
+            (image.context, image.commit, image.clean) = ("c".to_owned(), None, false);
+            image.flags = vec!["--source-date-epoch=0".to_owned()];
+        })
+    };
     // It was asked for both, and one is left.
     let mut past = Past::asked_for(2);
     let night = past.run(&[image("app"), image("other")]);
@@ -128,6 +140,36 @@ fn a_run_goes_on_with_what_it_was_asked_for() {
     assert!(cells(&history) == 1 && history.runs[0].is_whole());
     let output = place.call(&["run", "--resume", "matrix.toml"]);
     assert!(output.status.code() == Some(2) && said(&output).contains("was stopped"), "{}", said(&output));
+}
+
+#[test]
+fn jobs_of_one_run_say_which_cells_they_were_asked_for() {
+    let places = [Place::new(TWO_IMAGES), Place::new(TWO_IMAGES)];
+    let run = |place: &Place, more: &[&str]| {
+        let output = place.call(&[&["run", "matrix.toml", "--run", "night"], more].concat());
+        assert_eq!(output.status.code(), Some(4), "there is no engine: {}", said(&output));
+        fs::read_to_string(place.path().join("history.jsonl")).unwrap()
+    };
+    let joined = |parts: [&str; 2]| {
+        let run = History::parse(parts.concat().as_bytes()).runs.remove(0);
+        (run.done, run.record.cells, run.is_whole())
+    };
+    // Two machines that were asked for the same.
+    let [one, two] = [run(&places[0], &[]), run(&places[1], &[])];
+    assert_eq!(joined([&one, &two]), (2, 2, true));
+    // Two that were asked for a half each, of which one has begun and left no more.
+    let name = |image: &str| {
+        let names = places[0].call(&["cells", "matrix.toml"]);
+        let names = String::from_utf8(names.stdout).unwrap();
+        names.lines().find(|name| name.starts_with(image)).unwrap().to_owned()
+    };
+    for place in &places {
+        fs::remove_file(place.path().join("history.jsonl")).unwrap();
+    }
+    let [one, two] = [run(&places[0], &["--cell", &name("app")]), run(&places[1], &["--cell", &name("other")])];
+    assert!(one.contains(&format!("\"planned\":[\"{}\"]", name("app"))), "{one}");
+    assert_eq!(joined([&one, &two]), (2, 2, true));
+    assert_eq!(joined([&one, two.lines().next().unwrap()]), (1, 2, false));
 }
 
 #[test]
@@ -252,6 +294,59 @@ fn what_is_too_long_or_no_line_is_counted_where_histories_become_one() {
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("3 lines are new, 3 were there, 2 cannot be read"), "{}", said(&output));
     assert_eq!(fs::read_to_string(place.path().join("history.jsonl")).unwrap(), past.text());
+}
+
+#[test]
+fn a_history_that_is_merged_is_read_once_and_may_be_a_pipe() {
+    let place = Place::new(TWO_IMAGES);
+    let mut past = Past::default();
+    past.run(&[image("app")]).built("docker", "a").end();
+    let mut merge = place.command(&["merge", "matrix.toml", "/dev/stdin"]).stdin(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut merge.stdin.take().unwrap(), past.text().as_bytes()).unwrap();
+    assert!(merge.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(place.path().join("history.jsonl")).unwrap(), past.text());
+    // What is added to has to stay.
+    let output = place.call(&["merge", "matrix.toml", "history.jsonl", "--history", "/dev/null"]);
+    assert!(output.status.code() == Some(4) && said(&output).contains("no regular file"), "{}", said(&output));
+    // What cannot be read is told before anything is written.
+    fs::remove_file(place.path().join("history.jsonl")).unwrap();
+    place.write("a.jsonl", past.text());
+    for wrong in ["c", "nothing.jsonl"] {
+        let output = place.call(&["merge", "matrix.toml", "a.jsonl", wrong]);
+        let text = said(&output);
+        assert!(
+            output.status.code() == Some(4) && text.contains(&format!("cannot read the history `{wrong}`")),
+            "{text}"
+        );
+        assert!(!place.path().join("history.jsonl").exists());
+    }
+}
+
+#[test]
+fn lines_of_another_form_are_not_merged() {
+    let place = Place::new(TWO_IMAGES);
+    let mut past = Past::default();
+    past.run(&[image("app")]).built("docker", "a").end();
+    let mut text = past.text().to_owned();
+    text += &past.text().lines().next().unwrap().replace("history.v1", "history.v2");
+    text += "\n";
+    text += &past.text().lines().nth(1).unwrap().replace("\"built\"", "\"failed\"");
+    place.write("a.jsonl", &text);
+    let output = place.call(&["merge", "matrix.toml", "a.jsonl"]);
+    assert!(said(&output).contains("3 lines are new, 0 were there, 2 cannot be read"), "{}", said(&output));
+    assert_eq!(fs::read_to_string(place.path().join("history.jsonl")).unwrap(), past.text());
+}
+
+#[test]
+fn the_name_of_a_run_does_nothing_to_a_terminal() {
+    let place = Place::new(TWO_IMAGES);
+    let mut past = Past::default();
+    past.part("r\u{1b}[2J\u{202e}", &[image("app")], |_| {}).built("docker", "a").end();
+    place.write("history.jsonl", past.text());
+    let output = place.call(&["report", "matrix.toml", "--run", "no\u{202e}"]);
+    let text = said(&output);
+    assert!(output.status.code() == Some(2) && text.contains("the last one is r\\u{1b}[2J\\u{202e}"), "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
 }
 
 /// The archive of an image with many files of these contents, under the name of its digest.

@@ -44,8 +44,12 @@ fn history(lines: &[Value]) -> History {
     History::parse(text.as_bytes())
 }
 
+fn commit() -> String {
+    "c0ffee".repeat(7)[..40].to_owned()
+}
+
 fn begun(run: &str, time: &str, images: &[&str]) -> Value {
-    let image = |name: &&str| json!({ "name": name, "context": name, "commit": "c0ffee", "clean": true, "flags": ["--source-date-epoch=86400"], "epoch": 86400 });
+    let image = |name: &&str| json!({ "name": name, "context": name, "commit": commit(), "clean": true, "flags": ["--source-date-epoch=86400"], "epoch": 86400 });
     let images: Vec<Value> = images.iter().map(image).collect();
     json!({ "run": { "id": run, "time": time, "program": "0.1.0", "cells": images.len(), "images": images } })
 }
@@ -146,7 +150,7 @@ fn defect_48_a_night_has_one_date_and_earlier_nights_are_built_again() {
     let source = &again.sources["a"].record;
     assert_eq!(
         (source.commit.as_deref(), source.flags.as_slice()),
-        (Some("c0ffee"), &["--source-date-epoch=86400".to_owned()][..])
+        (Some(&*commit()), &["--source-date-epoch=86400".to_owned()][..])
     );
     assert_eq!(again.digests.values().collect::<Vec<_>>(), [&Digest::of(b"2025-03-20")]);
 }
@@ -236,7 +240,7 @@ fn jobs_of_one_run_are_one_run() {
     }
     // Two jobs that built one image from two sources: neither is what the run was built from.
     let mut other = begun("night", late, &["a"]);
-    other["run"]["images"][0]["commit"] = json!("0ddba11");
+    other["run"]["images"][0]["commit"] = json!("0ddba11f".repeat(5));
     let past = history(&[begun("night", early, &["a"]), other, built("night", "a", "docker", "a")]);
     assert!(!past.runs[0].record.images[0].clean);
     assert!(recheck(&past, &past.runs[0], &"1 day".parse().unwrap()).digests.is_empty());

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::agree::{Builder, Witness, pieces};
 use super::attempt::Program;
-use super::cell::Cell;
+use super::cell::{CacheState, Cell};
 use super::file::Matrix;
-use super::history::{CauseRecord, DifferenceRecord, SideRecord};
+use super::history::{CauseRecord, DifferenceRecord, SideRecord, shares_cache};
 use crate::digest::Digest;
 use crate::failure::{ExitStatus, chain};
 use crate::limits;
@@ -135,8 +136,8 @@ fn cause(finding: Finding) -> CauseRecord {
 }
 
 impl Matrix {
-    /// What is to be compared: in each BuildKit's cells the digest that most gave with each other one, and from BuildKit to
-    /// BuildKit, the oldest first, what most gave.
+    /// What is to be compared: in each BuildKit's cells the digest that most speaks for with each other one, and from BuildKit to
+    /// BuildKit, the oldest first, what most speaks for. It is chosen as for a verdict, as far as this run alone knows.
     #[must_use]
     pub fn pairs(
         &self,
@@ -144,10 +145,19 @@ impl Matrix {
         gave: &[(Cell, Digest)],
         archives: &BTreeMap<Digest, PathBuf>,
     ) -> Vec<Pair> {
-        let mut groups: BTreeMap<_, BTreeMap<&Digest, usize>> = BTreeMap::new();
+        let shares_cache = self.image(&part.0).is_some_and(|image| shares_cache(&image.flags));
+        let mut gave: Vec<&(Cell, Digest)> = gave.iter().collect();
+        gave.sort();
+        let mut groups: BTreeMap<_, Vec<(&Digest, Vec<Witness<'_>>)>> = BTreeMap::new();
         for (cell, digest) in gave {
             let version = self.buildkits.get(&cell.buildkit).and_then(|buildkit| buildkit.version);
-            *groups.entry((version, cell.buildkit.as_str())).or_default().entry(digest).or_default() += 1;
+            let votes = groups.entry((version, cell.buildkit.as_str())).or_default();
+            let builder = Builder::of(cell, None, shares_cache);
+            let witness = Witness { builder, is_cold: cell.cache == CacheState::Cold };
+            match votes.iter_mut().find(|(known, _)| *known == digest) {
+                Some((_, witnesses)) => witnesses.push(witness),
+                None => votes.push((digest, vec![witness])),
+            }
         }
         let side = |buildkit: &str, digest: &Digest| {
             let record = SideRecord { buildkit: buildkit.to_owned(), digest: digest.to_string() };
@@ -161,10 +171,11 @@ impl Matrix {
         };
         let mut pairs: Vec<Pair> = Vec::new();
         let mut before: Option<(&str, &Digest)> = None;
-        for ((_, buildkit), digests) in &groups {
-            let most = digests.iter().max_by_key(|(_, count)| **count).map(|(digest, _)| *digest);
+        for ((_, buildkit), votes) in &groups {
+            // Of several the first.
+            let most = votes.iter().rev().max_by_key(|(_, witnesses)| pieces(witnesses)).map(|(digest, _)| *digest);
             let Some(most) = most else { continue };
-            let others = digests.keys().filter(|digest| **digest != most);
+            let others = votes.iter().map(|(digest, _)| *digest).filter(|digest| *digest != most);
             pairs.extend(others.map(|other| pair((buildkit, most), (buildkit, other))));
             if let Some((name, digest)) = before.filter(|(_, digest)| *digest != most) {
                 pairs.push(pair((name, digest), (buildkit, most)));
@@ -172,5 +183,60 @@ impl Matrix {
             before = Some((buildkit, most));
         }
         pairs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compared_is_what_the_verdict_holds_against_the_others() {
+        let text = "[[image]]\nname = \"app\"\ncontext = \"c\"\n";
+        let matrix = Matrix::parse(Path::new("/p/matrix.toml"), text).unwrap();
+        let gave = |cells: &[(&str, &str)]| -> Vec<(Cell, Digest)> {
+            let cell = |(builder, letter): &(&str, &str)| {
+                let (runtime, cache) = match builder.strip_suffix('+') {
+                    Some(runtime) => (runtime, CacheState::Warm),
+                    None => (*builder, CacheState::Cold),
+                };
+                let cell = Cell {
+                    image: "app".to_owned(),
+                    platform: "linux/amd64".to_owned(),
+                    buildkit: "v0.19.0".to_owned(),
+                    runtime: runtime.to_owned(),
+                    rootless: false,
+                    cache,
+                    address: None,
+                };
+                (cell, Digest::of(letter.as_bytes()))
+            };
+            cells.iter().map(cell).collect()
+        };
+        let pairs = |cells: &[(&str, &str)]| -> Vec<[String; 2]> {
+            let found = matrix.pairs(&("app".to_owned(), "linux/amd64".to_owned()), &gave(cells), &BTreeMap::new());
+            let letter = |side: &SideRecord| {
+                let letters = ["a", "b", "c"].map(str::to_owned);
+                letters.into_iter().find(|one| Digest::of(one.as_bytes()).to_string() == side.digest).unwrap()
+            };
+            found.iter().map(|pair| [letter(&pair.a.0), letter(&pair.b.0)]).collect()
+        };
+        // Of as many on each side the digest of the first cell, in whatever order they ended.
+        for cells in [
+            [("podman", "c"), ("docker", "b"), ("buildkitd", "a")],
+            [("buildkitd", "b"), ("docker", "c"), ("podman", "a")],
+        ] {
+            let first = cells.iter().min().unwrap().1;
+            assert!(
+                pairs(&cells).len() == 2 && pairs(&cells).iter().all(|pair| pair[0] == first),
+                "{:?}",
+                pairs(&cells)
+            );
+        }
+        // Copies of a cache are no majority.
+        let cells = [("docker", "a"), ("docker+", "a"), ("podman", "b"), ("remote", "b"), ("buildkitd", "c")];
+        assert_eq!(pairs(&cells), [["b", "c"], ["b", "a"]]);
+        let copies = [("buildkitd", "b"), ("docker", "a"), ("docker+", "a")];
+        assert_eq!(pairs(&copies), [["b", "a"]]);
     }
 }

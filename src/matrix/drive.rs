@@ -164,8 +164,7 @@ impl<'a> Driver<'a> {
     }
 
     fn begin(&mut self) -> Result<(), RunError> {
-        let record = self.record();
-        self.write(&Line::of_run(record))
+        self.write(&Line::of_run(self.record()))
     }
 
     fn record(&self) -> RunRecord {
@@ -174,6 +173,7 @@ impl<'a> Driver<'a> {
             time: now(),
             program: env!("CARGO_PKG_VERSION").to_owned(),
             cells: self.request.added,
+            planned: super::history::names_of(&self.request.cells),
             images: self.sources.values().map(|source| source.record.clone()).collect(),
             buildkits: self.matrix.recorded_buildkits(),
             recheck: self.request.again.as_ref().map(|again| again.record.clone()),

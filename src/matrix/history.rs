@@ -48,9 +48,13 @@ impl<'a> Line<'a> {
         Self { schema: Cow::Borrowed(SCHEMA), run: None, cell: None, difference: None, end: None }
     }
 
-    /// The line of a run that begins.
+    /// The line of a run that begins. It does without the names of the cells where they would make it too long to be read again.
     #[must_use]
-    pub fn of_run(run: RunRecord) -> Self {
+    pub fn of_run(mut run: RunRecord) -> Self {
+        let length = serde_json::to_vec(&run).map_or(usize::MAX, |text| text.len());
+        if length.saturating_add(limits::HISTORY_FRAME_BYTES) > limits::HISTORY_LINE_BYTES {
+            run.planned = Vec::new();
+        }
         Self { run: Some(run), ..Self::empty() }
     }
 
@@ -82,8 +86,11 @@ pub struct RunRecord {
     pub time: String,
     /// The version of `repro`.
     pub program: String,
-    /// How many cells were asked for.
+    /// How many cells were asked for that the run did not have before.
     pub cells: usize,
+    /// The names of the cells that were asked for, sorted. Left out by older versions, and where a line cannot hold them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub planned: Vec<String>,
     /// What was built.
     pub images: Vec<ImageRecord>,
     /// The BuildKits by the name that the matrix gives them.
@@ -94,8 +101,16 @@ pub struct RunRecord {
     pub recheck: Option<RecheckRecord>,
 }
 
+/// The names of cells, as a beginning says them.
+#[must_use]
+pub fn names_of(cells: &[Cell]) -> Vec<String> {
+    let mut names: Vec<String> = cells.iter().map(ToString::to_string).collect();
+    names.sort();
+    names
+}
+
 /// BuildKit's images of one version.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BuildKitRecord {
     /// The image by digest; none where it is the one that `repro` brings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,15 +163,30 @@ impl ImageRecord {
     /// Whether another build of it has to give what this one gives, as far as is known here: the same files and the same words.
     #[must_use]
     pub fn is_same_source(&self, other: &Self) -> bool {
-        self.clean
-            && other.clean
-            && self.commit == other.commit
-            && (&self.context, &self.flags, self.epoch) == (&other.context, &other.flags, other.epoch)
+        self.clean && other.clean && self.commit.is_some() && self.source() == other.source()
+    }
+
+    /// What it was built from, as far as words say it.
+    #[must_use]
+    pub fn source(&self) -> (&str, Option<&str>, &[String], i64) {
+        (&self.context, self.commit.as_deref(), &self.flags, self.epoch)
+    }
+
+    /// Whether its builds read a cache that others may have filled, whatever builds them.
+    #[must_use]
+    pub fn shares_cache(&self) -> bool {
+        shares_cache(&self.flags)
     }
 }
 
+/// Whether builds with these flags read a cache that others may have filled.
+#[must_use]
+pub fn shares_cache(flags: &[String]) -> bool {
+    flags.iter().any(|flag| flag.starts_with("--cache-from"))
+}
+
 /// A digest that is expected.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExpectedRecord {
     /// Of this platform alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -317,7 +347,14 @@ pub struct Writer(File);
 impl Writer {
     /// Opens it, or makes it.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(File::options().create(true).read(true).append(true).open(path)?))
+        let file = File::options().create(true).read(true).append(true).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is no regular file, and would remember nothing",
+            ));
+        }
+        Ok(Self(file))
     }
 
     /// Adds a line, whoever else adds some, and waits until it is on the disk.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::archives::archive_name;
@@ -11,7 +11,7 @@ use super::cell::Cell;
 use super::compare::compare;
 use super::file::Matrix;
 use super::history::{Line, Writer};
-use super::past::{History, next_line};
+use super::past::{History, next_line, parse_line};
 use super::source::Source;
 use super::verdict::find_difference;
 use crate::digest::Digest;
@@ -33,21 +33,19 @@ pub struct Merged {
     pub runs: BTreeSet<String>,
 }
 
-/// Adds the lines of histories to another one that are not in it, as they are.
-pub fn copy_new(from: &[&Path], into: &Path) -> io::Result<Merged> {
-    let mut known: HashSet<Digest> = HashSet::new();
-    if into.exists() {
-        each_line(into, |line| {
-            known.extend(line.map(Digest::of));
-            Ok(())
-        })?;
-    }
+/// Adds the lines of histories to another one that are not in it, as they are. Each is read once: it may be a pipe.
+pub fn copy_new(from: &mut [impl Read], into: &Path) -> io::Result<Merged> {
     let mut writer = Writer::open(into)?;
+    let mut known: HashSet<Digest> = HashSet::new();
+    each_line(File::open(into)?, |line| {
+        known.extend(line.map(Digest::of));
+        Ok(())
+    })?;
     let mut merged = Merged::default();
     let mut new = Vec::new();
-    for path in from {
-        each_line(path, |line| {
-            let read = line.and_then(|line| Some((line, serde_json::from_slice::<Line<'_>>(line).ok()?)));
+    for history in from {
+        each_line(history, |line| {
+            let read = line.and_then(|line| Some((line, parse_line(line).ok()?)));
             let Some((line, read)) = read else {
                 merged.unread += 1;
                 return Ok(());
@@ -73,8 +71,8 @@ pub fn copy_new(from: &[&Path], into: &Path) -> io::Result<Merged> {
 }
 
 /// Hands each line over, or nothing for one that is too long.
-fn each_line(path: &Path, mut take: impl FnMut(Option<&[u8]>) -> io::Result<()>) -> io::Result<()> {
-    let mut input = BufReader::new(File::open(path)?);
+fn each_line(input: impl Read, mut take: impl FnMut(Option<&[u8]>) -> io::Result<()>) -> io::Result<()> {
+    let mut input = BufReader::new(input);
     let mut line = Vec::new();
     loop {
         line.clear();

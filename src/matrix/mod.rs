@@ -14,9 +14,9 @@
 //! | [`bisect`](mod@bisect) | which BuildKit changed a digest |
 //! | [`age`] | earlier runs, built again |
 //! | [`history`] | the lines that are remembered |
-//! | [`past`] | the same, read |
-//! | [`agree`] | which digests several builders agree on |
-//! | [`verdict`] | what cells come to, beside each other and beside earlier runs |
+//! | [`past`], [`join`](mod@join) | the same, read; the jobs of a run are one run |
+//! | [`agree`] | what speaks for a digest |
+//! | [`verdict`], `group` | what cells come to, beside each other and beside earlier runs |
 //! | [`summary`] | what a history comes to, for every report |
 
 pub mod age;
@@ -28,7 +28,9 @@ pub mod cell;
 pub mod compare;
 mod drive;
 pub mod file;
+mod group;
 pub mod history;
+pub mod join;
 pub mod merge;
 pub mod past;
 mod read;

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::cell::Cell;
 use super::history::{CellRecord, DifferenceRecord, Line, Outcome, RunRecord, SCHEMA};
+use super::join::{Dissent, join, join_images};
 use crate::digest::Digest;
 use crate::limits;
 
@@ -35,12 +36,18 @@ pub struct History {
 /// One run.
 #[derive(Debug, Default)]
 pub struct Run {
-    /// How it began. Where that line is lost, the name and the time of its first cell.
+    /// How it began, all its parts together. Where that line is lost, the name and the time of its first cell.
     pub record: RunRecord,
-    /// Its cells, sorted.
+    /// What its parts say each in another way.
+    pub dissent: Dissent,
+    /// Its cells, sorted. A cell that gave two digests is there twice.
     pub entries: Vec<Entry>,
+    /// How many cells these are.
+    pub done: usize,
     /// What differs.
     pub differences: Vec<DifferenceRecord>,
+    /// Whether there is a line of its beginning.
+    pub begun: bool,
     /// Whether there is a line of its end. A part that another machine builds may have none.
     pub ended: bool,
 }
@@ -49,13 +56,13 @@ impl Run {
     /// Whether it is known what was asked for.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        !self.record.program.is_empty()
+        self.begun
     }
 
     /// Whether all that was asked for has ended.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.has_begun() && self.ended && self.entries.len() >= self.record.cells
+        self.begun && self.ended && self.done >= self.record.cells
     }
 }
 
@@ -145,7 +152,20 @@ struct Reader {
     texts: HashMap<String, u32>,
     /// Beginnings of runs that were read, each once.
     begun: HashSet<Digest>,
+    /// The cells that each run was asked for.
+    planned: Vec<Planned>,
+    /// The names of cells, each once.
+    names: HashMap<String, u32>,
     key: String,
+}
+
+/// The cells that a run was asked for.
+#[derive(Default)]
+struct Planned {
+    /// Their names.
+    names: Vec<u32>,
+    /// Whether a part of it says how many, and not which.
+    is_partial: bool,
 }
 
 impl Reader {
@@ -171,21 +191,12 @@ impl Reader {
     }
 
     fn take(&mut self, text: &[u8]) -> Result<(), String> {
-        if text.len() >= limits::HISTORY_LINE_BYTES {
-            return Err("it is too long".to_owned());
-        }
-        let line: Line<'_> = serde_json::from_slice(text).map_err(|error| why_unread(text, &error))?;
-        if line.schema != SCHEMA {
-            return Err(other_form(&line.schema));
-        }
+        let line = parse_line(text)?;
         if let Some(record) = line.run {
-            let at = self.run(&record.id);
-            if self.begun.insert(Digest::of(text)) {
-                join(&mut self.history.runs[at].record, record);
-            }
+            self.take_run(record);
         }
         if let Some(cell) = &line.cell {
-            self.take_cell(cell)?;
+            self.take_cell(cell);
         }
         if let Some(difference) = line.difference {
             let at = self.run(&difference.run);
@@ -201,10 +212,36 @@ impl Reader {
         Ok(())
     }
 
-    fn take_cell(&mut self, record: &CellRecord<'_>) -> Result<(), String> {
-        if (record.result == Outcome::Built) != record.digest.is_some() {
-            return Err("a cell has a digest where it was built, and nowhere else".to_owned());
+    fn take_run(&mut self, mut record: RunRecord) {
+        let at = self.run(&record.id);
+        // The same line again says nothing new, be it that its spaces are others.
+        let text = serde_json::to_vec(&record).unwrap_or_default();
+        if !self.begun.insert(Digest::of(&text)) {
+            return;
         }
+        let names = std::mem::take(&mut record.planned);
+        self.planned[at].is_partial |= names.is_empty() && record.cells > 0;
+        for name in names {
+            let number = self.name(name);
+            self.planned[at].names.push(number);
+        }
+        for image in &mut record.images {
+            // Anything else names a commit of today, and another one tomorrow.
+            if !image.commit.as_deref().is_some_and(is_commit) {
+                (image.commit, image.clean) = (None, false);
+            }
+        }
+        let run = &mut self.history.runs[at];
+        if std::mem::replace(&mut run.begun, true) {
+            join(&mut run.record, record, &mut run.dissent);
+        } else {
+            let images = std::mem::take(&mut record.images);
+            run.record = record;
+            join_images(&mut run.record.images, images, &mut run.dissent);
+        }
+    }
+
+    fn take_cell(&mut self, record: &CellRecord<'_>) {
         let at = self.run(&record.run);
         let materials = (!record.materials.is_empty()).then(|| record.materials.join("\n"));
         let entry = Entry {
@@ -216,15 +253,14 @@ impl Reader {
             at: record.at.as_deref().map(|address| self.text(address)),
             tries: u32::try_from(record.tries.len()).unwrap_or(u32::MAX),
             #[expect(clippy::cast_possible_truncation, reason = "it is shown with one digit")]
-            seconds: record.seconds as f32,
+            seconds: record.seconds.clamp(0.0, limits::HISTORY_SECONDS) as f32,
             unproved: record.unproved,
         };
         let run = &mut self.history.runs[at];
-        if run.record.time.is_empty() {
+        if run.record.time.is_empty() && !run.begun {
             run.record.time = record.time.clone().into_owned();
         }
         run.entries.push(entry);
-        Ok(())
     }
 
     fn run(&mut self, id: &str) -> usize {
@@ -234,6 +270,7 @@ impl Reader {
         let at = self.history.runs.len();
         let record = RunRecord { id: id.to_owned(), ..RunRecord::default() };
         self.history.runs.push(Run { record, ..Run::default() });
+        self.planned.push(Planned::default());
         self.runs.insert(id.to_owned(), at);
         at
     }
@@ -275,18 +312,24 @@ impl Reader {
         number
     }
 
-    fn finish(self) -> History {
-        let mut history = self.history;
+    fn name(&mut self, name: String) -> u32 {
+        let next = count(self.names.len());
+        *self.names.entry(name).or_insert(next)
+    }
+
+    fn finish(mut self) -> History {
+        let cells = std::mem::take(&mut self.history.cells);
+        let names: Vec<u32> = cells.iter().map(|cell| self.name(cell.to_string())).collect();
+        let mut history = History { cells, ..self.history };
         let order = rank(&history.cells);
-        for run in &mut history.runs {
+        for (run, planned) in history.runs.iter_mut().zip(self.planned) {
             run.entries
                 .sort_unstable_by_key(|entry| (order[entry.cell as usize], entry.outcome, entry.digest, entry.why));
             // What two histories hold is one, and a cell that was built has ended well, however often it did not before. Two
             // digests of one cell are two: that is what one wants to know.
             run.entries.dedup_by(|b, a| a.cell == b.cell && (b.outcome != Outcome::Built || a.digest == b.digest));
-            let done = run.entries.chunk_by(|a, b| a.cell == b.cell).count();
-            // Jobs that began at the same moment with the same words have left one line.
-            run.record.cells = run.record.cells.max(done);
+            run.done = run.entries.chunk_by(|a, b| a.cell == b.cell).count();
+            run.record.cells = planned.count(run, &names);
             run.entries.shrink_to_fit();
             run.differences
                 .sort_by(|a, b| (&a.image, &a.platform, &a.a, &a.b).cmp(&(&b.image, &b.platform, &b.a, &b.b)));
@@ -294,6 +337,38 @@ impl Reader {
         history.runs.sort_by(|a, b| (&a.record.time, &a.record.id).cmp(&(&b.record.time, &b.record.id)));
         history
     }
+}
+
+impl Planned {
+    /// How many cells a run was asked for, by their names. Those of a part that says none are counted as it counts them, where jobs that
+    /// began at the same moment with the same words have left one line.
+    fn count(mut self, run: &Run, names: &[u32]) -> usize {
+        self.names.extend(run.entries.iter().map(|entry| names[entry.cell as usize]));
+        self.names.sort_unstable();
+        self.names.dedup();
+        let known = self.names.len().max(run.done);
+        if self.is_partial { known.max(run.record.cells.min(u32::MAX as usize)) } else { known }
+    }
+}
+
+/// Reads a line, or says why it cannot be read.
+pub fn parse_line(text: &[u8]) -> Result<Line<'_>, String> {
+    if text.len() >= limits::HISTORY_LINE_BYTES {
+        return Err("it is too long".to_owned());
+    }
+    let line: Line<'_> = serde_json::from_slice(text).map_err(|error| why_unread(text, &error))?;
+    if line.schema != SCHEMA {
+        return Err(other_form(&line.schema));
+    }
+    if line.cell.as_ref().is_some_and(|cell| (cell.result == Outcome::Built) != cell.digest.is_some()) {
+        return Err("a cell has a digest where it was built, and nowhere else".to_owned());
+    }
+    Ok(line)
+}
+
+/// Whether a text is a commit, and no name that may be of another one tomorrow.
+fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Why a line cannot be read: of another form, the form says more than what is not as it is in ours.
@@ -322,25 +397,6 @@ fn rank(cells: &[Cell]) -> Vec<u32> {
         order[cell as usize] = count(place);
     }
     order
-}
-
-/// Adds what one job says of its part of a run to what others said of theirs.
-fn join(known: &mut RunRecord, part: RunRecord) {
-    if known.program.is_empty() {
-        *known = part;
-        return;
-    }
-    known.time = part.time.min(std::mem::take(&mut known.time));
-    known.cells += part.cells;
-    for image in part.images {
-        match known.images.iter_mut().find(|other| other.name == image.name) {
-            // Two sources under one name are the source of neither: nothing is held against it, or built again from it.
-            Some(other) => other.clean = other.clean && *other == image,
-            None => known.images.push(image),
-        }
-    }
-    known.images.sort_by(|a, b| a.name.cmp(&b.name));
-    known.buildkits.extend(part.buildkits);
 }
 
 fn count(length: usize) -> u32 {

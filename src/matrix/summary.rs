@@ -1,6 +1,6 @@
 //! What a history comes to: the grid of the last run, and how it got there. Every report is a rendering of this.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use serde::Serialize;
 
@@ -186,11 +186,15 @@ pub struct RecheckReport {
     pub of: When,
     /// How long ago that was, as it was asked for.
     pub age: String,
+    /// How many cells were to be built again.
+    pub planned: usize,
+    /// Whether it is over.
+    pub ended: bool,
     /// How many cells gave the same digest again.
     pub survived: usize,
     /// How many gave another one.
     pub changed: usize,
-    /// How many could not be built any more.
+    /// How many gave none, or none that proves anything: those that have not ended are among them.
     pub lost: usize,
     /// Those that did not survive.
     pub cells: Vec<BadCell>,
@@ -208,7 +212,7 @@ impl MatrixReport {
     pub fn of(history: &History, run: Option<&str>) -> Self {
         let shown = history.runs.iter().rposition(|one| match run {
             Some(id) => one.record.id == id,
-            None => one.record.recheck.is_none() && !one.entries.is_empty(),
+            None => one.record.recheck.is_none(),
         });
         let mut report = Self {
             schema: SCHEMA,
@@ -261,7 +265,7 @@ impl MatrixReport {
             id: run.record.id.clone(),
             time: run.record.time.clone(),
             planned: run.record.cells,
-            done: run.entries.len(),
+            done: run.done,
             ended: run.is_whole(),
         });
         let mut images: BTreeMap<&str, Vec<&Judged>> = BTreeMap::new();
@@ -338,16 +342,22 @@ fn note(history: &History, run: &Run, judgement: &Judgement<'_>, states: &mut BT
 
 fn recheck(history: &History, run: &Run, judgement: &Judgement<'_>) -> RecheckReport {
     let record = run.record.recheck.clone().unwrap_or_default();
-    let count = |of: &dyn Fn(Verdict) -> bool| judgement.cells.iter().filter(|cell| of(cell.verdict)).count();
+    // A cell that gave two digests has not given the same again.
+    let cells = judgement.cells.chunk_by(|a, b| a.entry.cell == b.entry.cell);
+    let verdicts: Vec<Verdict> = cells.map(|cell| worst(cell.iter().map(|judged| judged.verdict))).collect();
     let when = when_of(run);
-    let (survived, changed) = (count(&|verdict| verdict == Verdict::Equal), count(&Verdict::differs));
+    let survived = verdicts.iter().filter(|verdict| **verdict == Verdict::Equal).count();
+    let changed = verdicts.iter().filter(|verdict| verdict.differs()).count();
+    let planned = run.record.cells.max(verdicts.len());
     let dead = judgement.cells.iter().filter(|cell| cell.verdict != Verdict::Equal);
     RecheckReport {
         of: When { time: record.time, run: record.of },
         age: record.age,
+        planned,
+        ended: run.is_whole(),
         survived,
         changed,
-        lost: judgement.cells.len() - survived - changed,
+        lost: planned - survived - changed,
         cells: dead.map(|judged| bad_cell(history, judged, when.clone())).collect(),
         when,
     }
@@ -372,26 +382,33 @@ fn groups(
         let mut of_group: Vec<&&Judged> = of_group.collect();
         of_group.sort_by_key(|judged| order(Some(&history.cell(&judged.entry).buildkit)));
         let digest = history.digest(group.digest).cloned();
-        let mut differences = Vec::new();
-        for other in of_group.iter().filter_map(|judged| history.digest(judged.entry.digest)) {
-            let found = digest
-                .as_ref()
-                .filter(|digest| *digest != other)
-                .and_then(|digest| find_difference(&run.differences, &digest.to_string(), &other.to_string()));
-            differences.extend(found.filter(|found| !differences.contains(*found)).cloned());
-        }
+        let own = of_group.iter().filter_map(|judged| history.digest(judged.entry.digest));
+        let digests: BTreeSet<String> = own.map(ToString::to_string).collect();
+        let differences = differences_of(run, digest.as_ref(), &digests);
         groups.push(GroupReport {
             platform: key.platform.to_owned(),
             buildkit: key.buildkit.map(str::to_owned),
             digest,
             agreed: group.agreed,
-            independent: independent(history, of_group.iter().copied().copied()),
+            independent: independent(history, group.digest, of_group.iter().copied().copied()),
             cells: of_group.iter().map(|judged| cell_report(history, judged, since(judged.entry.cell))).collect(),
             differences,
         });
     }
     groups.sort_by_key(|group| (group.platform.clone(), order(group.buildkit.as_deref())));
     groups
+}
+
+/// Why the digests of a group differ from the one that it has to give; those of which nobody knows that, from each other.
+fn differences_of(run: &Run, digest: Option<&Digest>, digests: &BTreeSet<String>) -> Vec<DifferenceRecord> {
+    let digest = digest.map(ToString::to_string);
+    let mut differences: Vec<DifferenceRecord> = Vec::new();
+    for other in digests.iter().filter(|other| Some(*other) != digest.as_ref()) {
+        let own = digest.as_ref().and_then(|digest| find_difference(&run.differences, digest, other));
+        let found = own.or_else(|| digests.iter().find_map(|known| find_difference(&run.differences, known, other)));
+        differences.extend(found.filter(|found| !differences.contains(*found)).cloned());
+    }
+    differences
 }
 
 /// Versions by their numbers, other names behind them.

@@ -46,11 +46,13 @@ pub fn totals(report: &MatrixReport) -> String {
     let counted = Verdict::ALL
         .iter()
         .filter_map(|verdict| report.totals.get(verdict).map(|count| format!("{count} {}", verdict.words())));
-    counted.collect::<Vec<_>>().join(", ")
+    let counted = counted.collect::<Vec<_>>().join(", ");
+    if counted.is_empty() { "none has ended".to_owned() } else { counted }
 }
 
 fn write_image(out: &mut String, image: &ImageReport) {
-    let commit = image.commit.as_deref().map(|commit| &commit[..commit.len().min(12)]).map(escape);
+    let commit = image.commit.as_deref().map(|commit| commit.chars().take(12).collect::<String>());
+    let commit = commit.as_deref().map(escape);
     let source = match (&commit, image.clean) {
         (Some(commit), true) => format!("commit {commit}"),
         (Some(commit), false) => format!("commit {commit}, with other files"),
@@ -99,7 +101,7 @@ fn write_cell(out: &mut String, cell: &CellReport, group: &GroupReport, width: u
     let buildkit = if group.buildkit.is_none() { format!("{} ", escape(&cell.buildkit)) } else { String::new() };
     let own = cell.digest.as_ref().filter(|digest| Some(*digest) != group.digest.as_ref());
     let own = own.map(|digest| format!("  {digest}")).unwrap_or_default();
-    let tries = if cell.tries > 0 { format!(", try {}", cell.tries + 1) } else { String::new() };
+    let tries = if cell.tries > 0 { format!(", try {}", cell.tries.saturating_add(1)) } else { String::new() };
     let at = cell.at.as_deref().map(|address| format!(", at {}", escape(address))).unwrap_or_default();
     let unproved = if cell.unproved { ", version only, digest not proved" } else { "" };
     let _ = writeln!(
@@ -152,12 +154,13 @@ fn write_rechecks(out: &mut String, rechecks: &[RecheckReport]) {
     for recheck in rechecks {
         let _ = writeln!(
             out,
-            "\nbuilt again after {}: {} of {} gave the same digest, {} another, {} none (run {} of {})",
+            "\nbuilt again after {}: {} of {} gave the same digest, {} another, {} none{} (run {} of {})",
             escape(&recheck.age),
             recheck.survived,
-            recheck.survived + recheck.changed + recheck.lost,
+            recheck.planned,
             recheck.changed,
             recheck.lost,
+            unfinished(recheck),
             escape(&recheck.of.run),
             escape(&recheck.of.time),
         );
@@ -166,6 +169,12 @@ fn write_rechecks(out: &mut String, rechecks: &[RecheckReport]) {
             let _ = writeln!(out, "  {}  {}{why}", escape(&cell.cell), cell.verdict.words());
         }
     }
+}
+
+/// What is said of one that was stopped: its cells are lost until somebody builds them.
+#[must_use]
+pub const fn unfinished(recheck: &RecheckReport) -> &'static str {
+    if recheck.ended { "" } else { ", not finished" }
 }
 
 /// The report as Markdown. Whatever comes from outside is plain text in it.
@@ -193,14 +202,15 @@ pub fn render_matrix_markdown(report: &MatrixReport) -> String {
         markdown_image(&mut out, image);
     }
     for recheck in &report.rechecks {
-        let all = recheck.survived + recheck.changed + recheck.lost;
         let _ = writeln!(
             out,
-            "Built again after {}: {} of {all} cells gave the same digest, {} another, {} none.\n",
+            "Built again after {}: {} of {} cells gave the same digest, {} another, {} none{}.\n",
             plain(&recheck.age),
             recheck.survived,
+            recheck.planned,
             recheck.changed,
-            recheck.lost
+            recheck.lost,
+            unfinished(recheck)
         );
     }
     out

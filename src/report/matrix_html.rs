@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use self::strip::{write_points, write_strip};
 use super::html::{POLICY, text};
-use super::matrix::{difference_in_words, totals};
+use super::matrix::{difference_in_words, totals, unfinished};
 use crate::digest::Digest;
 use crate::image::escape::escape;
 use crate::matrix::history::{CauseRecord, DifferenceRecord, SideRecord};
@@ -54,7 +54,7 @@ pub fn write_matrix_html(out: &mut impl Write, report: &MatrixReport) -> io::Res
     write!(
         out,
         "</main>\n<footer>\n<p>Made by <code>repro matrix report</code> of a history of {runs}. A cell is equal where something \
-         else gave its digest: another cell, an earlier run of the same source, or the matrix, which expects it.</p>\n\
+         else gave its digest that no cache can have handed on: another cell, an earlier run of the same source, or the matrix, which expects it.</p>\n\
          </footer>\n</body>\n</html>\n"
     )
 }
@@ -81,6 +81,9 @@ fn write_head(out: &mut impl Write, report: &MatrixReport) -> io::Result<()> {
         run.done,
         run.planned,
     )?;
+    if report.totals.is_empty() {
+        return Ok(());
+    }
     // The same as the list below it.
     write!(out, "<div class=\"bar\" aria-hidden=\"true\">")?;
     for (verdict, count) in counted(report) {
@@ -447,12 +450,14 @@ fn write_rechecks(out: &mut impl Write, rechecks: &[RecheckReport]) -> io::Resul
     for one in rechecks.iter().take(RECHECKS) {
         writeln!(
             out,
-            "<tr><th scope=\"row\">{}</th><td>{} <span class=\"soft small\">on {}</span></td>\
-             <td class=\"num\">{}</td><td class=\"num\">{}</td><td class=\"num\">{}</td></tr>",
+            "<tr><th scope=\"row\">{}</th><td>{} <span class=\"soft small\">on {}{}</span></td>\
+             <td class=\"num\">{} of {}</td><td class=\"num\">{}</td><td class=\"num\">{}</td></tr>",
             shown(&one.age),
             when(&one.of),
             time(&one.when.time),
+            unfinished(one),
             one.survived,
+            one.planned,
             one.changed,
             one.lost
         )?;

@@ -10,14 +10,14 @@ use repro::matrix::history::Outcome;
 use serde_json::Value;
 
 use crate::harness::every_way;
-use crate::support::history::{Past, cause, image, with};
+use crate::support::history::{Past, cause, commit, image, with};
 use crate::support::said;
 
 /// Forty nights in which everything happened that a page shows.
 fn nights() -> Past {
     let mut past = Past::asked_for(47);
     for number in 60..100 {
-        let name = |name: &str| with(image(name), |image| image.commit = Some((number / 9).to_string()));
+        let name = |name: &str| with(image(name), |image| image.commit = Some(commit(&(number / 9).to_string())));
         let python =
             with(name("python-uv"), |image| image.moving = vec!["line 1: `python` is a tag that moves".to_owned()]);
         let images = [name("debian-bookworm"), name("go-static"), name("node-npm"), python];

@@ -13,12 +13,17 @@ pub fn digest(letter: &str) -> Digest {
     Digest::of(letter.as_bytes())
 }
 
+/// The commit that a text stands for.
+pub fn commit(text: &str) -> String {
+    digest(text).hex()[..40].to_owned()
+}
+
 /// An image of commit `1`, whose files are those of it.
 pub fn image(name: &str) -> ImageRecord {
     ImageRecord {
         name: name.to_owned(),
         context: format!("images/{name}"),
-        commit: Some("1".to_owned()),
+        commit: Some(commit("1")),
         clean: true,
         ..ImageRecord::default()
     }
@@ -105,6 +110,22 @@ impl Past {
         Night { past: self, id, image: "app".to_owned() }
     }
 
+    /// A part of a run, which is begun with something other in its line.
+    pub fn part(&mut self, id: &str, images: &[ImageRecord], change: impl FnOnce(&mut serde_json::Value)) -> Night<'_> {
+        let record = RunRecord {
+            id: id.to_owned(),
+            time: "2027-01-01T01:00:00Z".to_owned(),
+            program: "0.1.0".to_owned(),
+            cells: self.cells,
+            images: images.to_vec(),
+            ..RunRecord::default()
+        };
+        let mut line = serde_json::to_value(Line::of_run(record)).unwrap();
+        change(&mut line["run"]);
+        self.raw(&format!("{line}\n"));
+        Night { past: self, id: id.to_owned(), image: "app".to_owned() }
+    }
+
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -152,6 +173,18 @@ impl Night<'_> {
         self.past.text.push_str(&text);
         self.past.text.push('\n');
         self
+    }
+
+    pub fn warm(self, runtime: &str, letter: &str) -> Self {
+        self.built_with(runtime, letter, |record| record.cache = CacheState::Warm)
+    }
+
+    /// A cell that a daemon of a fleet built.
+    pub fn remote(self, at: Option<&str>, letter: &str) -> Self {
+        self.built_with("remote", letter, |record| {
+            record.cache = CacheState::Warm;
+            record.at = at.map(|at| at.to_owned().into());
+        })
     }
 
     pub fn built(self, runtime: &str, letter: &str) -> Self {

@@ -8,6 +8,7 @@ use super::{history_beside, load_history, status_of};
 use crate::cli::files::write_page;
 use crate::cli::print;
 use crate::failure::{ExitStatus, Failure};
+use crate::image::escape::escape;
 use crate::matrix::summary::MatrixReport;
 use crate::report::json::render_json;
 use crate::report::matrix::{render_matrix, render_matrix_markdown};
@@ -63,11 +64,11 @@ impl ReportCommand {
         };
         let history = load_history(paths)?;
         if let Some(run) = self.run.as_deref().filter(|run| history.run(run).is_none()) {
-            let last = history
-                .runs
-                .last()
-                .map_or_else(|| "it holds none".to_owned(), |run| format!("the last one is {}", run.record.id));
-            return Err(Failure::usage(format!("no run of the history is called `{run}`"), last));
+            let last = history.runs.last().map_or_else(
+                || "it holds none".to_owned(),
+                |run| format!("the last one is {}", escape(&run.record.id)),
+            );
+            return Err(Failure::usage(format!("no run of the history is called `{}`", escape(run)), last));
         }
         let report = MatrixReport::of(&history, self.run.as_deref());
         if let Some(path) = &self.html {
