@@ -131,6 +131,15 @@ fn a_run_goes_on_with_what_it_was_asked_for() {
     let output = place.call(&["run", "--resume", "matrix.toml"]);
     let history = place.history();
     assert!(history.runs.len() == 1 && cells(&history) == 2 && history.runs[0].record.cells == 2, "{}", said(&output));
+    // It was asked for one cell of an image alone, and says which.
+    let two = TWO_IMAGES.replace("[\"docker\"]", "[\"docker\", \"podman\"]");
+    let other = Place::new(&two);
+    let cells_of = |place: &Place| place.history().runs[0].entries.len();
+    other.call(&["run", "--cell", &first_cell(&other), "matrix.toml"]);
+    let text = fs::read_to_string(other.path().join("history.jsonl")).unwrap();
+    other.write("history.jsonl", text.split_inclusive('\n').next().unwrap());
+    other.call(&["run", "--resume", "matrix.toml"]);
+    assert_eq!(cells_of(&other), 1);
     // It was asked for one image alone.
     let mut past = Past::asked_for(1);
     drop(past.run(&[image("other")]));
@@ -170,6 +179,11 @@ fn jobs_of_one_run_say_which_cells_they_were_asked_for() {
     assert!(one.contains(&format!("\"planned\":[\"{}\"]", name("app"))), "{one}");
     assert_eq!(joined([&one, &two]), (2, 2, true));
     assert_eq!(joined([&one, two.lines().next().unwrap()]), (1, 2, false));
+}
+
+fn first_cell(place: &Place) -> String {
+    let cells = place.call(&["cells", "matrix.toml"]);
+    String::from_utf8(cells.stdout).unwrap().lines().next().unwrap().to_owned()
 }
 
 #[test]

@@ -79,7 +79,6 @@ impl<'a> Driver<'a> {
         matrix: &'a Matrix,
         request: &'a Request,
         (environment, place): (&Environment, &Path),
-        sources: BTreeMap<String, Source>,
         tell: &'a mut dyn FnMut(&Event<'_>),
     ) -> Result<Self, RunError> {
         let fleet = &matrix.fleet;
@@ -90,7 +89,7 @@ impl<'a> Driver<'a> {
             program: Program::new(&request.program, &matrix.directory, environment),
             place: place.to_owned(),
             schedule: Schedule::new(cells, matrix.limits.parallel, &fleet.addresses, fleet.at_a_time()),
-            sources,
+            sources: request.sources.clone(),
             history: Writer::open(&request.history).map_err(|source| lost(request, source))?,
             stops: BTreeMap::new(),
             drained: BTreeSet::new(),

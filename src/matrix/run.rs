@@ -1,13 +1,12 @@
 //! Builds the cells of a matrix, as many at a time as there are places, and writes down how each ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chrono::{SecondsFormat, Utc};
 
-use super::attempt::Program;
 use super::cell::Cell;
 use super::drive::Driver;
 use super::file::Matrix;
@@ -18,7 +17,6 @@ use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{Diagnose, ExitStatus};
 use crate::kept::place::WorkPlace;
-use crate::output::resolve_directory;
 use crate::runtime::interrupt::{Interrupt, Interruption};
 
 /// What is asked for.
@@ -34,6 +32,8 @@ pub struct Request {
     pub earlier: Vec<(Cell, Option<Digest>)>,
     /// The cells that are to be built.
     pub cells: Vec<Cell>,
+    /// What their images are built from.
+    pub sources: BTreeMap<String, Source>,
     /// The history.
     pub history: PathBuf,
     /// Where archives stay, by their digest, and what was said by builds that did not end well.
@@ -49,8 +49,6 @@ pub struct Request {
 pub struct Again {
     /// Which one.
     pub record: RecheckRecord,
-    /// Its images.
-    pub sources: BTreeMap<String, Source>,
     /// What its cells gave.
     pub digests: BTreeMap<Cell, Digest>,
 }
@@ -129,14 +127,6 @@ pub enum RunError {
         #[source]
         source: io::Error,
     },
-    /// What the run writes would be read by its builds.
-    #[error("`{path}` lies in the context of `{image}`, which would be another one for each cell", path = path.display())]
-    InContext {
-        /// What is written.
-        path: PathBuf,
-        /// The image.
-        image: String,
-    },
     /// The user wanted to stop.
     #[error("stopped: {done} of {total} cells have ended")]
     Stopped {
@@ -155,7 +145,6 @@ impl Diagnose for RunError {
     fn status(&self) -> ExitStatus {
         match self {
             Self::History { .. } | Self::Place(_) | Self::Keep { .. } => ExitStatus::Unknown,
-            Self::InContext { .. } => ExitStatus::Usage,
             Self::Stopped { interruption, .. } => interruption.status(),
         }
     }
@@ -165,9 +154,6 @@ impl Diagnose for RunError {
             match self {
                 Self::History { .. } => "look at the directory and at the free space there; `--resume` goes on",
                 Self::Keep { .. } => "look at the permissions and the free space there (`df`); `--resume` goes on",
-                Self::InContext { .. } => {
-                    "name another place with `--history` and `--keep`, or add its name to the context's `.dockerignore`"
-                }
                 Self::Place(_) => "look at the permissions and the free space of XDG_STATE_HOME (`df`)",
                 Self::Stopped { again: true, .. } => "the same command begins a new one",
                 Self::Stopped { .. } => "the same command with `--resume` builds the rest",
@@ -183,37 +169,6 @@ pub fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A history that grows in a context is another context for each cell.
-fn check_places(request: &Request, sources: &BTreeMap<String, Source>) -> Result<(), RunError> {
-    for path in [Some(&request.history), request.keep.as_ref()].into_iter().flatten() {
-        let place = resolve_directory(&std::path::absolute(path).map_err(RunError::Place)?);
-        for (name, source) in sources {
-            if is_read(source, &place) {
-                return Err(RunError::InContext { path: path.clone(), image: name.clone() });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether a file, or what is in a directory, may be read by a build: it lies in a context, and no line of the ignore file is just
-/// its name or that of a directory around it.
-fn is_read(source: &Source, place: &Path) -> bool {
-    let Some(context) = source.reads.iter().find(|context| place.starts_with(context)) else { return false };
-    let Ok(inside) = place.strip_prefix(context) else { return false };
-    let of_dockerfile = source.dockerfile.as_ref().ok().map(|(dockerfile, _)| {
-        let mut path = dockerfile.clone().into_os_string();
-        path.push(".dockerignore");
-        PathBuf::from(path)
-    });
-    let ignore = of_dockerfile.filter(|path| path.exists()).unwrap_or_else(|| context.join(".dockerignore"));
-    let ignored = fs::read_to_string(ignore).unwrap_or_default();
-    let lines = ignored.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    let names =
-        |line: &str| inside.ancestors().any(|part| part == Path::new(line.trim_matches('/')) && part != Path::new(""));
-    lines.clone().any(|line| line.starts_with('!')) || !lines.into_iter().any(names)
-}
-
 /// Builds what is asked for. One bad cell stops no other.
 pub async fn run(
     matrix: &Matrix,
@@ -226,16 +181,5 @@ pub async fn run(
     if let Some(keep) = &request.keep {
         fs::create_dir_all(keep).map_err(RunError::Place)?;
     }
-    let scrubbed = Program::environment(environment);
-    let sources = if let Some(again) = &request.again {
-        again.sources.clone()
-    } else {
-        let wanted: BTreeSet<&str> = request.cells.iter().map(|cell| cell.image.as_str()).collect();
-        let images = matrix.images.iter().filter(|image| wanted.contains(image.name.as_str()));
-        images.map(|image| (image.name.clone(), Source::look(matrix, image, &scrubbed))).collect()
-    };
-    if request.again.is_none() {
-        check_places(request, &sources)?;
-    }
-    Driver::new(matrix, request, (environment, place.path()), sources, tell)?.drive(interrupt).await
+    Driver::new(matrix, request, (environment, place.path()), tell)?.drive(interrupt).await
 }

@@ -1,5 +1,6 @@
 //! What `repro verify` found: text for people, JSON, and Markdown for the summary of a step.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use serde::Serialize;
@@ -103,7 +104,16 @@ pub struct RebuiltReport {
     /// The archive, where it stays.
     pub archive: Option<String>,
     /// The images, archives and repositories that it was built from.
-    pub materials: Vec<crate::provenance::Material>,
+    pub materials: Vec<MaterialReport>,
+}
+
+/// An image, archive or repository that a build read.
+#[derive(Debug, Serialize)]
+pub struct MaterialReport {
+    /// What it is called, as a package URL or address.
+    pub uri: String,
+    /// Its digest by algorithm.
+    pub digest: BTreeMap<String, String>,
 }
 
 /// A setting.

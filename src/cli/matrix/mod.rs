@@ -7,6 +7,7 @@
 
 mod bisect;
 mod cells;
+mod guard;
 mod merge;
 mod progress;
 mod report;

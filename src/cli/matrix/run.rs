@@ -6,22 +6,19 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use clap::Args;
 
+use super::guard::{check_places, look, planned_of, refuse_another};
 use super::progress::Progress;
 use super::report::{MatrixFormat, show};
 use super::{history_beside, load_history, status_of};
 use crate::cli::config::unknown;
 use crate::cli::with_tokio;
-use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
-use crate::image::escape::escape;
 use crate::kept::run::random_name;
 use crate::matrix::age::{Age, find_run, recheck};
-use crate::matrix::attempt::Program;
 use crate::matrix::cell::Cell;
 use crate::matrix::file::Matrix;
 use crate::matrix::past::{History, Run};
 use crate::matrix::run::{Again, Request, run};
-use crate::matrix::source::Source;
 use crate::matrix::summary::MatrixReport;
 use crate::plan::Platform;
 
@@ -134,13 +131,19 @@ impl RunCommand {
             name = Some(stopped.record.id.clone());
             if self.image.is_empty() && self.cell.is_empty() && stopped.has_begun() {
                 // The rest of what was asked for, not of the matrix.
-                cells.retain(|cell| is_known(stopped, &cell.image));
+                let planned = planned_of(&history, &stopped.record.id);
+                cells.retain(|cell| match &planned {
+                    Some(names) => names.contains(&cell.to_string()),
+                    None => is_known(stopped, &cell.image),
+                });
             }
         }
+        let sources = look(matrix, &cells);
+        check_places(&[Some(&history), self.keep.as_ref()], &sources)?;
         let known = name.as_deref().and_then(|name| before.run(name));
         let (mut added, mut planned, mut earlier) = (cells.len(), cells.len(), Vec::new());
         if let Some(known) = known {
-            refuse_another(known, matrix)?;
+            refuse_another(known, &sources)?;
             // What has ended has ended: none is twice in a history.
             let gone: BTreeSet<&Cell> = known.entries.iter().map(|entry| before.cell(entry)).collect();
             cells.retain(|cell| !gone.contains(cell));
@@ -156,6 +159,7 @@ impl RunCommand {
             planned,
             earlier,
             cells,
+            sources,
             history,
             keep: self.keep.clone(),
             again: None,
@@ -235,9 +239,10 @@ impl RunCommand {
                 planned: cells.len(),
                 earlier: Vec::new(),
                 cells,
+                sources: again.sources,
                 history: history.to_owned(),
                 keep: self.keep.clone(),
-                again: Some(Again { record: again.record, sources: again.sources, digests: again.digests }),
+                again: Some(Again { record: again.record, digests: again.digests }),
                 program: program()?,
             };
             status = worse(status, self.build(&old, &request, false)?);
@@ -252,28 +257,6 @@ impl RunCommand {
 fn worse(a: ExitStatus, b: ExitStatus) -> ExitStatus {
     let order = [ExitStatus::Different, ExitStatus::BuildFailed, ExitStatus::Unknown];
     order.into_iter().find(|status| *status == a || *status == b).unwrap_or(a)
-}
-
-/// Cells of one run are held against each other: they have to be of one source.
-fn refuse_another(known: &Run, matrix: &Matrix) -> Result<(), Failure> {
-    let environment = Program::environment(&Environment::of_this_process());
-    for before in &known.record.images {
-        let Some(image) = matrix.image(&before.name) else { continue };
-        let now = Source::look(matrix, image, &environment).record;
-        let differs = [
-            ("commit", now.commit != before.commit),
-            ("state: files that no commit holds", now.clean != before.clean),
-            ("epoch", now.epoch != before.epoch),
-            ("options", now.flags != before.flags || now.context != before.context),
-            ("expected digest", now.expected != before.expected || now.everywhere != before.everywhere),
-        ];
-        if let Some((what, _)) = differs.into_iter().find(|(_, differs)| *differs) {
-            let (name, run) = (&before.name, escape(&known.record.id));
-            let message = format!("`{name}` is not what run {run} builds: it has another {what}");
-            return Err(Failure::usage(message, "begin a new run: leave `--resume` out, or give `--run` another name"));
-        }
-    }
-    Ok(())
 }
 
 /// Whether a run was asked for cells of an image.

@@ -9,7 +9,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::failure::{ExitStatus, Failure};
 use crate::image::{Image, KnownLayers, Platform};
 use crate::plan::Annotation;
-use crate::report::verify::{RebuiltReport, SettingReport, VerifyReport};
+use crate::report::verify::{MaterialReport, RebuiltReport, SettingReport, VerifyReport};
 use crate::settings::{BuildSettings, BuildWords, Given, Origin, RouteWords};
 use crate::verify::{self, IndexVerdict, PlatformVerdict, Reason, Recipe, Verdict};
 
@@ -92,6 +92,8 @@ pub fn verified(report: &VerifyReport, passed: bool) -> Vec<(String, Digest)> {
 pub fn note_build(built: &BuildOutcome, settings: &BuildSettings, recipe: &Recipe, report: &mut VerifyReport) {
     let stays = matches!(settings.output.origin, Origin::Flag(_));
     let archive = built.archive.as_ref().filter(|_| stays).map(|path| path.display().to_string());
+    let materials = built.materials.iter();
+    let materials = materials.map(|one| MaterialReport { uri: one.uri.clone(), digest: one.digest.clone() });
     report.rebuilt = Some(RebuiltReport {
         digest: built.image_digest.clone(),
         runtime: built.built_with.runtime,
@@ -99,7 +101,7 @@ pub fn note_build(built: &BuildOutcome, settings: &BuildSettings, recipe: &Recip
         pin: built.built_with.pin,
         cold: settings.no_cache.value,
         archive,
-        materials: built.materials.clone(),
+        materials: materials.collect(),
     });
     report.notes.extend(built.warnings.iter().cloned());
     let moved = verify::moved(&recipe.materials, &built.materials);
