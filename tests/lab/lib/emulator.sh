@@ -58,19 +58,24 @@ cmd_emulated() {
     talk=$(mktemp -d "${TMPDIR:-/tmp}/lab-emulated.XXXXXX")
     mkfifo "$talk/ready" "$talk/go"
     # The process that asks for the namespace may not say who is who in it, and gets its rights back with the next program it becomes.
+    # Podman leaves a process that keeps its namespaces: it ends with those of this command, and its number is in no file of others.
     # shellcheck disable=SC2016 # the dollars are for the inner shell
-    unshare --user --mount --propagation private -- sh -c '
+    unshare --user --mount --propagation private --pid --fork --kill-child --mount-proc -- sh -c '
         echo >"$0/ready"
         read -r _ <"$0/go"
         register=$1
         shift
         exec sh -c "
             set -e
+            mount -t tmpfs -o \"mode=700,\$1\" none \"\$2\"
+            shift 2
             mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
             printf %s \"\$0\" >/proc/sys/fs/binfmt_misc/register
-            exec \"\$@\"
+            \"\$@\"
+            exit
         " "$register" "$@"' \
-        "$talk" ":qemu-$LAB_EMULATED:M::$LAB_EMULATED_MAGIC:$LAB_EMULATED_MASK:$qemu:OCF" "$@" <&0 &
+        "$talk" ":qemu-$LAB_EMULATED:M::$LAB_EMULATED_MAGIC:$LAB_EMULATED_MASK:$qemu:OCF" \
+        "uid=$(id -u "$LAB_USER"),gid=$(id -g "$LAB_USER")" "$(user_runtime_dir)" "$@" <&0 &
     pid=$!
     read -r _ <"$talk/ready"
     echo "0 0 4294967295" >"/proc/$pid/uid_map"
