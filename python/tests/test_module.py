@@ -59,12 +59,12 @@ def patient_program(place: Path) -> tuple[Path, Path, Path]:
     program.write_text(
         f"#!{sys.executable}\n"
         "import pathlib, signal, sys\n"
-        "def clean(*_):\n"
-        f"    pathlib.Path({str(cleaned)!r}).touch()\n"
-        "    sys.exit(143)\n"
-        "signal.signal(signal.SIGTERM, clean)\n"
+        # One that comes before the wait begins is waited for all the same.
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
         f"pathlib.Path({str(ready)!r}).write_text('')\n"
-        "signal.pause()\n"
+        "signal.sigwait({signal.SIGTERM})\n"
+        f"pathlib.Path({str(cleaned)!r}).touch()\n"
+        "sys.exit(143)\n"
     )
     program.chmod(0o755)
     return program, ready, cleaned
@@ -247,6 +247,8 @@ class Build(unittest.TestCase):
 
     def test_whoever_interrupts_lets_the_program_clean_up(self) -> None:
         program, ready, cleaned = patient_program(self.place)
+        # Shells have what they start in the background ignore it.
+        self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
 
         def interrupt() -> None:
             ready.read_text()

@@ -17,7 +17,7 @@ use crate::limits;
 /// ready to print.
 pub fn parse<T: DeserializeOwned>(names: Names, bytes: &[u8]) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let strict = Strict { depth: 0, names };
+    let strict = Strict { depth: 0, names, is_list: names == Names::DockerEntry };
     strict.deserialize(&mut deserializer).and_then(|()| deserializer.end()).map_err(|error| printable(&error))?;
     serde_json::from_slice(bytes).map_err(|error| printable(&error))
 }
@@ -129,6 +129,8 @@ fn fold(key: &str) -> String {
 struct Strict {
     depth: u32,
     names: Names,
+    /// Whether the objects stand in a list.
+    is_list: bool,
 }
 
 impl Strict {
@@ -136,7 +138,7 @@ impl Strict {
         if self.depth >= limits::JSON_DEPTH {
             return Err(E::custom(format_args!("nested deeper than {} levels", limits::JSON_DEPTH)));
         }
-        Ok(Self { depth: self.depth + 1, names })
+        Ok(Self { depth: self.depth + 1, names, is_list: false })
     }
 }
 
@@ -180,6 +182,10 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
+        // A structure is read from a list of its fields as well, by this program and by no engine.
+        if !self.is_list && !matches!(self.names, Names::Free | Names::Fields) {
+            return Err(A::Error::custom("a list in place of an object"));
+        }
         let below = self.deeper(self.names)?;
         while sequence.next_element_seed(below)?.is_some() {}
         Ok(())
@@ -194,7 +200,8 @@ impl<'de> Visitor<'de> for Strict {
                     "key `{key}` is `{known}` to some readers, and nothing to others"
                 )));
             }
-            map.next_value_seed(Self { names: self.names.below(&key), ..below })?;
+            let is_list = matches!(key.as_str(), "manifests" | "layers" | "history");
+            map.next_value_seed(Self { names: self.names.below(&key), is_list, ..below })?;
             if !seen.insert(self.names.fold(&key)) {
                 return Err(A::Error::custom(format_args!("key `{key}` appears twice")));
             }
@@ -237,6 +244,21 @@ mod tests {
         ] {
             let expected = format!("key `{key}` is `{known}` to some readers, and nothing to others");
             assert!(reason(names, text).starts_with(&expected), "{}", reason(names, text));
+        }
+    }
+
+    #[test]
+    fn refuses_fields_without_their_names() {
+        for (names, text) in [
+            (Names::Manifest, "[2]"),
+            (Names::Manifest, r#"{"config":["application/json"]}"#),
+            (Names::Manifest, r#"{"layers":[["a"]]}"#),
+            (Names::Manifest, r#"{"manifests":[{"platform":["amd64","linux"]}]}"#),
+            (Names::Config, r#"{"rootfs":["layers",[]]}"#),
+            (Names::Config, r#"{"history":[["now"]]}"#),
+            (Names::DockerEntry, r#"[["config.json"]]"#),
+        ] {
+            assert!(reason(names, text).starts_with("a list in place of an object"), "{text}");
         }
     }
 

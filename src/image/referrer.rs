@@ -209,7 +209,7 @@ mod tests {
             "{added}"
         );
         let other = r#"{"mediaType":"application/vnd.oci.image.manifest.v1+json","manifests":[]}"#;
-        for (list, why) in [("[]", "no index"), ("{}", "no index"), ("{", "EOF"), (other, "no index")] {
+        for (list, why) in [("[]", "in place of an object"), ("{}", "no index"), ("{", "EOF"), (other, "no index")] {
             let error = referrer.add_to(Some(list.as_bytes())).unwrap_err();
             assert!(error.contains(why), "{list}: {error}");
         }
