@@ -49,6 +49,20 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// One for tests: linux/amd64, v0.19.0, with root, at no address.
+    #[cfg(test)]
+    pub(crate) fn usual(image: &str, runtime: &str, cache: CacheState) -> Self {
+        Self {
+            image: image.to_owned(),
+            platform: "linux/amd64".to_owned(),
+            buildkit: "v0.19.0".to_owned(),
+            runtime: runtime.to_owned(),
+            rootless: false,
+            cache,
+            address: None,
+        }
+    }
+
     /// The builder, in the words of a column: `podman rootless cold`.
     #[must_use]
     pub fn builder(&self) -> String {

@@ -200,16 +200,7 @@ mod tests {
                     Some(runtime) => (runtime, CacheState::Warm),
                     None => (*builder, CacheState::Cold),
                 };
-                let cell = Cell {
-                    image: "app".to_owned(),
-                    platform: "linux/amd64".to_owned(),
-                    buildkit: "v0.19.0".to_owned(),
-                    runtime: runtime.to_owned(),
-                    rootless: false,
-                    cache,
-                    address: None,
-                };
-                (cell, Digest::of(letter.as_bytes()))
+                (Cell::usual("app", runtime, cache), Digest::of(letter.as_bytes()))
             };
             cells.iter().map(cell).collect()
         };

@@ -233,18 +233,6 @@ mod tests {
     use super::*;
     use crate::matrix::cell::CacheState;
 
-    fn cell(image: &str, runtime: &str, cache: CacheState) -> Cell {
-        Cell {
-            image: image.to_owned(),
-            platform: "linux/amd64".to_owned(),
-            buildkit: "v0.19.0".to_owned(),
-            runtime: runtime.to_owned(),
-            rootless: false,
-            cache,
-            address: None,
-        }
-    }
-
     fn started(schedule: &mut Schedule) -> Vec<(usize, String, Place)> {
         std::iter::from_fn(|| schedule.start()).map(|(number, job, place)| (number, job.cell.image, place)).collect()
     }
@@ -252,10 +240,10 @@ mod tests {
     #[test]
     fn a_machine_has_places_and_a_state_has_one_build() {
         let cells = [
-            cell("a", "podman", CacheState::Warm),
-            cell("b", "podman", CacheState::Warm),
-            cell("c", "docker", CacheState::Cold),
-            cell("d", "docker", CacheState::Cold),
+            Cell::usual("a", "podman", CacheState::Warm),
+            Cell::usual("b", "podman", CacheState::Warm),
+            Cell::usual("c", "docker", CacheState::Cold),
+            Cell::usual("d", "docker", CacheState::Cold),
         ];
         let mut schedule = Schedule::new(cells, 2, &[], 1);
         let names = |started: Vec<(usize, String, Place)>| started.into_iter().map(|one| one.1).collect::<Vec<_>>();
@@ -272,7 +260,7 @@ mod tests {
     #[test]
     fn cells_go_where_the_fewest_are_and_leave_what_is_silent() {
         let fleet = ["tcp://a:1".to_owned(), "tcp://b:1".to_owned()];
-        let cells: Vec<Cell> = (0..5).map(|n| cell(&format!("i{n}"), "remote", CacheState::Warm)).collect();
+        let cells: Vec<Cell> = (0..5).map(|n| Cell::usual(&format!("i{n}"), "remote", CacheState::Warm)).collect();
         let mut schedule = Schedule::new(cells, 2, &fleet, 2);
         assert!(started(&mut schedule).is_empty(), "nothing is built on what did not answer yet");
         assert!(schedule.answered(&fleet[0]) && schedule.answered(&fleet[1]) && !schedule.answered(&fleet[1]));
@@ -304,10 +292,10 @@ mod tests {
 
     #[test]
     fn a_cell_with_an_address_goes_nowhere_else() {
-        let mut one = cell("a", "remote", CacheState::Warm);
+        let mut one = Cell::usual("a", "remote", CacheState::Warm);
         one.address = Some("tcp://c:1".to_owned());
         let fleet = ["tcp://a:1".to_owned()];
-        let mut schedule = Schedule::new([one, cell("b", "remote", CacheState::Warm)], 1, &fleet, 1);
+        let mut schedule = Schedule::new([one, Cell::usual("b", "remote", CacheState::Warm)], 1, &fleet, 1);
         assert_eq!(schedule.hosts(), ["tcp://a:1", "tcp://c:1"]);
         schedule.answered("tcp://c:1");
         let first = started(&mut schedule);
