@@ -623,6 +623,26 @@ fn a_comparison_that_was_made_later_counts() {
 }
 
 #[test]
+fn runs_of_one_second_have_the_order_in_which_they_began() {
+    // A history of whole seconds goes on with a finer one; what names say is no order.
+    let mut past = Past::default();
+    for (id, digest, time) in [("z", "b", ".900"), ("a", "a", ".25"), ("m", "a", "")] {
+        let time = format!("2026-01-02T01:00:00{time}Z");
+        past.part(id, &[image("app")], |run| run["time"] = json!(time)).built("docker", digest).end();
+    }
+    let history = past.history();
+    let ids: Vec<&str> = history.runs.iter().map(|run| &*run.record.id).collect();
+    assert_eq!(ids, ["m", "a", "z"]);
+    assert_verdicts(&past, &[("docker", NotReproducible, "run a gave another digest for the same source")]);
+    let report = MatrixReport::of(&history, None);
+    let (text, markdown, page) = (render_matrix(&report), render_matrix_markdown(&report), page(&report));
+    assert!(text.contains("since 2026-01-02T01:00:00Z (run z)"), "{text}");
+    assert!(markdown.contains("run z, 2026-01-02T01:00:00Z)"), "{markdown}");
+    assert!(page.contains("<time datetime=\"2026-01-02T01:00:00Z\">2026-01-02 01:00 UTC</time>"), "{page}");
+    assert!(!page.contains("00.900"), "{page}");
+}
+
+#[test]
 fn since_when_a_cell_is_as_it_is_and_how_it_went() {
     let mut past = Past::default();
     for (number, podman) in ["a", "b", "a", "b", "b"].into_iter().enumerate() {

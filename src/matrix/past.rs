@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::Path;
 
+use chrono::DateTime;
+
 use super::cell::Cell;
 use super::history::{CellRecord, DifferenceRecord, Line, Outcome, RunRecord, SCHEMA};
 use super::join::{Dissent, join, join_images};
@@ -334,7 +336,11 @@ impl Reader {
             run.differences
                 .sort_by(|a, b| (&a.image, &a.platform, &a.a, &a.b).cmp(&(&b.image, &b.platform, &b.a, &b.b)));
         }
-        history.runs.sort_by(|a, b| (&a.record.time, &a.record.id).cmp(&(&b.record.time, &b.record.id)));
+        // As moments and not as texts: `…51Z` is before `…51.200Z`.
+        history.runs.sort_by_cached_key(|run| {
+            let RunRecord { time, id, .. } = &run.record;
+            (DateTime::parse_from_rfc3339(time).ok(), time.clone(), id.clone())
+        });
         history
     }
 }

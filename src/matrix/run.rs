@@ -163,10 +163,10 @@ impl Diagnose for RunError {
     }
 }
 
-/// Now, as it stands in a history.
+/// Now, as it stands in a history: to the millisecond, since runs that follow each other within a second have an order, too.
 #[must_use]
 pub fn now() -> String {
-    Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
+    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Builds what is asked for. One bad cell stops no other.

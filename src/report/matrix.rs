@@ -1,5 +1,6 @@
 //! What `repro matrix` found: text for people, and Markdown for a pull request or the summary of a step.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::github::plain;
@@ -20,7 +21,7 @@ pub fn render_matrix(report: &MatrixReport) -> String {
                 out,
                 "run        {} ({}, {} of {} cells{state})",
                 escape(&run.id),
-                escape(&run.time),
+                escape(&to_the_second(&run.time)),
                 run.done,
                 run.planned
             );
@@ -147,7 +148,16 @@ pub fn difference_in_words(difference: &DifferenceRecord) -> String {
 }
 
 fn when(when: &When) -> String {
-    format!("{} (run {})", escape(&when.time), escape(&when.run))
+    format!("{} (run {})", escape(&to_the_second(&when.time)), escape(&when.run))
+}
+
+/// A time of a history as one reads it: without the milliseconds that give runs of one second their order.
+#[must_use]
+pub fn to_the_second(time: &str) -> Cow<'_, str> {
+    match time.strip_suffix('Z').and_then(|time| time.split_once('.')) {
+        Some((seconds, rest)) if rest.bytes().all(|byte| byte.is_ascii_digit()) => Cow::Owned(format!("{seconds}Z")),
+        _ => Cow::Borrowed(time),
+    }
 }
 
 fn write_rechecks(out: &mut String, rechecks: &[RecheckReport]) {
@@ -162,7 +172,7 @@ fn write_rechecks(out: &mut String, rechecks: &[RecheckReport]) {
             recheck.lost,
             unfinished(recheck),
             escape(&recheck.of.run),
-            escape(&recheck.of.time),
+            escape(&to_the_second(&recheck.of.time)),
         );
         for cell in &recheck.cells {
             let why = cell.why.as_deref().map(|why| format!(": {}", escape(why))).unwrap_or_default();
@@ -193,7 +203,7 @@ pub fn render_matrix_markdown(report: &MatrixReport) -> String {
         run.done,
         run.planned,
         plain(&run.id),
-        plain(&run.time)
+        plain(&to_the_second(&run.time))
     );
     if report.unread_lines > 0 {
         let _ = writeln!(out, "{} lines of the history cannot be read.\n", report.unread_lines);
@@ -245,8 +255,13 @@ fn markdown_image(out: &mut String, image: &ImageReport) {
     out.push('\n');
     for bad in &image.bad {
         let why = bad.why.as_deref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
-        let _ =
-            writeln!(out, "- **{}** {} since {}{why}", bad.verdict.words(), plain(&bad.cell), plain(&bad.since.time));
+        let _ = writeln!(
+            out,
+            "- **{}** {} since {}{why}",
+            bad.verdict.words(),
+            plain(&bad.cell),
+            plain(&to_the_second(&bad.since.time))
+        );
     }
     for group in &image.groups {
         for cause in group.differences.iter().flat_map(|difference| &difference.causes) {

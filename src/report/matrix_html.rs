@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use self::strip::{write_points, write_strip};
 use super::html::{POLICY, text};
-use super::matrix::{difference_in_words, totals, unfinished};
+use super::matrix::{difference_in_words, to_the_second, totals, unfinished};
 use crate::digest::Digest;
 use crate::image::escape::escape;
 use crate::matrix::history::{CauseRecord, DifferenceRecord, SideRecord};
@@ -147,8 +147,9 @@ fn time(told: &str) -> String {
         let shape = |(byte, form): (u8, u8)| if form == b'0' { byte.is_ascii_digit() } else { byte == form };
         told.len() == 20 && told.bytes().zip(*b"0000-00-00T00:00:00Z").all(shape)
     };
-    if !is_time(told) {
-        return shown(told);
+    let told = to_the_second(told);
+    if !is_time(&told) {
+        return shown(&told);
     }
     format!("<time datetime=\"{told}\">{} {} UTC</time>", &told[..10], &told[11..16])
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::super::matrix::to_the_second;
 use super::{badge, begin_table, class, end_table, shown, time};
 use crate::matrix::summary::Point;
 use crate::matrix::verdict::Verdict;
@@ -56,7 +57,7 @@ fn has_moved(before: &Point, point: &Point) -> bool {
 
 fn point_in_words(point: &Point) -> String {
     let verdict = point.verdict.words();
-    format!("{}: {verdict}, {} of {} cells equal", shown(&point.when.time), point.equal, point.cells)
+    format!("{}: {verdict}, {} of {} cells equal", shown(&to_the_second(&point.when.time)), point.equal, point.cells)
 }
 
 /// The picture in a sentence: `90 runs from … to …: 88 equal, 2 not reproducible`.
@@ -70,8 +71,8 @@ fn in_words(points: &[Point]) -> String {
     format!(
         "{} runs from {} to {}: {}",
         points.len(),
-        shown(&first.when.time),
-        shown(&last.when.time),
+        shown(&to_the_second(&first.when.time)),
+        shown(&to_the_second(&last.when.time)),
         counted.join(", ")
     )
 }
