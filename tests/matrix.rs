@@ -317,6 +317,7 @@ fn a_warm_builder_is_no_witness_of_itself() {
     // With a cache from elsewhere all builders that are warm have the same one.
     let shared =
         with(image("app"), |image| image.flags = vec!["--cache-from=type=registry,ref=r.example/c".to_owned()]);
+    let found = with(image("app"), |image| image.found_cache = true);
     let cases: [(&[&[&str]], Verdict, &str); 4] = [
         (&[&["docker+", "podman+"]], Alone, beside),
         (&[&["docker", "podman+"]], Alone, beside),
@@ -326,6 +327,7 @@ fn a_warm_builder_is_no_witness_of_itself() {
     for (nights, verdict, part) in cases {
         println!("shared: {nights:?}");
         assert_all(&nights_of(&shared, nights), verdict, part);
+        assert_all(&nights_of(&found, nights), verdict, part);
     }
     // What is expected decides as ever.
     let app = with(image("app"), |image| image.expected = vec![expected(&digest("a"))]);

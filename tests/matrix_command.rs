@@ -106,6 +106,29 @@ fn what_was_never_built_or_never_ended_is_not_equal() {
 }
 
 #[test]
+fn a_cache_that_a_file_in_the_context_names_is_remembered() {
+    let place = Place::new(TWO_IMAGES);
+    let found = |name: &str| {
+        let history = place.history();
+        let images = &history.runs.last().unwrap().record.images;
+        images.iter().find(|image| image.name == name).unwrap().found_cache
+    };
+    place.call(&["run", "matrix.toml"]);
+    assert!(!found("app"));
+    place.write("c/repro.toml", "cache-from = [\"type=registry,ref=r.example/c\"]\n");
+    let output = place.call(&["run", "matrix.toml"]);
+    assert!(found("app"), "{}", said(&output));
+    // Where the matrix says it, the flags do.
+    place.write(
+        "matrix.toml",
+        &TWO_IMAGES.replace("[build]", "[build]\ncache-from = [\"type=registry,ref=r.example/d\"]"),
+    );
+    let output = place.call(&["run", "matrix.toml"]);
+    let flags = &place.history().runs.last().unwrap().record.images[0].flags.join(" ");
+    assert!(!found("app") && flags.contains("r.example/d"), "{}", said(&output));
+}
+
+#[test]
 fn a_run_goes_on_with_what_it_was_asked_for() {
     let place = Place::new(TWO_IMAGES);
     let cells = |history: &History| history.runs[0].entries.len();

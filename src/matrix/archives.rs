@@ -87,10 +87,10 @@ impl Archives {
     }
 
     /// What of an image is to be compared, now that there will be no more of it.
-    pub fn pairs(&mut self, matrix: &Matrix, of: &Part) -> Vec<Pair> {
+    pub fn pairs(&mut self, matrix: &Matrix, of: &Part, shares_cache: bool) -> Vec<Pair> {
         let gave = self.gave.remove(of).unwrap_or_default();
         let none = BTreeMap::new();
-        matrix.pairs(of, &gave, self.there.get(of).unwrap_or(&none))
+        matrix.pairs(of, shares_cache, &gave, self.there.get(of).unwrap_or(&none))
     }
 
     /// Has compared them.

@@ -11,7 +11,7 @@ use super::agree::{Builder, Witness, pieces};
 use super::attempt::Program;
 use super::cell::{CacheState, Cell};
 use super::file::Matrix;
-use super::history::{CauseRecord, DifferenceRecord, SideRecord, shares_cache};
+use super::history::{CauseRecord, DifferenceRecord, SideRecord};
 use crate::digest::Digest;
 use crate::failure::{ExitStatus, chain};
 use crate::limits;
@@ -142,10 +142,10 @@ impl Matrix {
     pub fn pairs(
         &self,
         part: &(String, String),
+        shares_cache: bool,
         gave: &[(Cell, Digest)],
         archives: &BTreeMap<Digest, PathBuf>,
     ) -> Vec<Pair> {
-        let shares_cache = self.image(&part.0).is_some_and(|image| shares_cache(&image.flags));
         let mut gave: Vec<&(Cell, Digest)> = gave.iter().collect();
         gave.sort();
         let mut groups: BTreeMap<_, Vec<(&Digest, Vec<Witness<'_>>)>> = BTreeMap::new();
@@ -205,7 +205,8 @@ mod tests {
             cells.iter().map(cell).collect()
         };
         let pairs = |cells: &[(&str, &str)]| -> Vec<[String; 2]> {
-            let found = matrix.pairs(&("app".to_owned(), "linux/amd64".to_owned()), &gave(cells), &BTreeMap::new());
+            let part = ("app".to_owned(), "linux/amd64".to_owned());
+            let found = matrix.pairs(&part, false, &gave(cells), &BTreeMap::new());
             let letter = |side: &SideRecord| {
                 let letters = ["a", "b", "c"].map(str::to_owned);
                 letters.into_iter().find(|one| Digest::of(one.as_bytes()).to_string() == side.digest).unwrap()

@@ -460,8 +460,9 @@ impl<'a> Driver<'a> {
 
     /// Compares the digests that an image gave, now that there will be no more of them.
     fn compare(&mut self, work: &Work<'a>, part: Part) {
-        let pairs = self.archives.pairs(self.matrix, &part);
-        let source = self.sources.get(&part.0).and_then(|source| source.dockerfile.clone().ok());
+        let source = self.sources.get(&part.0);
+        let pairs = self.archives.pairs(self.matrix, &part, source.is_some_and(|one| one.record.shares_cache()));
+        let source = source.and_then(|source| source.dockerfile.clone().ok());
         let (program, run, limit) = (self.program.clone(), self.request.run.clone(), self.matrix.limits.time());
         work.push(Box::pin(async move {
             let source = source.as_ref().map(|(dockerfile, target)| (dockerfile.as_path(), target.as_deref()));

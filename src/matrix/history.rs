@@ -146,6 +146,9 @@ pub struct ImageRecord {
     pub clean: bool,
     /// The flags of its build, without those of the axes.
     pub flags: Vec<String>,
+    /// Whether its `repro.toml` names a cache that others may have filled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub found_cache: bool,
     /// The epoch, in seconds since 1970.
     pub epoch: i64,
     /// Whether all BuildKits have to give one digest.
@@ -175,14 +178,8 @@ impl ImageRecord {
     /// Whether its builds read a cache that others may have filled, whatever builds them.
     #[must_use]
     pub fn shares_cache(&self) -> bool {
-        shares_cache(&self.flags)
+        self.found_cache || self.flags.iter().any(|flag| flag.starts_with("--cache-from"))
     }
-}
-
-/// Whether builds with these flags read a cache that others may have filled.
-#[must_use]
-pub fn shares_cache(flags: &[String]) -> bool {
-    flags.iter().any(|flag| flag.starts_with("--cache-from"))
 }
 
 /// A digest that is expected.

@@ -101,6 +101,7 @@ pub fn join_images(known: &mut Vec<ImageRecord>, part: Vec<ImageRecord>, dissent
 
 fn join_image(known: &mut ImageRecord, part: ImageRecord, dissent: &mut Dissent) {
     known.everywhere |= part.everywhere;
+    known.found_cache |= part.found_cache;
     if known.expected != part.expected {
         let lists = dissent.expected.entry(known.name.clone()).or_default();
         lists.extend([known.expected.clone(), part.expected.clone()]);

@@ -10,7 +10,7 @@ use super::attempt::Program;
 use super::cell::Cell;
 use super::compare::compare;
 use super::file::Matrix;
-use super::history::{Line, Writer};
+use super::history::{ImageRecord, Line, Writer};
 use super::past::{History, next_line, parse_line};
 use super::source::Source;
 use super::verdict::find_difference;
@@ -157,7 +157,9 @@ pub async fn compare_missing(
             let source = matrix.image(&part.0).map(|image| Source::look(matrix, image, &scrubbed));
             let source = source.and_then(|source| source.dockerfile.ok());
             let source = source.as_ref().map(|(dockerfile, target)| (dockerfile.as_path(), target.as_deref()));
-            for pair in matrix.pairs(&part, &gave, &there) {
+            let of_image = run.record.images.iter().find(|image| image.name == part.0);
+            let shares_cache = of_image.is_some_and(ImageRecord::shares_cache);
+            for pair in matrix.pairs(&part, shares_cache, &gave, &there) {
                 let is_known = find_difference(&run.differences, &pair.a.0.digest, &pair.b.0.digest)
                     .is_some_and(|known| known.why.is_none());
                 if is_known || pair.a.1.is_none() || pair.b.1.is_none() {

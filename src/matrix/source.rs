@@ -52,6 +52,7 @@ impl Source {
             Err(why) => return Self { record, dockerfile: Err(why), reads: Vec::new() },
         };
         record.epoch = settings.epoch.value.seconds();
+        record.found_cache = !settings.cache_from.is_empty() && !record.shares_cache();
         // What lies elsewhere is not what git was asked about.
         record.clean &= settings.dockerfile.starts_with(&settings.context) && settings.directories().count() == 1;
         let moves = |input: &Moving| input.severity == Severity::Moves;
