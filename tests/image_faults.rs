@@ -317,6 +317,22 @@ fn an_annotation_does_not_make_an_image_an_attestation() {
 }
 
 #[test]
+fn an_attestation_holds_no_images() {
+    // Whoever goes by the form would follow it.
+    let mut layout = ImageBuilder::oci().layer(some_layer()).build();
+    let bytes = &layout.members.iter().find(|(name, _)| name == "index.json").unwrap().1;
+    let mut index: Value = serde_json::from_slice(bytes).unwrap();
+    let hidden = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "manifests": index["manifests"]});
+    let mut descriptor = layout.add(OCI_MANIFEST, hidden.to_string().into_bytes());
+    descriptor["platform"] = json!({"architecture": "unknown", "os": "unknown"});
+    descriptor["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
+    index["manifests"].as_array_mut().unwrap().push(descriptor.clone());
+    layout.set("index.json", index.to_string().into_bytes());
+    let digest = descriptor["digest"].as_str().unwrap();
+    assert_eq!(faults(&layout), [format!("`{digest}`: not usable JSON: there is no `config`")]);
+}
+
+#[test]
 fn indexes_without_end() {
     let mut layout = ImageBuilder::oci().layer(some_layer()).build();
     let mut index: Value =

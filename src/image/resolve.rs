@@ -251,13 +251,14 @@ impl Resolver {
     }
 
     fn attestation(&mut self, inside: &str, descriptor: Descriptor, document: Document, envelope: &Envelope) {
+        // Without one it may be an index to whoever goes by the form.
+        let Some(config) = &envelope.config else {
+            self.unusable(inside, FaultKind::Json("there is no `config`".to_owned()));
+            return;
+        };
         // Statements are no file trees: that their bytes are the ones named is all there is to check.
-        for (name, blob) in envelope
-            .config
-            .iter()
-            .map(|config| ("config", config))
-            .chain(envelope.layers.iter().flatten().map(|layer| ("layers", layer)))
-        {
+        let layers = envelope.layers.iter().flatten().map(|layer| ("layers", layer));
+        for (name, blob) in [("config", config)].into_iter().chain(layers) {
             self.size_of(&format!("{inside} {name}"), blob);
         }
         let subject = descriptor.annotations.get(REFERENCE_DIGEST).cloned();

@@ -13,6 +13,7 @@ use super::{history_beside, load_history, status_of};
 use crate::cli::config::unknown;
 use crate::cli::with_tokio;
 use crate::failure::{ExitStatus, Failure};
+use crate::image::escape::escape;
 use crate::kept::run::random_name;
 use crate::matrix::age::{Age, find_run, recheck};
 use crate::matrix::cell::Cell;
@@ -214,21 +215,21 @@ impl RunCommand {
             };
             is_young = false;
             if done.contains(&found.record.id) {
-                tracing::warn!("the run that is {age} old is built again already: {}", found.record.id);
+                tracing::warn!("the run that is {age} old is built again already: {}", escape(&found.record.id));
                 continue;
             }
             let mut again = recheck(before, found, age);
             again.trust(matrix, found);
             again.digests.retain(|cell, _| self.is_of_platform(cell));
             for why in &again.left_out {
-                tracing::warn!("{why}");
+                tracing::warn!("{}", escape(why));
                 status = worse(status, ExitStatus::Unknown);
             }
             let mut old = matrix.clone();
             old.buildkits = again.buildkits(found);
             let cells: Vec<Cell> = again.digests.keys().cloned().collect();
             if cells.is_empty() {
-                tracing::warn!("nothing of run {} can be built again here", found.record.id);
+                tracing::warn!("nothing of run {} can be built again here", escape(&found.record.id));
                 status = worse(status, ExitStatus::Unknown);
                 continue;
             }
