@@ -18,7 +18,7 @@ use crate::kept::run::{Run, random_name};
 use crate::network::{Route, RunNetwork};
 use crate::output::{Invoker, OutputError, Place, Scratch, is_result, require_replaceable, resolve_directory};
 use crate::pin::{Variant, advisories_for};
-use crate::plan::{BuildPlan, Cache, CacheKind, ContextModes, NamedContext};
+use crate::plan::{BuildPlan, Cache, CacheKind, ContextModes, NamedContext, own_ignore_file};
 use crate::reference::ImageSource;
 use crate::runtime::credentials::registries_in;
 use crate::runtime::detect::Runtime;
@@ -169,11 +169,9 @@ pub fn check_results(settings: &BuildSettings) -> Result<(), OutputError> {
         Output::Stdout => None,
         Output::File(path) => Some(path),
     };
-    let mut ignore_file = settings.dockerfile.clone().into_os_string();
-    ignore_file.push(".dockerignore");
     let mut taken = vec![
         (settings.dockerfile.clone(), "the Dockerfile"),
-        (ignore_file.into(), "the Dockerfile's ignore file"),
+        (own_ignore_file(&settings.dockerfile), "the Dockerfile's ignore file"),
         (settings.context.join(".dockerignore"), "the context's ignore file"),
     ];
     taken.extend(settings.files().map(|path| (path.to_owned(), "what the build reads")));

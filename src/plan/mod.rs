@@ -393,6 +393,14 @@ impl Annotation {
     }
 }
 
+/// The ignore file of a Dockerfile's own, which counts instead of the context's where it is there.
+#[must_use]
+pub fn own_ignore_file(dockerfile: &Path) -> PathBuf {
+    let mut path = dockerfile.to_owned().into_os_string();
+    path.push(".dockerignore");
+    path.into()
+}
+
 /// Names the cache mounts of one project: the same context and Dockerfile share them, and nothing else does.
 #[must_use]
 pub fn cache_namespace(context: &Path, dockerfile: &Path) -> String {

@@ -291,6 +291,10 @@ pub struct DaemonScript<'a> {
     pub route: &'a Route,
 }
 
+/// For each platform of each build that a daemon remembers: which build, and the digest of its provenance. A template of Go, for
+/// `buildctl debug histories`. A build for one platform that was not asked for has a result of its own.
+pub const PROVENANCES: &str = r#"{{$r := .Record}}{{range $k, $v := $r.Results}}{{range $v.Attestations}}{{$r.Ref}} {{.Digest}}{{"\n"}}{{end}}{{end}}{{with $r.Result}}{{range .Attestations}}{{$r.Ref}} {{.Digest}}{{"\n"}}{{end}}{{end}}"#;
+
 /// A POSIX shell script that starts a daemon, builds once with the archive on stdout, asks for the provenance, and stops
 /// the daemon again. The same text runs in a container, on the host, and from a dry run.
 ///
@@ -324,6 +328,9 @@ pub fn render_daemon_script(script: &DaemonScript<'_>) -> Vec<u8> {
             "solve() { @SOLVE@; }" => {
                 let head = [b"solve() { exec ".as_slice(), &words(script.client), b" build "].concat();
                 text.extend([&head, &words(script.build), b"; }\n".as_slice()].concat());
+            }
+            "\tformat=@PROVENANCES@" => {
+                text.extend([b"\tformat=".as_slice(), &quote(PROVENANCES.as_ref()), b"\n"].concat());
             }
             "discard() { @DISCARD@; }" => text.extend([b"discard() { ".as_slice(), &discard, b"; }\n"].concat()),
             "reap() { @REAP@; }" => text.extend([b"reap() { ".as_slice(), &reap, b"; }\n"].concat()),

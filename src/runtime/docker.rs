@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::buildctl::{
-    AUTHORITIES, METADATA, SOLVE_LOG, VERSION, cache_value, exporter_options, run_proxies, ssh_value,
+    AUTHORITIES, METADATA, PROVENANCES, SOLVE_LOG, VERSION, cache_value, exporter_options, run_proxies, ssh_value,
 };
 use super::command::ToolCommand;
 use super::docker_config::DockerConfig;
@@ -132,7 +132,7 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
             "debug",
             "histories",
             "--format",
-            PROVENANCE_OF_EACH,
+            PROVENANCES,
         ]);
         finish.push(Step::Ask(Query { command, stdout: records.clone() }));
     }
@@ -169,9 +169,6 @@ pub fn steps(plan: &BuildPlan, site: &Site<'_>, config: &DockerConfig) -> Steps 
 
 /// The file with the records of the daemon's builds.
 const RECORDS: &str = "records";
-
-/// For each platform of each build that a daemon remembers: which build, and the digest of its provenance. A template of Go.
-const PROVENANCE_OF_EACH: &str = r#"{{$r := .Record}}{{range $platform, $result := $r.Results}}{{range $result.Attestations}}{{$r.Ref}} {{.Digest}}{{"\n"}}{{end}}{{end}}"#;
 
 /// Links to the directories that the build reads.
 #[must_use]

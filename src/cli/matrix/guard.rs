@@ -15,6 +15,7 @@ use crate::matrix::file::Matrix;
 use crate::matrix::history::Line;
 use crate::matrix::past::{Run, next_line};
 use crate::matrix::source::Source;
+use crate::plan::own_ignore_file;
 
 /// What the images of cells are built from.
 pub fn look(matrix: &Matrix, cells: &[Cell]) -> BTreeMap<String, Source> {
@@ -88,11 +89,7 @@ pub fn check_places(paths: &[Option<&PathBuf>], sources: &BTreeMap<String, Sourc
 fn is_read(source: &Source, place: &Path) -> bool {
     let Some(context) = source.reads.iter().find(|context| place.starts_with(context)) else { return false };
     let Ok(inside) = place.strip_prefix(context) else { return false };
-    let of_dockerfile = source.dockerfile.as_ref().ok().map(|(dockerfile, _)| {
-        let mut path = dockerfile.clone().into_os_string();
-        path.push(".dockerignore");
-        PathBuf::from(path)
-    });
+    let of_dockerfile = source.dockerfile.as_ref().ok().map(|(dockerfile, _)| own_ignore_file(dockerfile));
     let ignore = of_dockerfile.filter(|path| path.exists()).unwrap_or_else(|| context.join(".dockerignore"));
     let ignored = fs::read_to_string(ignore).unwrap_or_default();
     let lines = ignored.lines().map(str::trim).filter(|line| !line.starts_with('#'));
