@@ -135,6 +135,7 @@ solve_pid=
 
 if [ "$status" -eq 0 ]; then
 	# The record of the build names what it was built from; it lives only as long as the daemon's state.
+	# shellcheck disable=SC2016 # a template of Go
 	format=@PROVENANCES@
 	ref=$(cat "$work/ref" 2>/dev/null)
 	client debug histories --format "$format" </dev/null >"$work/history" 2>"$work/client.log"
