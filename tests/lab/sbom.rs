@@ -25,7 +25,7 @@ if touch "$source/written" 2>/dev/null; then exit 7; fi
 "#;
 
 /// Puts a scanner into the registry that runs this script, and gives the input that names it.
-fn generator(bench: &Bench, way: Way, name: &str, script: &str) -> String {
+pub fn generator(bench: &Bench, way: Way, name: &str, script: &str) -> String {
     let script = format!("#!/bin/sh\nset -eu\ncd \"$BUILDKIT_SCAN_DESTINATION\"\n{script}");
     let dockerfile = "ARG BASE\nFROM $BASE\nCOPY scan /scan\nUSER 1000\nENTRYPOINT [\"/bin/sh\"]\nCMD [\"/scan\"]\n";
     let context = bench.context(&format!("scanner {name}"), &[("Dockerfile", dockerfile), ("scan", &script)]);

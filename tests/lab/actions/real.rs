@@ -10,8 +10,12 @@ use serde_json::Value;
 
 use crate::github::inputs_of_lab;
 use crate::harness::{Bench, Way, lab, run, said, ways};
+use crate::sbom::generator;
 
 use super::act::{Ran, User};
+
+/// Says what one file of the image holds.
+const SCANS: &str = r#"printf '{"predicateType":"https://spdx.dev/Document","predicate":{"spdxVersion":"SPDX-2.3","name":"%s"}}' "$(cat "$BUILDKIT_SCAN_SOURCE/file")" >app.spdx.json"#;
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -32,6 +36,7 @@ fn of_lab(bench: &Bench, way: Way) -> String {
 
 fn workflow(bench: &Bench, way: Way, name: &str) -> String {
     let common = of_lab(bench, way);
+    let scanner = generator(bench, way, "act", SCANS);
     format!(
         r"
 name: user
@@ -56,6 +61,7 @@ jobs:
           tags: |
             {name}:1
             {name}:latest
+          sbom: '{scanner}'
       - id: again
         uses: owner/repro/action@v1
         with:
@@ -99,6 +105,16 @@ fn built_pushed_verified_and_tampered_with() {
         assert!(ran.status.success(), "{ran}");
         let digest = ran.output("build", "digest").to_owned();
         assert_eq!(run("crane", &["digest", &format!("{name}:latest")]).trim(), digest, "{ran}");
+        let sboms: Vec<&str> = ran.output("build", "sbom").lines().collect();
+        assert_eq!(sboms.len(), 2, "one for each platform: {ran}");
+        for (sbom, platform) in sboms.into_iter().zip(["linux/amd64", "linux/arm64"]) {
+            let of_platform = run("crane", &["digest", "--platform", platform, &format!("{name}:1")]);
+            let sbom: Value = serde_json::from_str(&run("crane", &["manifest", sbom])).unwrap();
+            assert_eq!(sbom["subject"]["digest"], of_platform.trim(), "{ran}");
+            let statement = format!("{name}@{}", sbom["layers"][0]["digest"].as_str().unwrap());
+            let statement: Value = serde_json::from_str(&run("crane", &["blob", &statement])).unwrap();
+            assert_eq!(statement["predicate"]["name"], "text", "{ran}");
+        }
         expect(&ran, "build", "changed", "true");
         expect(&ran, "again", "changed", "false");
         expect(&ran, "again", "digest", &digest);
