@@ -141,6 +141,17 @@ pub fn state_of(directory: &Path, environment: &Environment) -> Option<GitState>
     Some(GitState { commit, files, top, directory })
 }
 
+/// Whether what is checked out in a repository, or a branch or a tag of it, leads to a commit. A repository may hold others that
+/// somebody proposed, or that nobody wants any more.
+#[must_use]
+pub fn leads_to(directory: &Path, commit: &str, environment: &Environment) -> bool {
+    let ask = |words: &[&str]| answer(git(directory, environment, &[]).args(words));
+    let contains = format!("--contains={commit}");
+    let refs = ["refs/heads", "refs/tags", "refs/remotes"];
+    let named = ask(&[&["for-each-ref", "--count=1", "--format=%(refname)", &contains], &refs[..]].concat());
+    named.is_some_and(|named| !named.is_empty()) || ask(&["merge-base", "--is-ancestor", commit, "HEAD"]).is_some()
+}
+
 /// Holds the files against the commit, through an index made for it: the repository's own says which files need not be looked
 /// into, and may be somebody else's.
 fn compare(directory: &Path, environment: &Environment, settings: &[String]) -> Option<Files> {
@@ -204,6 +215,27 @@ mod tests {
             .stdout(Stdio::null())
             .status();
         assert!(status.unwrap().success(), "git {arguments:?}");
+    }
+
+    #[test]
+    fn a_commit_that_nothing_leads_to_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        let environment = Environment::of_this_process();
+        let commit = || {
+            git(root.path(), &["commit", "--quiet", "--allow-empty", "--message=a"]);
+            state_of(root.path(), &environment).unwrap().commit
+        };
+        git(root.path(), &["init", "--quiet"]);
+        let first = commit();
+        let second = commit();
+        git(root.path(), &["reset", "--quiet", "--hard", &first]);
+        let leads = |commit: &str| leads_to(root.path(), commit, &environment);
+        assert!(leads(&first) && !leads(&second) && !leads(&"0".repeat(40)));
+        git(root.path(), &["tag", "v1", &second]);
+        assert!(leads(&second));
+        git(root.path(), &["tag", "--delete", "v1"]);
+        git(root.path(), &["checkout", "--quiet", "--detach", &second]);
+        assert!(leads(&second), "it is checked out");
     }
 
     #[test]

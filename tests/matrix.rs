@@ -481,6 +481,17 @@ fn parts_of_a_run_that_disagree_are_not_equal_whichever_is_read_first() {
     all(&joined([&first, &first], &differ), NotReproducible, "");
     let flags = |run: &mut Value| run["images"][0]["flags"] = json!(["--build-arg=A=b"]);
     all(&joined([same, &flags], &differ), Alone, "from different sources");
+    // Nor whether files of no commit were the same in two parts. What gave one digest did.
+    let dirty_at = |time: &'static str| {
+        move |run: &mut Value| {
+            run["time"] = json!(time);
+            run["images"][0]["clean"] = json!(false);
+        }
+    };
+    let (early, late) = (dirty_at("2027-01-01T01:00:00.000Z"), dirty_at("2027-01-01T01:00:00.001Z"));
+    all(&joined([&early, &late], &differ), Alone, "may have been others in another part");
+    all(&joined([&early, &late], &two("a")), Equal, "");
+    all(&joined([&early, &early], &differ), NotReproducible, "");
     // A run that is half a recheck is none, and proves nothing.
     let again = |run: &mut Value| run["recheck"] = json!({ "of": "x", "time": "2026-01-01T00:00:00Z", "age": "1 day" });
     all(&joined([same, &again], &two("a")), Alone, "build an earlier one again");
@@ -599,6 +610,13 @@ fn a_history_says_nothing_that_cannot_be() {
         past.run(&[with(image("app"), |image| image.commit = Some("ab".repeat(long / 2)))]).built("docker", "a").end();
         assert!(past.history().runs[0].record.images[0].clean);
     }
+    // Nor are those of two directories that two matrices call by one name.
+    let mut past = Past::default();
+    for directory in ["a/app", "b/app"] {
+        let app = with(image("app"), |image| image.directory = Some(directory.to_owned()));
+        past.run(&[app]).built("docker", &directory[..1]).end();
+    }
+    assert_all(&past, Alone, "no other cell and no earlier run");
     // Two that are of no commit are not the same.
     let nowhere = with(image("app"), |image| image.commit = None);
     assert_all(&nights_of(&nowhere, &[&["docker"], &["docker"]]), Alone, "no other cell and no earlier run");

@@ -12,9 +12,11 @@ use std::process::{Command, Output, Stdio};
 
 use repro::digest::Digest;
 use repro::matrix::age::{find_run, recheck};
+use repro::matrix::attempt::Program;
 use repro::matrix::file::Matrix;
 use repro::matrix::history::{BuildKitRecord, ImageRecord, Line, Outcome, RunRecord};
 use repro::matrix::past::History;
+use repro::pin::{Pin, Variant};
 use support::history::{Past, image, with};
 use support::image_builder::{ImageBuilder, file, plain, tar};
 use support::said;
@@ -103,6 +105,23 @@ fn what_was_never_built_or_never_ended_is_not_equal() {
     let mut past = Past::asked_for(1);
     past.run(&[image("app")]).ended("podman", Outcome::Missing, "no podman").end();
     assert_eq!(statuses(&past), [Some(4), Some(4)]);
+}
+
+#[test]
+fn a_cell_says_what_a_file_in_the_context_may_not() {
+    let place = Place::new(
+        "[axes]\nruntime = [\"docker\", \"podman\"]\nrootless = [false, true]\n[[image]]\nname = \"app\"\ncontext = \"c\"\n",
+    );
+    let matrix = Matrix::load(&place.path().join("matrix.toml")).unwrap();
+    let [docker, podman, rootless] = matrix.cells.as_slice() else { panic!("{:?}", matrix.cells) };
+    for (cell, variant) in [(docker, Variant::Plain), (podman, Variant::Plain), (rootless, Variant::Rootless)] {
+        let flags = matrix.flags_of(cell);
+        let pin = format!("--buildkit-image={}", Pin::default_for(variant).source);
+        assert!(flags.contains(&pin) && flags.contains(&"--cache-from=".to_owned()), "{flags:?}");
+    }
+    let sees = Program::environment(&[("REPRO_ROOTLESS", "1"), ("A", "b")].into_iter().collect());
+    let seen = ["REPRO_ROOTLESS", "REPRO_CACHE", "A"].map(|name| sees.get(name).and_then(|value| value.to_str()));
+    assert_eq!(seen, [Some("false"), Some("true"), Some("b")]);
 }
 
 #[test]
@@ -280,6 +299,7 @@ fn a_history_says_nothing_that_todays_matrix_does_not() {
         &["--output=/tmp/x"],
         &["--allow=security.insecure"],
         &["--build-argument=x"],
+        &["--build-arg=NIGHT_TOKEN"],
         &["-o/tmp/x"],
     ] {
         assert!(!survives(&flags(wrong)), "{wrong:?}");

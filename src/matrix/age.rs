@@ -14,6 +14,8 @@ use super::past::{History, Run};
 use super::read::is_name;
 use super::source::Source;
 use crate::digest::Digest;
+use crate::environment::Environment;
+use crate::git::leads_to;
 use crate::pin::{Pin, Version};
 use crate::plan::Platform;
 
@@ -136,7 +138,10 @@ fn is_harmless(flag: &str) -> bool {
     let flag = flag.trim_start_matches('-');
     let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
     let argument = value.split('=').next().unwrap_or_default().to_ascii_lowercase();
-    HARMLESS.contains(&name) && !(name == "build-arg" && LEADING.contains(&argument.as_str()))
+    let is_argument = name == "build-arg";
+    // Without a value it is a variable of this machine.
+    let has_value = value.contains('=');
+    HARMLESS.contains(&name) && !(is_argument && (!has_value || LEADING.contains(&argument.as_str())))
 }
 
 /// Their names.
@@ -203,6 +208,23 @@ impl Recheck {
             known
         });
         self.left_out = left_out;
+    }
+
+    /// Leaves out commits that a history names and nothing of the repository leads to: they may be of a proposal that nobody accepted.
+    pub fn leave_strangers(&mut self, matrix: &Matrix, environment: &Environment) {
+        let (left_out, run) = (&mut self.left_out, &self.record.of);
+        self.sources.retain(|name, source| {
+            // The matrix is where its images are: a directory of theirs may be gone.
+            let commit = source.record.commit.as_ref();
+            let leads = commit.is_some_and(|commit| leads_to(&matrix.directory, commit, environment));
+            if !leads {
+                let why = "neither what is checked out nor a branch or tag of this repository leads to its commit";
+                left_out.push(format!("`{name}` of run {run} is not built again: {why}"));
+            }
+            leads
+        });
+        let sources = &self.sources;
+        self.digests.retain(|cell, _| sources.contains_key(&cell.image));
     }
 
     /// The BuildKits of that run, whatever the matrix calls by their names today.

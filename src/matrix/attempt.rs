@@ -4,7 +4,7 @@
 //! See `docs/decisions/010-a-cell-is-a-process.md`.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -57,10 +57,15 @@ impl Program {
         Self { command, directory: directory.to_owned(), environment: environment.clone() }
     }
 
-    /// What of an environment counts for the builds of a matrix.
+    /// What of an environment counts for the builds of a matrix. Switches of a `repro.toml` that are axes here are off, but where a
+    /// cell has them on.
     #[must_use]
     pub fn environment(environment: &Environment) -> Environment {
-        environment.iter().filter(|(name, _)| !DECIDED.iter().any(|decided| name == decided)).collect()
+        let kept = environment.iter().filter(|(name, _)| !DECIDED.iter().any(|decided| name == decided));
+        let mut kept: Environment = kept.collect();
+        kept.set("REPRO_ROOTLESS", "false");
+        kept.set("REPRO_CACHE", "true");
+        kept
     }
 
     /// The environment that it is called in.
@@ -172,7 +177,9 @@ pub async fn build_again(
     interrupt: &Interrupt,
 ) -> Tried {
     let mut words: Vec<OsString> = vec!["verify".into(), "--format=json".into(), "--quiet".into()];
-    words.extend(flags);
+    // It imports and exports nothing, whatever the source's words are.
+    let is_of_cache = |flag: &OsString| ["--cache-from=", "--cache-to="].iter().any(|name| starts_with(flag, name));
+    words.extend(flags.into_iter().filter(|flag| !is_of_cache(flag)));
     words.extend(["--accept-unproved-pin".into(), format!("--ref={commit}").into()]);
     words.extend(["--".into(), digest.into(), context.into()]);
     let foreign = is_foreign(&words);
@@ -193,6 +200,10 @@ pub async fn build_again(
         Ok(output) => missing("verify says nothing of what it built", output.stderr),
         Err(tried) => tried,
     }
+}
+
+fn starts_with(flag: &OsStr, name: &str) -> bool {
+    flag.as_encoded_bytes().starts_with(name.as_bytes())
 }
 
 #[derive(Deserialize)]

@@ -82,7 +82,7 @@ pub async fn compare(
         ..DifferenceRecord::default()
     };
     let (Some(a), Some(b)) = (&pair.a.1, &pair.b.1) else {
-        record.why = Some("an archive of these is not there any more: the run was interrupted in between".to_owned());
+        record.why = Some("an archive of these is not there any more: another part of this run built it".to_owned());
         return Ok(record);
     };
     let mut words: Vec<OsString> = vec!["diff".into(), "--format=json".into()];

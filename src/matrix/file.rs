@@ -16,7 +16,7 @@ use super::read::read;
 use crate::digest::Digest;
 use crate::failure::{Diagnose, ExitStatus};
 use crate::limits;
-use crate::pin::{Pin, Variant, Version};
+use crate::pin::Version;
 use crate::remote::{Remote, RemoteError};
 use crate::runtime::steps::joined;
 use crate::settings::FileError;
@@ -72,7 +72,7 @@ pub enum Expect {
 /// BuildKit's two images of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildKit {
-    /// The image by digest; nothing for the built-in one.
+    /// The image by digest.
     pub image: Option<String>,
     /// Its rootless sister, where there is one.
     pub rootless: Option<String>,
@@ -252,7 +252,8 @@ impl Matrix {
             flags.push("--rootless".to_owned());
         }
         if cell.cache == CacheState::Cold && cell.runtime != "remote" {
-            flags.push("--no-cache".to_owned());
+            // What is imported is not built: nothing of the source's words or of its `repro.toml` is.
+            flags.extend(["--no-cache".to_owned(), "--cache-from=".to_owned()]);
         }
         let buildkit = self.buildkits.get(&cell.buildkit);
         // Without root a buildkitd is started by what that image brings.
@@ -280,12 +281,7 @@ impl Matrix {
     /// The BuildKits, as a history remembers them.
     #[must_use]
     pub fn recorded_buildkits(&self) -> BTreeMap<String, BuildKitRecord> {
-        let built_in = |variant| Some(Pin::default_for(variant).source.to_string());
-        let record = |both: &BuildKit| match &both.image {
-            Some(image) => BuildKitRecord { image: Some(image.clone()), rootless: both.rootless.clone() },
-            // Another release of this program may bring another one.
-            None => BuildKitRecord { image: built_in(Variant::Plain), rootless: built_in(Variant::Rootless) },
-        };
+        let record = |both: &BuildKit| BuildKitRecord { image: both.image.clone(), rootless: both.rootless.clone() };
         self.buildkits.iter().map(|(name, both)| (name.clone(), record(both))).collect()
     }
 }

@@ -267,8 +267,14 @@ impl<'a, 'b> JudgedGroup<'a, 'b> {
         if let Some(moved) = other.and_then(|other| self.moved(other.materials, entry.materials)) {
             return (Verdict::InputChanged, Some(format!("{why}: {moved}")));
         }
-        let difference = other.and_then(|other| self.difference(entry, other));
-        let Some(difference) = difference else { return (Verdict::NotReproducible, Some(why.to_owned())) };
+        let difference = other.and_then(|other| self.difference(entry, other)).filter(|found| found.why.is_none());
+        let Some(difference) = difference else {
+            if other.is_some() && self.run.dissent.is_uncommitted(self.key.image) {
+                let unknown = "its files are those of no commit, and may have been others in another part of this run";
+                return (Verdict::Alone, Some(format!("{why}, but {unknown}")));
+            }
+            return (Verdict::NotReproducible, Some(why.to_owned()));
+        };
         let inputs: Vec<&CauseRecord> = difference.causes.iter().filter(|cause| is_input(cause)).collect();
         if inputs.is_empty() {
             let causes = causes_in_words(&difference.causes);

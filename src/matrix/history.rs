@@ -138,6 +138,9 @@ pub struct ImageRecord {
     pub name: String,
     /// The directory, as the matrix says it.
     pub context: String,
+    /// The same as git says it: from the top of the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
     /// The commit that it is of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
@@ -171,8 +174,8 @@ impl ImageRecord {
 
     /// What it was built from, as far as words say it.
     #[must_use]
-    pub fn source(&self) -> (&str, Option<&str>, &[String], i64) {
-        (&self.context, self.commit.as_deref(), &self.flags, self.epoch)
+    pub fn source(&self) -> (&str, Option<&str>, Option<&str>, &[String], i64) {
+        (&self.context, self.directory.as_deref(), self.commit.as_deref(), &self.flags, self.epoch)
     }
 
     /// Whether its builds read a cache that others may have filled, whatever builds them.

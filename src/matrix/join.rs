@@ -12,6 +12,8 @@ use super::history::{ExpectedRecord, ImageRecord, RunRecord};
 pub struct Dissent {
     /// Images that were built from several sources.
     sources: BTreeSet<String>,
+    /// Images of which each of several parts had files of no commit: they may be others.
+    uncommitted: BTreeSet<String>,
     /// What is expected of an image: a list for each part that has one of its own.
     expected: BTreeMap<String, BTreeSet<Vec<ExpectedRecord>>>,
     /// Names that stand for several BuildKits.
@@ -46,6 +48,12 @@ impl Dissent {
     #[must_use]
     pub fn has_sources(&self, image: &str) -> bool {
         self.sources.contains(image)
+    }
+
+    /// Whether several parts built an image from files of which nobody knows whether they were the same.
+    #[must_use]
+    pub fn is_uncommitted(&self, image: &str) -> bool {
+        self.uncommitted.contains(image)
     }
 
     /// What is expected of a cell of this image.
@@ -112,12 +120,16 @@ fn join_image(known: &mut ImageRecord, part: ImageRecord, dissent: &mut Dissent)
         known.moving = moving.into_iter().collect();
     }
     if known.clean == part.clean && known.source() == part.source() {
+        if !known.clean {
+            dissent.uncommitted.insert(known.name.clone());
+        }
         return;
     }
     // Two sources under one name are the source of neither: nothing is held against it, or built again from it.
     dissent.sources.insert(known.name.clone());
     (known.commit, known.clean) = (None, false);
     known.context = part.context.min(std::mem::take(&mut known.context));
+    known.directory = part.directory.min(known.directory.take());
     known.flags = part.flags.min(std::mem::take(&mut known.flags));
     known.epoch = known.epoch.min(part.epoch);
 }

@@ -395,18 +395,19 @@ impl Reader<'_> {
         if buildkits.contains_key(name) {
             return Ok(());
         }
-        let known = if name == BUILT_IN {
-            BuildKit { image: None, rootless: None, version: Pin::default_for(Variant::Plain).version }
+        let release = if name == BUILT_IN {
+            Pin::default_for(Variant::Plain)
         } else {
-            let version = Version::parse(name);
-            let release = version.and_then(Pin::of_release).ok_or_else(|| {
+            Version::parse(name).and_then(Pin::of_release).ok_or_else(|| {
                 let why =
                     format!("give its image by digest: [buildkit] \"{name}\" = \"moby/buildkit:{name}@sha256:…\"");
                 self.wrong(format!("axes, buildkit `{name}`"), why)
-            })?;
-            let rootless = release.of_variant(Variant::Rootless).source.to_string();
-            BuildKit { image: Some(release.source.to_string()), rootless: Some(rootless), version }
+            })?
         };
+        // Said to each build, also where it is the default: a `repro.toml` of the context may name another one.
+        let rootless = release.of_variant(Variant::Rootless).source.to_string();
+        let known =
+            BuildKit { image: Some(release.source.to_string()), rootless: Some(rootless), version: release.version };
         buildkits.insert(name.to_owned(), known);
         Ok(())
     }

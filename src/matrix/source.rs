@@ -33,6 +33,7 @@ impl Source {
         let mut record = ImageRecord {
             name: image.name.clone(),
             context: image.context.display().to_string(),
+            directory: state.as_ref().map(|state| state.directory.clone()),
             commit: state.as_ref().map(|state| state.commit.clone()),
             clean: state.is_some_and(|state| state.files == Files::Committed),
             flags: image.flags.clone(),

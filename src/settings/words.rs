@@ -146,7 +146,7 @@ pub struct BuildWords {
 
     /// Import a cache of an earlier build
     ///
-    /// type=registry,ref=NAME | type=local,src=DIR | type=gha; without type a registry's reference.
+    /// type=registry,ref=NAME | type=local,src=DIR | type=gha; without type a registry's reference. With --no-cache too. An empty one takes back those before it and those of repro.toml.
     #[arg(long, value_name = "CACHE", help_heading = "Where it is built")]
     pub cache_from: Vec<String>,
 

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::harness::{Bench, Way, lab, lab_script, said, ways};
+use crate::harness::{Bench, Way, lab, lab_script, said, ways, words};
 use crate::traces::Traces;
 
 /// The runtimes that are tested, as a matrix names them.
@@ -122,6 +122,32 @@ fn equal_is_told_from_what_differs_and_why() {
     for cell in cells(&file) {
         assert!(cell.get("tries").is_none(), "a difference or a failure is not tried again: {cell}");
     }
+}
+
+#[test]
+fn what_a_shared_cache_hands_on_is_not_taken_for_built() {
+    let runtimes = runtimes();
+    if runtimes.len() < 2 {
+        return;
+    }
+    let bench = Bench::shared("matrix, cache", Way::Buildkitd);
+    let axes = format!("runtime = [{}]\nbuildkit = [\"v0.19.0\"]", list(&runtimes[..2]));
+    let text = head(&bench, &axes) + "[[image]]\nname = \"random\"\ncontext = \"random\"\n";
+    let random = format!("FROM {}\nRUN cat /proc/sys/kernel/random/uuid > /id\n", lab("LAB_BASE_SMALL"));
+    let cache = format!("type=registry,ref={}/matrix/cache:{}", lab("LAB_REGISTRY"), std::process::id());
+    // What a repro.toml says of where is built does not count either: Podman without root would fail here, and the names of cells lie.
+    let toml = format!("cache-from = [\"{cache}\"]\nrootless = true\nno-cache = true\n");
+    let file = write(&bench, "cache", &text, &[("random/Dockerfile", &random), ("random/repro.toml", &toml)]);
+    let context = file.with_file_name("random");
+    let fill = words(&["--no-config", "--sde", "0", &format!("--cache-to={cache},mode=max")]);
+    bench.build(Way::Buildkitd, &bench.output(Way::Buildkitd, "filled.tar"), &fill, &context);
+    let output = matrix(&bench, &["run"], &file);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let digests: Vec<Value> = cells(&file).into_iter().map(|cell| cell["digest"].clone()).collect();
+    assert!(digests.len() == 2 && digests[0] != digests[1], "each was built: {}", said(&output));
+    let bisected = matrix(&bench, &["bisect", "--buildkit", "v0.19.0,v0.31.1"], &file);
+    let text = said(&bisected);
+    assert!(text.contains("v0.19.0 does not repeat itself"), "{text}");
 }
 
 #[test]

@@ -53,6 +53,7 @@ pub fn refuse_another(known: &Run, sources: &BTreeMap<String, Source>) -> Result
             ("state: files that no commit holds", now.clean != before.clean),
             ("epoch", now.epoch != before.epoch),
             ("options", now.flags != before.flags || now.context != before.context),
+            ("directory of the repository", now.directory != before.directory),
             ("expected digest", now.expected != before.expected || now.everywhere != before.everywhere),
         ];
         if let Some((what, _)) = differs.into_iter().find(|(_, differs)| *differs) {

@@ -12,6 +12,7 @@ use super::report::{MatrixFormat, show};
 use super::{history_beside, load_history, status_of};
 use crate::cli::config::unknown;
 use crate::cli::with_tokio;
+use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
 use crate::image::escape::escape;
 use crate::kept::run::random_name;
@@ -220,6 +221,7 @@ impl RunCommand {
             }
             let mut again = recheck(before, found, age);
             again.trust(matrix, found);
+            again.leave_strangers(matrix, &Environment::of_this_process());
             again.digests.retain(|cell, _| self.is_of_platform(cell));
             for why in &again.left_out {
                 tracing::warn!("{}", escape(why));

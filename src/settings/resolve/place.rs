@@ -68,6 +68,10 @@ pub fn resolve_caches(words: &Words<'_>, direction: Direction, notes: &mut Notes
     };
     let mut caches = Vec::new();
     for given in list {
+        if given.value.is_empty() {
+            caches.clear();
+            continue;
+        }
         let mut cache = Cache::parse(given.value, direction, given.directory)?;
         // A cache that is not there yet is made when it is exported.
         if let (CacheKind::Local(path), Direction::From) = (&mut cache.kind, direction) {
