@@ -3,8 +3,10 @@
 //! What buildx does not understand it finds out after the build began, or hands to `ssh`, `docker` or `kubectl` as a word of
 //! their command lines; so each part is looked at here (buildx, driver/remote; BuildKit, client/connhelper).
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::fs;
+use std::net::{IpAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -87,6 +89,20 @@ impl Address {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Where it leads from here, as far as this machine knows: two addresses that share a place lead to one daemon. Asks for names.
+    #[must_use]
+    pub fn places(&self) -> BTreeSet<String> {
+        let own = || BTreeSet::from([self.text.clone()]);
+        match self.text.split_once("://") {
+            Some(("unix", path)) => fs::canonicalize(path).map_or_else(|_| own(), |path| [format!("{path:?}")].into()),
+            Some(("tcp", place)) => {
+                let found = place.to_socket_addrs().map(|found| found.map(|one| one.to_string()).collect());
+                found.unwrap_or_else(|_| own())
+            }
+            _ => own(),
+        }
     }
 
     fn is_on_loopback(&self) -> bool {

@@ -279,7 +279,7 @@ fn nights_of(image: &ImageRecord, nights: &[&[&str]]) -> Past {
 fn a_warm_builder_is_no_witness_of_itself() {
     let own = "nothing but its own cache gave it before";
     let beside = "its own cache proves nothing";
-    let cases: [(&[&[&str]], Verdict, &str); 17] = [
+    let cases: [(&[&[&str]], Verdict, &str); 20] = [
         (&[&["docker+"], &["docker+"]], Alone, own),
         (&[&["docker+"], &["docker+"], &["docker+"]], Alone, own),
         // What was built cold may have stayed in the cache.
@@ -299,6 +299,10 @@ fn a_warm_builder_is_no_witness_of_itself() {
         (&[&["@"], &["@one"]], Alone, own),
         (&[&["@one"], &["@"]], Alone, own),
         (&[&["@one"], &["@two"], &["@"]], Equal, ""),
+        // What is in a container of Docker may be the builder of its own cells.
+        (&[&["docker+", "@docker-container://x"]], Alone, beside),
+        (&[&["docker+"], &["@docker-container://x"]], Alone, own),
+        (&[&["podman+", "@docker-container://x"]], Equal, ""),
     ];
     for (nights, verdict, part) in cases {
         println!("{nights:?}");

@@ -108,6 +108,28 @@ fn what_was_never_built_or_never_ended_is_not_equal() {
 }
 
 #[test]
+fn a_daemon_that_goes_by_two_names_is_refused() {
+    let matrix = |addresses: &str| {
+        let place = Place::new(&format!(
+            "[axes]\nruntime = [\"remote\"]\naddress = [{addresses}]\n[[image]]\nname = \"app\"\ncontext = \"c\"\n"
+        ));
+        let socket = place.path().join("socket");
+        std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        std::os::unix::fs::symlink(&socket, place.path().join("link")).unwrap();
+        let text = fs::read_to_string(place.path().join("matrix.toml")).unwrap();
+        place.write("matrix.toml", &text.replace("HERE", place.path().to_str().unwrap()));
+        place.call(&["run", "matrix.toml"])
+    };
+    for twice in ["\"tcp://127.0.0.1:9\", \"tcp://localhost:9\"", "\"unix://HERE/socket\", \"unix://HERE/link\""] {
+        let output = matrix(twice);
+        let text = said(&output);
+        assert!(output.status.code() == Some(2) && text.contains("are one daemon"), "{text}");
+    }
+    let output = matrix("\"tcp://127.0.0.1:9\", \"tcp://127.0.0.2:9\", \"unix://HERE/socket\"");
+    assert_eq!(output.status.code(), Some(4), "each is another: {}", said(&output));
+}
+
+#[test]
 fn a_cell_says_what_a_file_in_the_context_may_not() {
     let place = Place::new(
         "[axes]\nruntime = [\"docker\", \"podman\"]\nrootless = [false, true]\n[[image]]\nname = \"app\"\ncontext = \"c\"\n",

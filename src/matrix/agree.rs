@@ -40,11 +40,20 @@ impl<'a> Builder<'a> {
         Self { runtime: &cell.runtime, rootless: cell.rootless, buildkit: Some(&cell.buildkit), place }
     }
 
-    /// Whether it cannot have the cache of the other one. A daemon of a fleet of which nobody says which it is may be any.
+    /// Whether it cannot have the cache of the other one. A daemon of a fleet of which nobody says which it is may be any, and one in a
+    /// container of Docker may be the builder that Docker's cells are built on.
     #[must_use]
     pub fn is_surely_other(&self, other: &Self) -> bool {
         let are_remote = self.runtime == REMOTE && other.runtime == REMOTE;
-        self != other && !(are_remote && (self.may_be_any() || other.may_be_any()))
+        let is_dockers = |one: &Self, container: &Self| one.runtime == "docker" && container.is_in_docker();
+        self != other
+            && !(are_remote && (self.may_be_any() || other.may_be_any()))
+            && !is_dockers(self, other)
+            && !is_dockers(other, self)
+    }
+
+    fn is_in_docker(&self) -> bool {
+        self.runtime == REMOTE && self.place.is_none_or(|place| place.starts_with("docker-container://"))
     }
 
     fn may_be_any(&self) -> bool {
@@ -77,16 +86,16 @@ impl<'a> Witness<'a> {
 /// How many of these builds cannot have what they gave from each other.
 #[must_use]
 pub fn pieces(witnesses: &[Witness<'_>]) -> usize {
-    let cold: Vec<&Builder<'_>> = witnesses.iter().filter(|one| one.is_cold).map(|one| &one.builder).collect();
-    let warm: BTreeSet<&Builder<'_>> = witnesses
-        .iter()
-        .filter(|one| !one.is_cold && cold.iter().all(|cold| cold.is_surely_other(&one.builder)))
-        .map(|one| &one.builder)
-        .collect();
+    let (cold, mut warm): (Vec<&Witness<'_>>, Vec<_>) = witnesses.iter().partition(|one| one.is_cold);
+    let mut known: Vec<&Builder<'_>> = cold.iter().map(|one| &one.builder).collect();
     // One that may be any of the others is none of its own.
-    let has_known = warm.iter().any(|one| one.runtime == REMOTE && one.place.is_some());
-    let own = warm.iter().filter(|one| !(has_known && one.may_be_any()));
-    cold.len() + own.count()
+    warm.sort_by_key(|one| (one.builder.may_be_any(), one.builder));
+    for one in warm {
+        if known.iter().all(|other| other.is_surely_other(&one.builder)) {
+            known.push(&one.builder);
+        }
+    }
+    known.len()
 }
 
 /// Who gave a digest in earlier runs.

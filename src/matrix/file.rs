@@ -3,7 +3,7 @@
 //! It says all that decides a build: variables such as `REPRO_RUNTIME` do not count, for what stands in the history is to be
 //! built again from there. Whoever runs a matrix trusts its file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::digest::Digest;
 use crate::failure::{Diagnose, ExitStatus};
 use crate::limits;
 use crate::pin::Version;
-use crate::remote::{Remote, RemoteError};
+use crate::remote::{Address, Remote, RemoteError};
 use crate::runtime::steps::joined;
 use crate::settings::FileError;
 
@@ -264,6 +264,22 @@ impl Matrix {
         });
         flags.extend(image.map(|image| format!("--buildkit-image={image}")));
         flags
+    }
+
+    /// Two addresses of the fleet and of these cells that lead to one daemon, as far as this machine knows. Asks for names.
+    #[must_use]
+    pub fn find_one_daemon_twice<'a>(&'a self, cells: &'a [Cell]) -> Option<[&'a str; 2]> {
+        let of_cells = cells.iter().filter_map(|cell| cell.address.as_ref());
+        let names: BTreeSet<&str> = self.fleet.addresses.iter().chain(of_cells).map(String::as_str).collect();
+        let mut known: BTreeMap<String, &str> = BTreeMap::new();
+        for name in names {
+            for place in name.parse::<Address>().map(|address| address.places()).unwrap_or_default() {
+                if let Some(other) = known.insert(place, name).filter(|other| *other != name) {
+                    return Some([other, name]);
+                }
+            }
+        }
+        None
     }
 
     /// Gives images an epoch, in seconds since 1970, that leave it to the commit or say none.

@@ -65,6 +65,14 @@ pub fn refuse_another(known: &Run, sources: &BTreeMap<String, Source>) -> Result
     Ok(())
 }
 
+/// A daemon that goes by two names would agree with itself.
+pub fn refuse_one_daemon_twice(matrix: &Matrix, cells: &[Cell]) -> Result<(), Failure> {
+    matrix.find_one_daemon_twice(cells).map_or(Ok(()), |[one, other]| {
+        let message = format!("`{one}` and `{other}` are one daemon, which would agree with itself");
+        Err(Failure::usage(message, "name each daemon once"))
+    })
+}
+
 /// A history that grows in a context is another context for each cell.
 pub fn check_places(paths: &[Option<&PathBuf>], sources: &BTreeMap<String, Source>) -> Result<(), Failure> {
     for path in paths.iter().copied().flatten() {

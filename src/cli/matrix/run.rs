@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::guard::{check_places, look, planned_of, refuse_another};
+use super::guard::{check_places, look, planned_of, refuse_another, refuse_one_daemon_twice};
 use super::progress::Progress;
 use super::report::{MatrixFormat, show};
 use super::{history_beside, load_history, status_of};
@@ -140,6 +140,7 @@ impl RunCommand {
                 });
             }
         }
+        refuse_one_daemon_twice(matrix, &cells)?;
         let sources = look(matrix, &cells);
         check_places(&[Some(&history), self.keep.as_ref()], &sources)?;
         let known = name.as_deref().and_then(|name| before.run(name));
