@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::json::{self, Names};
@@ -124,19 +125,30 @@ impl Referrer {
     /// The list of referrers in `list`, or a new one, with this one in it, and all others as they were. Nothing where it is in
     /// it already. The error says what is wrong with the list, ready to print.
     pub fn add_to(&self, list: Option<&[u8]>) -> Result<Option<Vec<u8>>, String> {
-        let mut list: Value = match list {
-            Some(bytes) => json::parse(Names::Manifest, bytes)?,
-            None => json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [] }),
-        };
-        let is_index = list.get("mediaType").is_none_or(|kind| kind == OCI_INDEX);
-        let entries = list.get_mut("manifests").and_then(Value::as_array_mut).filter(|_| is_index);
-        let entries = entries.ok_or_else(|| "it is no index".to_owned())?;
-        if entries.iter().any(|entry| entry.get("digest") == self.entry.get("digest")) {
+        let list = list.map_or_else(
+            || Ok(json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [] }).to_string().into_bytes()),
+            |bytes| json::parse::<Value>(Names::Manifest, bytes).map(|_| bytes.to_vec()),
+        )?;
+        // As it was written: to parse an entry and write it again would round its numbers.
+        let mut list: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_slice(&list).map_err(|error| error.to_string())?;
+        let is_index =
+            list.get("mediaType").is_none_or(|kind| read::<String>(kind).is_some_and(|kind| kind == OCI_INDEX));
+        let entries = list.get("manifests").and_then(|entries| read::<Vec<Box<RawValue>>>(entries));
+        let mut entries = entries.filter(|_| is_index).ok_or_else(|| "it is no index".to_owned())?;
+        let digest = |entry: &RawValue| read::<Value>(entry)?.get("digest").cloned();
+        if entries.iter().any(|entry| digest(entry).as_ref() == self.entry.get("digest")) {
             return Ok(None);
         }
-        entries.push(self.entry.clone());
-        Ok(Some(list.to_string().into_bytes()))
+        let raw = |error: serde_json::Error| error.to_string();
+        entries.push(to_raw_value(&self.entry).map_err(raw)?);
+        list.insert("manifests".to_owned(), to_raw_value(&entries).map_err(raw)?);
+        serde_json::to_vec(&list).map(Some).map_err(raw)
     }
+}
+
+fn read<T: DeserializeOwned>(value: &RawValue) -> Option<T> {
+    serde_json::from_str(value.get()).ok()
 }
 
 /// The tag of the list of what refers to `subject`, for registries that keep none themselves.
@@ -197,17 +209,14 @@ mod tests {
         let referrer = Referrer::sbom(&subject(), vec![b"{}".to_vec()]);
         let first = referrer.add_to(None).unwrap().unwrap();
         assert_eq!(referrer.add_to(Some(&first)).unwrap(), None, "it is there once");
-        let foreign = r#"{"digest":"sha256:f","x":[1,"y"],"size":3,"mediaType":"z"}"#;
+        let foreign = r#"{"digest":"sha256:f", "x":[1,"y",123456789012345678901,1.50],"size":3,"mediaType":"z"}"#;
         let list = format!(r#"{{"manifests":[{foreign}],"annotations":{{"a":"b"}},"schemaVersion":2}}"#);
         let added = String::from_utf8(referrer.add_to(Some(list.as_bytes())).unwrap().unwrap()).unwrap();
         let start = format!(
-            r#"{{"manifests":[{foreign},{{"mediaType":"{OCI_MANIFEST}","digest":"{}""#,
+            r#"{{"annotations":{{"a":"b"}},"manifests":[{foreign},{{"mediaType":"{OCI_MANIFEST}","digest":"{}""#,
             referrer.document.digest
         );
-        assert!(
-            added.starts_with(&start) && added.ends_with(r#"],"annotations":{"a":"b"},"schemaVersion":2}"#),
-            "{added}"
-        );
+        assert!(added.starts_with(&start) && added.ends_with(r#"],"schemaVersion":2}"#), "{added}");
         let other = r#"{"mediaType":"application/vnd.oci.image.manifest.v1+json","manifests":[]}"#;
         for (list, why) in [("[]", "in place of an object"), ("{}", "no index"), ("{", "EOF"), (other, "no index")] {
             let error = referrer.add_to(Some(list.as_bytes())).unwrap_err();
