@@ -96,7 +96,11 @@ impl Address {
     pub fn places(&self) -> BTreeSet<String> {
         let own = || BTreeSet::from([self.text.clone()]);
         match self.text.split_once("://") {
-            Some(("unix", path)) => fs::canonicalize(path).map_or_else(|_| own(), |path| [format!("{path:?}")].into()),
+            Some(("unix", path)) => {
+                // Whatever bytes it has.
+                let text = |path: PathBuf| path.as_os_str().as_encoded_bytes().escape_ascii().to_string();
+                fs::canonicalize(path).map_or_else(|_| own(), |path| [text(path)].into())
+            }
             Some(("tcp", place)) => {
                 let found = place.to_socket_addrs().map(|found| found.map(|one| one.to_string()).collect());
                 found.unwrap_or_else(|_| own())

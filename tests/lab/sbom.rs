@@ -82,7 +82,7 @@ fn an_sbom_is_attached_to_what_was_pushed_and_moves_no_digest() {
     let bench = Bench::plain("sbom");
     for way in ways().iter().copied() {
         let files = [
-            ("Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /var/lib/dpkg/status\n"),
+            ("Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /var/lib/dpkg/status\nONBUILD RUN exit 7\n"),
             ("amd64", "Package: one\nVersion: 1-amd64\n"),
             ("arm64", "Package: one\nVersion: 1-arm64\n\nPackage: two\nVersion: 2\n"),
         ];

@@ -10,6 +10,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Step;
 use super::inputs::{Inputs, Words, wrong};
@@ -78,6 +79,10 @@ impl Generator {
             image::Platform { os: machine.os, architecture: machine.architecture, ..image::Platform::default() };
         let loaded = until_interrupted(load_config(&repository, reference, &platform), interrupt).await?;
         let loaded = loaded.map_err(|error| failed(reference, &error))?;
+        if loaded.as_ref().is_some_and(|(_, config)| has_triggers(config)) {
+            let why = format!("names `{reference}`, whose ONBUILD would run beside the scanner");
+            return Err(wrong("sbom", &why, "name an image without"));
+        }
         let found = loaded.and_then(|(digest, config)| Some((digest, command_of(&config)?)));
         let (digest, command) = found.ok_or_else(|| {
             let why = format!("names `{reference}`, which has no command for {platform}");
@@ -85,6 +90,12 @@ impl Generator {
         })?;
         Ok(Scanner { image: reference.with_digest(digest), command })
     }
+}
+
+/// Whether a build from the image with this config runs more than its Dockerfile says.
+fn has_triggers(config: &[u8]) -> bool {
+    let config: Value = serde_json::from_slice(config).unwrap_or_default();
+    config["config"]["OnBuild"].as_array().is_some_and(|triggers| !triggers.is_empty())
 }
 
 /// What the image with this config runs.
@@ -107,14 +118,15 @@ fn command_of(config: &[u8]) -> Option<Vec<String>> {
 
 impl Scanner {
     /// The build that runs it as BuildKit does (`frontend/attestations/sbom/sbom.go`): as root, with the image below the one
-    /// directory and what it writes taken from the other, both named by variables.
-    fn dockerfile(&self, platform: &str, image: &str) -> String {
-        let command = serde_json::Value::from(self.command.as_slice());
+    /// directory and what it writes taken from the other, both named by variables. The image is mounted and no stage of its own: that
+    /// would run what its `ONBUILD` says, and the scanner would see another one.
+    fn dockerfile(&self, image: &str) -> String {
+        let command = Value::from(self.command.as_slice());
         let scanner = by_digest(&self.image);
         format!(
-            "FROM --platform={platform} {image} AS image\nFROM {scanner} AS scan\nUSER 0:0\nCOPY . /run/out/\nARG SOURCE_DATE_EPOCH\n\
+            "FROM {scanner} AS scan\nUSER 0:0\nCOPY . /run/out/\nARG SOURCE_DATE_EPOCH\n\
              ENV BUILDKIT_SCAN_DESTINATION=/run/out/ BUILDKIT_SCAN_SOURCE=/run/src/core/sbom\n\
-             RUN --mount=type=bind,from=image,target=/run/src/core/sbom --mount=type=tmpfs,target=/tmp {command}\n\
+             RUN --mount=type=bind,from={image},target=/run/src/core/sbom --mount=type=tmpfs,target=/tmp {command}\n\
              FROM scratch\nCOPY --from=scan /run/out/ /\n"
         )
     }
@@ -166,7 +178,7 @@ impl Scanner {
         let place = tempfile::tempdir_in(&step.directory).map_err(own)?;
         let [context, dockerfile, archive] = ["context", "Dockerfile", "sbom.tar"].map(|name| place.path().join(name));
         fs::create_dir(&context).map_err(own)?;
-        fs::write(&dockerfile, self.dockerfile(&manifest.platform, &by_digest(image))).map_err(own)?;
+        fs::write(&dockerfile, self.dockerfile(&by_digest(image))).map_err(own)?;
         let mut words = Words::default();
         words.flag("--no-config");
         words.value("--platform", Platform::of_this_machine().to_string());
@@ -307,14 +319,16 @@ mod tests {
             image: format!("h.example/scanner:1@{IMAGE}").parse().unwrap(),
             command: command_of(config.as_bytes()).unwrap(),
         };
-        let dockerfile = scanner.dockerfile("linux/arm64", "h.example/app@sha256:1");
+        let dockerfile = scanner.dockerfile("h.example/app@sha256:1");
         let lines: Vec<&str> = dockerfile.lines().collect();
-        assert_eq!(lines.len(), 9, "{dockerfile}");
-        assert_eq!(lines[0], "FROM --platform=linux/arm64 h.example/app@sha256:1 AS image");
-        assert_eq!(lines[1], format!("FROM h.example/scanner@{IMAGE} AS scan"));
-        assert!(lines[6].ends_with(r#"target=/tmp ["/scan","a\"] \nRUN id","$x","<<EOF"]"#), "{dockerfile}");
+        assert_eq!(lines.len(), 8, "{dockerfile}");
+        assert_eq!(lines[0], format!("FROM h.example/scanner@{IMAGE} AS scan"));
+        assert!(lines[5].starts_with("RUN --mount=type=bind,from=h.example/app@sha256:1,target="), "{dockerfile}");
+        assert!(lines[5].ends_with(r#"target=/tmp ["/scan","a\"] \nRUN id","$x","<<EOF"]"#), "{dockerfile}");
+        assert!(has_triggers(br#"{"config": {"OnBuild": ["RUN id"]}}"#));
         for config in ["", "{}", r#"{"config": {}}"#, r#"{"config": {"Cmd": []}}"#, r#"{"config": {"Cmd": "a"}}"#] {
             assert_eq!(command_of(config.as_bytes()), None, "{config}");
+            assert!(!has_triggers(config.as_bytes()));
         }
     }
 }
