@@ -19,7 +19,7 @@ use std::path::Path;
 
 pub use self::error::BuildError;
 pub use self::known::load as known_layers;
-pub use self::outcome::{BuildOutcome, BuiltFrontend, BuiltManifest, BuiltWith, PinProof};
+pub use self::outcome::{BuildOutcome, BuiltFrontend, BuiltManifest, BuiltWith, PinProof, bytes};
 pub use self::prepare::Prepared;
 
 use self::lock::Locks;
@@ -41,7 +41,8 @@ pub async fn run(
     environment: &Environment,
     interrupt: &Interrupt,
 ) -> Result<BuildOutcome, BuildError> {
-    match run_once(settings, environment, interrupt).await {
+    // On the heap: what waits for a build would hold all of its state, too.
+    match Box::pin(run_once(settings, environment, interrupt)).await {
         // On a BuildKit that others share there is no throw-away state.
         Err(error) if settings.remote.is_some() => Err(error.on_shared()),
         Err(error @ (BuildError::BaseSubstituted(_) | BuildError::CachedBeforeEpoch { .. }))
@@ -53,7 +54,7 @@ pub async fn run(
             let mut cold = settings.clone();
             cold.no_cache.value = true;
             cold.cache_from.clear();
-            run_once(&cold, environment, interrupt).await
+            Box::pin(run_once(&cold, environment, interrupt)).await
         }
         result => result,
     }

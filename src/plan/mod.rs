@@ -401,6 +401,10 @@ pub fn own_ignore_file(dockerfile: &Path) -> PathBuf {
     path.into()
 }
 
+/// The build argument that tells BuildKit's frontend which cache mounts are meant (`frontend/dockerui/config.go`): those of one
+/// name are the same, and no others.
+pub const CACHE_MOUNT_NAMESPACE: &str = "BUILDKIT_CACHE_MOUNT_NS";
+
 /// Names the cache mounts of one project: the same context and Dockerfile share them, and nothing else does.
 #[must_use]
 pub fn cache_namespace(context: &Path, dockerfile: &Path) -> String {

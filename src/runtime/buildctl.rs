@@ -11,7 +11,8 @@ use super::steps::{Documents, Findings, Step, csv_field, csv_path, joined};
 use crate::frontend::{BUILD_ARGUMENT, BUILTIN, Override};
 use crate::network::{Proxy, Route, RunNetwork};
 use crate::plan::{
-    AnnotationTarget, BuildPlan, Cache, CacheKind, Direction, MediaTypes, NamedContext, SecretSource, SshSource,
+    AnnotationTarget, BuildPlan, CACHE_MOUNT_NAMESPACE, Cache, CacheKind, Direction, MediaTypes, NamedContext,
+    SecretSource, SshSource,
 };
 
 /// The paths of a build as the client sees them: inside a container they are others than outside.
@@ -199,8 +200,8 @@ fn frontend_options(plan: &BuildPlan, route: &Route) -> Vec<String> {
         options.push("image-resolve-mode=pull".to_owned());
     }
     options.push(format!("build-arg:SOURCE_DATE_EPOCH={}", plan.epoch));
-    if !plan.build_args.contains_key("BUILDKIT_CACHE_MOUNT_NS") {
-        options.push(format!("build-arg:BUILDKIT_CACHE_MOUNT_NS={}", plan.cache_namespace));
+    if !plan.build_args.contains_key(CACHE_MOUNT_NAMESPACE) {
+        options.push(format!("build-arg:{CACHE_MOUNT_NAMESPACE}={}", plan.cache_namespace));
     }
     match plan.frontend.to_override() {
         Override::Nothing => {}

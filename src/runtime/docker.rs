@@ -15,7 +15,9 @@ use super::{Site, authority_directories, configuration_slug, with_proxy};
 use crate::digest::Digest;
 use crate::frontend::{BUILD_ARGUMENT, Override};
 use crate::network::{Proxy, RunNetwork};
-use crate::plan::{AnnotationTarget, BuildPlan, Direction, NamedContext, SecretSource, SshSource};
+use crate::plan::{
+    AnnotationTarget, BuildPlan, CACHE_MOUNT_NAMESPACE, Direction, NamedContext, SecretSource, SshSource,
+};
 
 /// What `docker` may see of the caller's environment: where its daemon is, and how to reach it.
 const KEEP: [&str; 13] = [
@@ -346,8 +348,8 @@ pub fn build_arguments(plan: &BuildPlan, site: &Site<'_>, builder: &str) -> Vec<
         flag("--target", target.clone());
     }
     flag("--build-arg", format!("SOURCE_DATE_EPOCH={}", plan.epoch));
-    if !plan.build_args.contains_key("BUILDKIT_CACHE_MOUNT_NS") {
-        flag("--build-arg", format!("BUILDKIT_CACHE_MOUNT_NS={}", plan.cache_namespace));
+    if !plan.build_args.contains_key(CACHE_MOUNT_NAMESPACE) {
+        flag("--build-arg", format!("{CACHE_MOUNT_NAMESPACE}={}", plan.cache_namespace));
     }
     if let Override::Image(command) = plan.frontend.to_override() {
         flag("--build-arg", format!("{BUILD_ARGUMENT}={command}"));

@@ -26,8 +26,8 @@ pub use self::words::{
 use crate::epoch::SourceDateEpoch;
 use crate::pin::{Pin, Variant};
 use crate::plan::{
-    Annotation, ArchiveFormat, BuildPlan, Cache, CacheKind, Compression, ContextModes, GHA_VARIABLES, MediaTypes,
-    NamedContext, PlanError, Platform, Secret, Ssh, cache_namespace,
+    Annotation, ArchiveFormat, BuildPlan, CACHE_MOUNT_NAMESPACE, Cache, CacheKind, Compression, ContextModes,
+    GHA_VARIABLES, MediaTypes, NamedContext, PlanError, Platform, Secret, Ssh, cache_namespace,
 };
 use crate::remote::Remote;
 
@@ -120,6 +120,8 @@ pub struct BuildSettings {
     pub buildx_args: Vec<String>,
     /// The context, absolute.
     pub context: PathBuf,
+    /// The context and the Dockerfile of the project whose cache mounts RUN sees, where those are another's.
+    pub cache_mounts_of: Option<(PathBuf, PathBuf)>,
     /// Which modes its files have for the build.
     pub context_modes: ContextModes,
     /// The Dockerfile, absolute.
@@ -209,6 +211,17 @@ impl BuildSettings {
         }
     }
 
+    /// These settings with the cache mounts of `other`: whatever names those to BuildKit names them here, too.
+    #[must_use]
+    pub fn with_cache_mounts_of(mut self, other: &Self) -> Self {
+        if let Some(named) = other.build_args.get(CACHE_MOUNT_NAMESPACE) {
+            self.build_args.insert(CACHE_MOUNT_NAMESPACE.to_owned(), named.clone());
+        }
+        let own = || (other.context.clone(), other.dockerfile.clone());
+        self.cache_mounts_of = Some(other.cache_mounts_of.clone().unwrap_or_else(own));
+        self
+    }
+
     /// The directories that the build reads, the context first.
     pub fn directories(&self) -> impl Iterator<Item = &Path> {
         NamedContext::directories(&self.context, &self.build_contexts)
@@ -233,8 +246,12 @@ impl BuildSettings {
         if media_types == MediaTypes::Docker && !self.compression.algorithm.has_docker_type() {
             return Err(SettingsError::NoMediaType(self.compression.algorithm.name()));
         }
+        let (context, dockerfile) = match &self.cache_mounts_of {
+            Some((context, dockerfile)) => (context, dockerfile),
+            None => (&self.context, &self.dockerfile),
+        };
         Ok(BuildPlan {
-            cache_namespace: cache_namespace(&self.context, &self.dockerfile),
+            cache_namespace: cache_namespace(context, dockerfile),
             context: self.context.clone(),
             context_modes: self.context_modes,
             dockerfile: self.dockerfile.clone(),

@@ -133,6 +133,7 @@ pub fn resolve_for_image(
         from_image: notes.from_image,
         anonymous: false,
         any_buildkit: false,
+        cache_mounts_of: None,
         context,
     })
 }
