@@ -172,3 +172,12 @@ pub const SBOM_BYTES: u64 = 40 << 20;
 
 /// How many files an SBOM has at most. A scanner writes one for the image, and here there is nothing else to scan.
 pub const SBOM_FILES: usize = 16;
+
+/// The text of the input `cache-map`, in bytes. One mount takes some 50.
+pub const CACHE_MAP_BYTES: usize = 64 << 10;
+
+/// Mounts of one `cache-map`. A build of many languages has five.
+pub const CACHE_MAP_MOUNTS: usize = 32;
+
+/// What is taken out of the cache mounts of one build, in bytes: 10 GiB, what GitHub keeps of a repository's caches.
+pub const CACHE_MOUNT_BYTES: u64 = 10 << 30;

@@ -160,7 +160,33 @@ fn defect_39_a_switch_is_true_or_false() {
 
 #[test]
 fn defect_40_a_cache_map_is_not_filled_into_another_builder() {
-    refuses("build", &[("cache-map", "{\"a\": \"/b\"}")], "`cache-map` is not taken");
+    for named in ["", "BUILDKIT_CACHE_MOUNT_NS=of the user"] {
+        let place = Place::new();
+        let directory = place.job.temp.join("kept");
+        fs::create_dir(&directory).unwrap();
+        // A tar of nothing.
+        fs::write(directory.join("cache.tar"), [0; 1024]).unwrap();
+        let map = json!({ directory.to_str().unwrap(): "/root/.cache" }).to_string();
+        let did = place.step("build", &[("cache-map", map.as_str()), ("build-args", named)]);
+        let all = |text: &str, begin: &str| -> Vec<String> {
+            let lines = text.lines().flat_map(|line| line.split('\'')).filter(|word| word.contains(begin));
+            lines.map(str::to_owned).collect()
+        };
+        // The build that fills, and the one that it is for: the same state, and the same name for its mounts.
+        let [states, names] = [all(&did.argv, "--mount=type=volume"), all(&did.script, "BUILDKIT_CACHE_MOUNT_NS=")];
+        for found in [&states, &names] {
+            assert!(found.len() == 2 && found[0] == found[1], "{found:?}\n{}", did.ended.text);
+        }
+        assert!(names[0].ends_with(if named.is_empty() { "" } else { "=of the user" }), "{names:?}");
+        let alone = build(&[("build-args", named)]);
+        assert_eq!(alone.script.lines().count() * 2, did.script.lines().count(), "{}", did.script);
+        // It wrote nothing that could be read, and that is no reason not to build.
+        assert!(
+            did.ended.commands[0].starts_with("::warning title=repro::nothing is filled"),
+            "{:?}",
+            did.ended.commands
+        );
+    }
     assert!(build(&[("cache-map", "{}")]).argv.contains("run\n"));
 }
 

@@ -55,7 +55,10 @@ fn a_wrong_input_is_named_before_anything_runs() {
         ("build", &[("sbom", "true")], "`sbom` is on, and the image is not pushed"),
         ("build", &[("sbom", "maybe"), ("push", "true"), ("tags", "h.example/a:1")], "`sbom` is `maybe`"),
         ("build", &[("sbom", "generator=A"), ("push", "true"), ("tags", "h.example/a:1")], "`sbom` names no image"),
-        ("build", &[("cache-map", "{\"a\": \"/b\"}")], "`cache-map` is not taken"),
+        ("build", &[("cache-map", "x")], "`cache-map` cannot be read"),
+        ("build", &[("cache-map", "{\"../a\": \"/b\"}")], "`cache-map` names `../a`"),
+        ("build", &[("cache-map", "{\"/etc/a\": \"/b\"}")], "`cache-map` names `/etc/a`"),
+        ("build", &[("cache-map", "{\"../temp/a\": \"$X\"}")], "`cache-map` has the target `$X`"),
         ("build", &[("secrets", "swordfish")], "`secrets` has a line that is not `ID=…`"),
         // The rest of a value of several lines.
         ("build", &[("secrets", "A=b\nc3dvcmRmaXNo==")], "`secrets` has a line that is not `ID=…`"),
@@ -79,6 +82,107 @@ fn a_wrong_input_is_named_before_anything_runs() {
         assert!(ended.summary.starts_with("### ❌ "), "{inputs:?}: {ended:?}");
         assert!(!ended.text.contains("swordfish"), "{}", ended.text);
     }
+}
+
+/// Contents of cache mounts lie in files of the job that no build reads, one for each mount.
+#[test]
+fn a_cache_map_names_directories_of_the_job_that_are_in_no_context() {
+    let place = tempfile::tempdir().unwrap();
+    let job = Job::new(place.path());
+    let at = |name: &str| place.path().join(name);
+    for directory in ["workspace/app", "workspace/other", "temp/linked", "temp/taken", "temp/file"] {
+        fs::create_dir_all(at(directory)).unwrap();
+    }
+    fs::write(at("workspace/app/Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n").unwrap();
+    fs::write(at("temp/a file"), "").unwrap();
+    let link = |to: &Path, from: &str| std::os::unix::fs::symlink(to, at(from)).unwrap();
+    link(&at("workspace/app"), "temp/into");
+    link(Path::new("/etc"), "temp/out");
+    link(&at("nowhere"), "temp/dangling");
+    link(&at("temp/linked"), "temp/link");
+    link(Path::new("/etc/passwd"), "temp/taken/cache.tar");
+    fs::create_dir(at("temp/file/cache.tar")).unwrap();
+    let common = [("source_date_epoch", "0"), ("context", "app")];
+    let run = |map: &str, more: &[(&str, &str)]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_repro"));
+        let variables = job.variables(&[&common[..], &[("cache-map", map)], more].concat());
+        program.env_clear().env("HOME", place.path()).env("PATH", "/nowhere").envs(variables);
+        job.run(&mut program, "build")
+    };
+    let in_context = "is in a build context, or has one in it";
+    let named = format!("other={}", at("workspace/other").display());
+    let (temp, dest) =
+        (at("temp").display().to_string(), format!("type=oci,dest={}/a/cache.tar", at("temp").display()));
+    fs::create_dir(at("temp/a")).unwrap();
+    for (map, more, said) in [
+        ("{\"app/cache\": \"/b\"}", &[][..], in_context),
+        ("{\"TEMP/into/cache\": \"/b\"}", &[], in_context),
+        ("{\".\": \"/b\"}", &[], in_context),
+        ("{\"other\": \"/b\"}", &[("build-contexts", named.as_str())], in_context),
+        ("{\"TEMP/out/a\": \"/b\"}", &[], "`cache-map` names `TEMP/out/a`"),
+        ("{\"TEMP/a/../../x\": \"/b\"}", &[], "`cache-map` names `TEMP/a/../../x`"),
+        ("{\"TEMP/dangling\": \"/b\"}", &[], "`cache-map` names a file in"),
+        ("{\"TEMP/new\": \"/b\", \"TEMP/a file\": \"/c\"}", &[], "in which `cache.tar` is no file"),
+        ("{\"TEMP/link\": \"/b\", \"TEMP/linked\": \"/c\"}", &[], "names the directory `TEMP/linked` twice"),
+        ("{\"TEMP/taken\": \"/b\"}", &[], "in which `cache.tar` is no file"),
+        ("{\"TEMP/file\": \"/b\"}", &[], "in which `cache.tar` is no file"),
+        ("{\"TEMP/a\": \"/b\"}", &[("cache", "false")], "the build is one without a cache"),
+        ("{\"TEMP/a\": \"/b\"}", &[("no-cache", "true")], "the build is one without a cache"),
+        ("{\"TEMP/a\": \"/b\"}", &[("outputs", dest.as_str())], "where the image goes"),
+        (
+            "{\"TEMP/a\": \"/b\"}",
+            &[(
+                "buildkit_image",
+                concat!("oci:x@sha256:", "0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a"),
+            )],
+            "it is an OCI layout",
+        ),
+    ] {
+        let ended = run(&map.replace("TEMP", &temp), more);
+        let said = said.replace("TEMP", &temp);
+        assert!(
+            ended.status == Some(2) && ended.text.contains(&said),
+            "{map} {more:?}: {:?} {}",
+            ended.status,
+            ended.text
+        );
+    }
+    assert!(!at("workspace/app/cache").exists() && !at("temp/new").exists() && !at("nowhere").exists());
+    // What is right gets as far as looking for an engine, which is not there; its directory is made for nobody else.
+    let ended = run(&format!("{{\"{temp}/new/one\": \"/b\"}}"), &[("runtime", "podman")]);
+    assert!(ended.status == Some(4) && ended.text.contains("podman"), "{:?} {}", ended.status, ended.text);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(at("temp/new/one")).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+/// Podman that only works until it is to build: whoever asked is told to stop then.
+const STOPPED: &str = r#"#!/bin/sh
+case " $* " in
+    *" run "*) echo run >>"$HOME/runs"; kill -INT "$PPID"; exec tail -f /dev/null ;;
+esac
+"#;
+
+/// What cannot be filled is no reason not to build, but who cancels a job wants no build at all.
+#[test]
+fn a_job_that_is_cancelled_while_mounts_are_filled_ends() {
+    let place = tempfile::tempdir().unwrap();
+    let job = Job::new(place.path());
+    fs::write(job.workspace.join("Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n").unwrap();
+    fs::write(place.path().join("podman"), STOPPED).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(place.path().join("podman"), mode).unwrap();
+    let kept = job.temp.join("kept");
+    fs::create_dir(&kept).unwrap();
+    fs::write(kept.join("cache.tar"), [0; 1024]).unwrap();
+    let map = format!("{{\"{}\": \"/b\"}}", kept.display());
+    let inputs = [("source_date_epoch", "0"), ("runtime", "podman"), ("cache-map", map.as_str())];
+    let mut program = Command::new(env!("CARGO_BIN_EXE_repro"));
+    let path = format!("{}:/usr/bin:/bin", place.path().display());
+    program.env_clear().env("HOME", place.path()).env("PATH", path).envs(job.variables(&inputs));
+    let ended = job.run(&mut program, "build");
+    assert_eq!(ended.status, Some(130), "{}", ended.text);
+    assert_eq!(fs::read_to_string(place.path().join("runs")).unwrap(), "run\n", "{}", ended.text);
+    assert!(ended.commands.len() == 1 && ended.commands[0].starts_with("::error "), "{:?}", ended.commands);
 }
 
 #[test]
@@ -111,7 +215,7 @@ fn names<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
 /// Defects 35 and 36 of upstream: no input reaches a shell; and every input reaches the program, and is one that it knows.
 #[test]
 fn inputs_go_through_the_environment_and_nowhere_else() {
-    let program: String = ["build.rs", "sbom.rs", "verify.rs"]
+    let program: String = ["build.rs", "cache_map.rs", "sbom.rs", "verify.rs"]
         .map(|name| {
             fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/github").join(name)).unwrap()
         })

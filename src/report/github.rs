@@ -3,9 +3,9 @@
 //! A runner acts on what it reads, and much of that was written by strangers: everything is escaped for the place where it
 //! stands. Source: "Workflow commands for GitHub Actions", and actions/runner, `ActionCommand.cs`.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use crate::build::BuildOutcome;
+use crate::build::{BuildOutcome, bytes};
 use crate::diff::Comparison;
 use crate::diff::model::{Confidence, Finding};
 use crate::digest::Digest;
@@ -30,6 +30,12 @@ pub fn resume_commands(token: &str) -> String {
 #[must_use]
 pub fn error_command(title: &str, message: &str) -> String {
     format!("::error title={}::{}\n", property(title), data(message))
+}
+
+/// The same for what is no reason to stop.
+#[must_use]
+pub fn warning_command(title: &str, message: &str) -> String {
+    format!("::warning title={}::{}\n", property(title), data(message))
 }
 
 /// The causes of a difference, each on its line of the Dockerfile; the most important first.
@@ -92,9 +98,38 @@ pub struct AttachedTo {
     pub reference: String,
 }
 
+/// A cache mount of a build whose contents the job keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheMount {
+    /// Where RUN has it.
+    pub target: String,
+    /// Where its contents are.
+    pub directory: String,
+    /// Whether it had those when the build began.
+    pub filled: bool,
+    /// How much was taken out after the build, in bytes.
+    pub taken: Option<u64>,
+}
+
+impl fmt::Display for CacheMount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let filled = if self.filled { "filled from" } else { "not filled from" };
+        write!(f, "{}: {filled} {}", self.target, self.directory)?;
+        match self.taken {
+            Some(size) => write!(f, ", taken out again ({})", bytes(size)),
+            None => f.write_str(", not taken out"),
+        }
+    }
+}
+
 /// What was built, for the summary of the step.
 #[must_use]
-pub fn build_markdown(built: &BuildOutcome, pushed: &[PushedTo], sboms: &[AttachedTo]) -> String {
+pub fn build_markdown(
+    built: &BuildOutcome,
+    pushed: &[PushedTo],
+    sboms: &[AttachedTo],
+    (mounts, warnings): (&[CacheMount], &[String]),
+) -> String {
     let mut text = format!("### 📦 {}\n\n| | |\n|---|---|\n", built.image_digest);
     let mut row = |name: &str, value: &str| text += &["| ", &plain(name), " | ", &plain(value), " |\n"].concat();
     for manifest in &built.manifests {
@@ -115,11 +150,20 @@ pub fn build_markdown(built: &BuildOutcome, pushed: &[PushedTo], sboms: &[Attach
     for one in sboms {
         row(&["SBOM of ", one.platform.as_str()].concat(), &one.reference);
     }
-    if !built.warnings.is_empty() {
+    for one in mounts {
+        row("cache mount", &one.to_string());
+    }
+    // What a build may have taken out of a mount is in no other record of it.
+    let differs =
+        "A build with cache mounts that were filled can differ from a cold one; verify builds cold, and finds that.";
+    let differs = mounts.iter().any(|one| one.filled).then_some(differs);
+    let lines: Vec<&str> =
+        differs.into_iter().chain(warnings.iter().chain(&built.warnings).map(String::as_str)).collect();
+    if !lines.is_empty() {
         text.push('\n');
     }
-    for warning in &built.warnings {
-        text += &["- ", &plain(warning), "\n"].concat();
+    for line in lines {
+        text += &["- ", &plain(line), "\n"].concat();
     }
     text.push('\n');
     text

@@ -48,7 +48,10 @@ impl<'a> Runner<'a> {
         all.retain(|(name, _)| !given.contains(name));
         all.extend(inputs);
         let variables = self.job.variables(&all);
-        let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_os_str())).collect();
+        let mut variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_os_str())).collect();
+        // There is no input for it: whoever runs a runner that has one says so to all its steps.
+        let address = (self.way == Way::Remote).then(|| self.bench.daemon().address());
+        variables.extend(address.iter().map(|address| ("REPRO_ADDR", address.as_ref())));
         self.job.run(&mut self.bench.repro_with(self.way, &variables), action)
     }
 }
@@ -460,6 +463,10 @@ fn no_input_is_executed_written_or_forged() {
                 let value = match input.as_str() {
                     "labels" | "annotations" | "build-args" | "secrets" | "secret-files" => format!("k={value}"),
                     "sbom" => format!("generator={value}"),
+                    "cache-map" => {
+                        let kept = runner.job.temp.join("kept").display().to_string();
+                        serde_json::json!({kept: {"target": "/kept", "id": value}}).to_string()
+                    }
                     _ => value.clone(),
                 };
                 inputs.push((input, &value));

@@ -8,6 +8,7 @@
 mod actions;
 mod broken;
 mod builder;
+mod cache_map;
 mod caches;
 mod causes;
 mod check;

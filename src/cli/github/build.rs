@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use chrono::DateTime;
 
 use super::Step;
+use super::cache_map::{self, Mapped};
+use super::cache_mounts::CacheMounts;
 use super::exporter::{Exporter, check_cache, check_destination};
 use super::inputs::{Inputs, Words, wrong};
 use super::sbom::{Generator, Scanner};
@@ -32,15 +34,21 @@ use crate::settings::{BuildSettings, RouteWords};
 
 /// Does what the inputs of `action/action.yml` say.
 pub fn run(inputs: Inputs<'_>, step: &mut Step, environment: &Environment) -> Result<ExitStatus, Failure> {
-    let Asked { build, push, deployed, generator, archive } = Asked::read(inputs, step, environment)?;
+    let Asked { build, push, deployed, generator, cache_map, archive } = Asked::read(inputs, step, environment)?;
     let settings = build.resolve(environment)?;
-    let (scanner, built) = with_tokio(async |environment, interrupt| {
+    let mut mounts = CacheMounts::prepare(cache_map, &settings, &archive)?;
+    let ended = with_tokio(async |environment, interrupt| {
         let scanner = match &generator {
             Some(generator) => Some(generator.resolve(environment, interrupt).await?),
             None => None,
         };
-        Ok((scanner, build::build(&settings, environment, interrupt).await?))
-    })?;
+        mounts.fill(&settings, step, environment, interrupt).await?;
+        let built = build::build(&settings, environment, interrupt).await?;
+        mounts.take_out((&built, &settings), step, environment, interrupt).await?;
+        Ok((scanner, built))
+    });
+    mounts.tell(step);
+    let (scanner, built) = ended?;
     tell_built(step, &built, &archive);
     let before = deployed.as_ref().map(|deployed| digest_of(deployed, &built.image_digest)).transpose()?;
     let (report, mut failure) = match push.as_ref().map(PushCommand::push).transpose()? {
@@ -65,7 +73,7 @@ pub fn run(inputs: Inputs<'_>, step: &mut Step, environment: &Environment) -> Re
     }
     let names: Vec<&str> = sboms.iter().map(|one| one.reference.as_str()).collect();
     step.output("sbom", names.join("\n"));
-    step.summarize(&build_markdown(&built, &pushed_to(report.as_ref()), &sboms));
+    step.summarize(&build_markdown(&built, &pushed_to(report.as_ref()), &sboms, mounts.told()));
     if let Some(failure) = &failure {
         step.summarize(&failure_markdown(&failure.message, failure.hint.as_deref()));
     }
@@ -77,6 +85,7 @@ struct Asked {
     build: BuildCommand,
     push: Option<PushCommand>,
     generator: Option<Generator>,
+    cache_map: Vec<Mapped>,
     /// What `changed` is told against, if not what was there before the push.
     deployed: Option<ImageReference>,
     archive: PathBuf,
@@ -118,7 +127,8 @@ impl Asked {
         // Wherever a repro.toml would have it.
         words.value("--metadata-file", step.file("metadata.json"));
         words.operand(inputs.one("context")?.unwrap_or("."));
-        Ok(Self { build: words.parse()?, push, deployed, generator, archive })
+        let cache_map = cache_map::parse(inputs, environment)?;
+        Ok(Self { build: words.parse()?, push, deployed, generator, cache_map, archive })
     }
 }
 
@@ -189,10 +199,6 @@ pub fn build_words(inputs: Inputs<'_>, step: &Step) -> Result<Words, Failure> {
     }
     epoch(inputs, &mut words)?;
     secrets(inputs, step, &mut words)?;
-    if inputs.one("cache-map")?.is_some_and(|text| text.trim() != "{}") {
-        let what = "is not taken: what is mounted into RUN is kept with the builder";
-        return Err(wrong("cache-map", what, "docs/github.md says what to do instead"));
-    }
     Ok(words)
 }
 

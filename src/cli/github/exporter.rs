@@ -153,15 +153,20 @@ pub fn check_destination(input: &str, path: &Path, environment: &Environment) ->
 /// Where a cache may go that is a directory.
 pub fn check_cache(input: &str, line: &str, environment: &Environment) -> Result<(), Failure> {
     let fields = split_csv(line).unwrap_or_default();
-    for path in fields.iter().filter_map(|field| field.strip_prefix("dest=")).map(Path::new) {
-        // What is not there yet is made below what is.
-        let there = path.ancestors().find(|one| one.exists()).unwrap_or(Path::new("."));
-        let climbs = path.components().any(|step| step == Component::ParentDir);
-        if climbs || !is_inside(input, there, environment)? {
-            return Err(outside(input, path));
-        }
+    let mut paths = fields.iter().filter_map(|field| field.strip_prefix("dest=")).map(Path::new);
+    paths.try_for_each(|path| resolve_directory(input, path, environment).map(drop))
+}
+
+/// Where a directory of the job is, links followed, be it there yet or not.
+pub fn resolve_directory(input: &str, path: &Path, environment: &Environment) -> Result<PathBuf, Failure> {
+    // What is not there yet is made below what is.
+    let there = path.ancestors().find(|one| one.symlink_metadata().is_ok()).unwrap_or(Path::new("."));
+    let climbs = path.components().any(|step| step == Component::ParentDir);
+    if climbs || !is_inside(input, there, environment)? {
+        return Err(outside(input, path));
     }
-    Ok(())
+    let resolved = there.canonicalize().map_err(|_| outside(input, path))?;
+    Ok(resolved.join(path.strip_prefix(there).unwrap_or(path)).components().collect())
 }
 
 fn is_inside(input: &str, directory: &Path, environment: &Environment) -> Result<bool, Failure> {

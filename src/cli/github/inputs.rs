@@ -25,7 +25,7 @@ impl<'a> Inputs<'a> {
     }
 
     /// The text of an input; nothing where it is empty.
-    fn text(self, name: &str) -> Result<Option<&'a str>, Failure> {
+    pub fn text(self, name: &str) -> Result<Option<&'a str>, Failure> {
         let variable = format!("INPUT_{}", name.to_ascii_uppercase().replace('-', "_"));
         let Some(value) = self.environment.get(&variable) else { return Ok(None) };
         match value.to_str() {

@@ -5,8 +5,11 @@
 //! between marks that it cannot know.
 
 mod build;
+mod cache_map;
+mod cache_mounts;
 mod exporter;
 mod inputs;
+mod own;
 mod sbom;
 mod verify;
 

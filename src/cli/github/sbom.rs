@@ -5,26 +5,23 @@
 //! runs in a build of its own, on the BuildKit that built the image, over the manifest that was pushed, by its digest.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::BufReader;
+use std::io::Read as _;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Step;
-use super::inputs::{Inputs, Words, wrong};
+use super::inputs::{Inputs, wrong};
+use super::own::{OwnBuild, by_digest, read_files};
 use crate::build::{BuildOutcome, BuiltManifest, run};
-use crate::cli::build::BuildCommand;
-use crate::cli::files::not_written;
 use crate::cli::print;
 use crate::cli::subject::{failed, until_interrupted};
 use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure, chain};
 use crate::image::escape::escape;
-use crate::image::tar::TarReader;
-use crate::image::{self, ReadOptions, Referrer, decoder, load_blobs, load_image, sbom_statement};
+use crate::image::{self, Referrer, sbom_statement};
 use crate::limits;
 use crate::plan::Platform;
 use crate::reference::{ImageReference, ReferenceError};
@@ -174,19 +171,9 @@ impl Scanner {
         environment: &Environment,
         interrupt: &Interrupt,
     ) -> Result<Vec<Vec<u8>>, Failure> {
-        let own = |error| not_written(&step.directory, &error);
-        let place = tempfile::tempdir_in(&step.directory).map_err(own)?;
-        let [context, dockerfile, archive] = ["context", "Dockerfile", "sbom.tar"].map(|name| place.path().join(name));
-        fs::create_dir(&context).map_err(own)?;
-        fs::write(&dockerfile, self.dockerfile(&by_digest(image))).map_err(own)?;
-        let mut words = Words::default();
-        words.flag("--no-config");
-        words.value("--platform", Platform::of_this_machine().to_string());
-        words.value("--source-date-epoch", settings.epoch.value.seconds().to_string());
-        words.value("--file", dockerfile);
-        words.value("--output", &archive);
-        words.operand(context);
-        let mut scan = words.parse::<BuildCommand>()?.resolve(environment)?.on_machine_of(settings);
+        let own = OwnBuild::new(step)?;
+        own.write_dockerfile(&self.dockerfile(&by_digest(image)))?;
+        let mut scan = own.settings(&[], settings, environment)?;
         // Where the first that works was asked for, and what it pins by itself: it is these.
         scan.runtime.value = RuntimeName::of(built.built_with.runtime);
         scan.pin.value = Some(built.plan.pin.clone());
@@ -204,7 +191,7 @@ impl Scanner {
                 hint: Some("the scanner read something else: what it wrote is not attached".to_owned()),
             });
         }
-        let files = load_files(&archive).map_err(|why| self.wrote(&why))?;
+        let files = load_files(&own.archive()).map_err(|why| self.wrote(&why))?;
         if files.is_empty() { Err(self.wrote("nothing")) } else { Ok(files) }
     }
 
@@ -215,12 +202,6 @@ impl Scanner {
             hint: Some("name another one: `sbom: generator=IMAGE`".to_owned()),
         }
     }
-}
-
-/// An image by its digest alone: a tag beside it says nothing to BuildKit but could be told for what was read.
-fn by_digest(image: &ImageReference) -> String {
-    let digest = image.digest().map(|digest| format!("@{digest}")).unwrap_or_default();
-    image.name() + &digest
 }
 
 fn options(environment: &Environment) -> Result<Options, Failure> {
@@ -248,37 +229,18 @@ async fn attach_to(
 
 /// The files of a small image. The error says what else is there, ready to print.
 fn load_files(archive: &Path) -> Result<Vec<Vec<u8>>, String> {
-    let image = load_image(archive, &ReadOptions::default()).map_err(|error| chain(&error))?;
-    let layers: Vec<&image::Layer> = image.layer_lists().flatten().collect();
-    let wanted = layers.iter().map(|layer| (layer.descriptor.digest.clone(), layer.descriptor.size)).collect();
-    let copies = load_blobs(archive, &wanted).map_err(|error| chain(&error))?;
     let mut files = Vec::new();
     let mut left = limits::SBOM_BYTES;
-    for layer in layers {
-        let copy = copies.open(&layer.descriptor.digest).map_err(|error| error.to_string())?;
-        let tar = decoder(layer.compression, BufReader::new(copy)).map_err(|error| error.to_string())?;
-        let mut tar = TarReader::of_layer(BufReader::new(tar));
-        while let Some(entry) = tar.next_entry().map_err(|error| chain(&error))? {
-            if entry.is_directory() {
-                continue;
-            }
-            let path = String::from_utf8_lossy(&entry.path);
-            if !entry.is_file() {
-                return Err(format!("`{}`, which is no file", escape(&path)));
-            }
-            left = left.checked_sub(entry.size).ok_or_else(|| format!("more than {} bytes", limits::SBOM_BYTES))?;
-            if files.len() == limits::SBOM_FILES {
-                return Err(format!("more than {} files", limits::SBOM_FILES));
-            }
-            let mut bytes = vec![0; usize::try_from(entry.size).unwrap_or(usize::MAX)];
-            let mut at = 0;
-            while at < bytes.len() {
-                // A tar that is cut off is an error of the reader.
-                at += tar.read_data(&mut bytes[at..]).map_err(|error| chain(&error))?;
-            }
-            files.push(bytes);
+    read_files(archive, |_, size, file| {
+        left = left.checked_sub(size).ok_or_else(|| format!("more than {} bytes", limits::SBOM_BYTES))?;
+        if files.len() == limits::SBOM_FILES {
+            return Err(format!("more than {} files", limits::SBOM_FILES));
         }
-    }
+        let mut bytes = Vec::new();
+        file.take(size).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        files.push(bytes);
+        Ok(())
+    })?;
     Ok(files)
 }
 
