@@ -142,8 +142,8 @@ fn a_cell_says_what_a_file_in_the_context_may_not() {
         assert!(flags.contains(&pin) && flags.contains(&"--cache-from=".to_owned()), "{flags:?}");
     }
     let sees = Program::environment(&[("REPRO_ROOTLESS", "1"), ("A", "b")].into_iter().collect());
-    let seen = ["REPRO_ROOTLESS", "REPRO_CACHE", "A"].map(|name| sees.get(name).and_then(|value| value.to_str()));
-    assert_eq!(seen, [Some("false"), Some("true"), Some("b")]);
+    let values = ["REPRO_ROOTLESS", "REPRO_CACHE", "A"].map(|name| sees.get(name).and_then(|value| value.to_str()));
+    assert_eq!(values, [Some("false"), Some("true"), Some("b")]);
 }
 
 #[test]
