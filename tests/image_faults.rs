@@ -486,3 +486,82 @@ fn hostile_headers_in_a_layer() {
     let huge = count(vec![file("a", "").pax("size", "9223372036854775807")]).unwrap_err();
     assert!(huge.contains("the data of an entry goes on"), "{huge}");
 }
+
+/// An image behind an index, of which `change` makes what the archive holds.
+fn below_an_index(change: impl FnOnce(&mut Layout, &mut Value)) -> Layout {
+    let mut layout = ImageBuilder::oci().layer(some_layer()).build();
+    let mut index: Value = serde_json::from_slice(layout.bytes("index.json")).unwrap();
+    change(&mut layout, &mut index);
+    layout.set("index.json", index.to_string().into_bytes());
+    layout
+}
+
+#[test]
+fn an_index_is_of_the_platform_that_is_said_of_it() {
+    let nested = |platform: Option<Value>, twice: bool| {
+        below_an_index(|layout, index| {
+            let mut link = layout.add(OCI_INDEX, index.to_string().into_bytes());
+            let plain = link.clone();
+            platform.into_iter().for_each(|platform| link["platform"] = platform);
+            // Known by its first name already, it is no other one by the second.
+            index["manifests"] = if twice { json!([plain, link]) } else { json!([link]) };
+            let outer = layout.add(OCI_INDEX, index.to_string().into_bytes());
+            index["manifests"] = json!([outer]);
+        })
+    };
+    let amd64 = json!({"architecture": "amd64", "os": "linux"});
+    for sound in [nested(None, false), nested(Some(amd64), true)] {
+        read_archive(sound.tar().as_slice(), &ReadOptions::default()).unwrap();
+    }
+    let arm64 = json!({"architecture": "arm64", "os": "linux"});
+    for twice in [false, true] {
+        let told = faults(&nested(Some(arm64.clone()), twice));
+        let says = "the descriptor says platform `linux/arm64`, but the config `linux/amd64`";
+        assert!(told.len() == 1 && told[0].ends_with(says), "{told:?}");
+    }
+}
+
+#[test]
+fn data_beside_a_digest_is_what_the_digest_names() {
+    let with = |data: Value| below_an_index(|_, index| index["manifests"][0]["data"] = data);
+    let manifest = {
+        let layout = with(Value::Null);
+        layout.bytes(&path(layout.manifest.as_ref().unwrap())).to_vec()
+    };
+    let encode = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
+    for sound in [Value::Null, encode(&manifest).into()] {
+        read_archive(with(sound).tar().as_slice(), &ReadOptions::default()).unwrap();
+    }
+    for (lie, says) in [
+        (encode(b"evil"), "`data` has 4 bytes of `sha256:"),
+        (encode(&[&manifest[1..], b" "].concat()), "beside "),
+        (String::new(), "`data` has 0 bytes"),
+        ("?".to_owned(), "is no base64"),
+        (encode(&manifest).replace('A', "A\n"), "is no base64"),
+    ] {
+        let told = faults(&with(lie.into()));
+        assert!(told[0].starts_with("`index.json`: not usable JSON: `data`") && told[0].contains(says), "{told:?}");
+    }
+    // Nor is it another config to whoever takes it from there.
+    let config = ImageBuilder::oci().layer(some_layer()).manifest(|one| one["config"]["data"] = "e30=".into());
+    assert!(faults(&config.build())[0].contains("`data` has 2 bytes"));
+    // A size that is a lie in both places is none the less one.
+    let sized = below_an_index(|_, index| {
+        index["manifests"][0]["size"] = 1.into();
+        index["manifests"][0]["data"] = encode(&manifest).into();
+    });
+    assert!(faults(&sized)[0].contains("beside 1 bytes of"));
+}
+
+#[test]
+fn what_has_layers_is_no_attestation() {
+    // An engine that is asked for this digest runs it.
+    let layout = below_an_index(|_, index| {
+        let mut link = index["manifests"][0].clone();
+        link["platform"] = json!({"architecture": "unknown", "os": "unknown"});
+        link["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
+        index["manifests"].as_array_mut().unwrap().push(link);
+    });
+    let told = faults(&layout);
+    assert!(told.len() == 1 && told[0].ends_with("is not that of a statement"), "{told:?}");
+}

@@ -102,6 +102,7 @@
 mod again;
 mod archive;
 mod chunk;
+mod descend;
 mod docker_archive;
 pub mod escape;
 mod fault;

@@ -5,6 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::escape::escape;
@@ -13,7 +15,7 @@ use super::listing::Entries;
 use super::media_type::{Compression, Family};
 use super::notes::Note;
 use super::source::Container;
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 
 /// A JSON document. The bytes are the truth; nothing here is ever written anew.
 #[derive(Debug, Clone)]
@@ -40,10 +42,9 @@ impl Document {
 
 /// A reference to a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(try_from = "DescriptorFields")]
 pub struct Descriptor {
     /// What the blob is; empty where an old writer left it out.
-    #[serde(default)]
     pub media_type: String,
     /// The digest of the blob.
     pub digest: Digest,
@@ -52,8 +53,55 @@ pub struct Descriptor {
     /// The platform of what the blob describes.
     pub platform: Option<Platform>,
     /// Free words.
-    #[serde(default, deserialize_with = "null_is_default")]
     pub annotations: BTreeMap<String, String>,
+}
+
+impl Descriptor {
+    /// Whether it is said to lead to an attestation, as BuildKit says it.
+    ///
+    /// Engines choose by platform: with a real one, the words of an annotation do not make it less of an image.
+    #[must_use]
+    pub fn is_called_attestation(&self) -> bool {
+        self.annotations.get("vnd.docker.reference.type").is_some_and(|kind| kind == "attestation-manifest")
+            && self.platform.as_ref().is_some_and(Platform::is_unknown)
+    }
+}
+
+/// A descriptor as it is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DescriptorFields {
+    #[serde(default)]
+    media_type: String,
+    digest: Digest,
+    size: u64,
+    platform: Option<Platform>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    annotations: BTreeMap<String, String>,
+    /// The blob itself, in base64 (image-spec, descriptor.md): some readers take it instead of the blob.
+    data: Option<String>,
+}
+
+impl TryFrom<DescriptorFields> for Descriptor {
+    type Error = String;
+
+    fn try_from(fields: DescriptorFields) -> Result<Self, String> {
+        let DescriptorFields { media_type, digest, size, platform, annotations, data } = fields;
+        if let Some(data) = data {
+            let bytes =
+                STANDARD.decode(data).map_err(|error| format!("`data` beside `{digest}` is no base64: {error}"))?;
+            let mut hasher = Hasher::new(digest.algorithm());
+            hasher.update(&bytes);
+            let found = hasher.finish();
+            if found != digest || bytes.len() as u64 != size {
+                return Err(format!(
+                    "`data` has {} bytes of `{found}`, beside {size} bytes of `{digest}`: it is to be the same content",
+                    bytes.len()
+                ));
+            }
+        }
+        Ok(Self { media_type, digest, size, platform, annotations })
+    }
 }
 
 /// An operating system and a processor.
@@ -259,6 +307,8 @@ pub struct Attestation {
     pub document: Document,
     /// The digest of the manifest that it is about.
     pub subject: Option<String>,
+    /// Whether it holds in-toto statements and nothing else, as BuildKit writes it.
+    pub is_statements: bool,
 }
 
 /// An image of an archive that has no manifests: Docker's own form before it took OCI layouts.

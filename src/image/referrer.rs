@@ -10,12 +10,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::json::{self, Names};
-use super::media_type::{OCI_INDEX, OCI_MANIFEST};
+use super::media_type::{IN_TOTO, OCI_INDEX, OCI_MANIFEST};
 use super::model::{Descriptor, Document};
 use crate::digest::Digest;
 
-/// The media type of an in-toto statement.
-const IN_TOTO: &str = "application/vnd.in-toto+json";
 /// Where BuildKit says in annotations what a statement is of (`docs/attestations/attestation-storage.md`).
 const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 /// The type of an SPDX document as a predicate.

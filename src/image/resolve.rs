@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Deserialize;
 
 use super::archive::{Blob, Content};
+use super::descend::Platforms;
 use super::escape::escape;
-use super::fault::{FaultKind, Faults, ImageError, shorten};
+use super::fault::{FaultKind, Faults, ImageError};
 use super::json::{self, Names};
 use super::media_type::{Compression, DOCKER_CONFIG, Family, Kind, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, kind_of};
 use super::model::{
@@ -19,8 +20,6 @@ use crate::digest::Digest;
 use crate::limits;
 
 const NAME_ANNOTATIONS: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
-const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
-const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 
 /// An index or a manifest: which of them, its fields tell.
 #[derive(Deserialize)]
@@ -65,11 +64,11 @@ pub(super) struct Resolver {
     pub(super) faults: Faults,
     pub(super) notes: Vec<Note>,
     pub(super) reached: BTreeSet<Digest>,
-    /// Documents that were followed: their media type, and the platform where they are images.
-    visited: HashMap<(Digest, bool), (String, Option<Platform>)>,
+    /// Documents that were followed: their media type, and the platforms of the images that they are or lead to.
+    pub(super) visited: HashMap<(Digest, bool), (String, Platforms)>,
     /// Whether every document could be read. Otherwise a blob that nothing refers to proves nothing.
     pub(super) is_complete: bool,
-    may_be_partial: bool,
+    pub(super) may_be_partial: bool,
     /// Whether layers may be unpacked whatever their media types say.
     pub(super) may_be_unpacked: bool,
     document_bytes: u64,
@@ -158,114 +157,7 @@ impl Resolver {
         Ok(roots)
     }
 
-    /// Follows a descriptor of an index to what it describes.
-    pub(super) fn follow(&mut self, place: &str, descriptor: Descriptor, depth: u32) -> Result<(), ImageError> {
-        let is_attestation = descriptor.annotations.get(REFERENCE_TYPE).is_some_and(|kind| kind == "attestation-manifest")
-            // Engines choose by platform: with a real one, the words of an annotation do not make it less of an image.
-            && descriptor.platform.as_ref().is_some_and(Platform::is_unknown);
-        let key = (descriptor.digest.clone(), is_attestation);
-        // With no room for another fault the answer is known, and each step could cost as much as the first.
-        if self.faults.is_full() || self.check_again(place, &descriptor, &key) {
-            return Ok(());
-        }
-        if self.may_be_partial && depth > 1 && !self.blobs.contains_key(&descriptor.digest) {
-            self.leave_out(key, descriptor);
-            return Ok(());
-        }
-        let Some(document) = self.document(place, &descriptor)? else { return Ok(()) };
-        let inside = format!("`{}`", descriptor.digest);
-        let Some(envelope) = self.envelope(&inside, &document) else { return Ok(()) };
-        if self.may_be_partial && depth > 1 && self.is_hollow(&envelope) {
-            self.leave_out(key, descriptor);
-            return Ok(());
-        }
-        let media_type = self.media_type(place, &descriptor.media_type, &envelope);
-        self.visited.insert(key.clone(), (media_type.clone(), None));
-        match kind_of(&media_type) {
-            Kind::Index(_) => self.index(descriptor, document, media_type, envelope, depth)?,
-            Kind::Manifest(_) if is_attestation => self.attestation(&inside, descriptor, document, &envelope),
-            Kind::Manifest(family) => {
-                let draft = Draft { descriptor, document, media_type: media_type.clone(), family };
-                if let Some(manifest) = self.manifest(place, &inside, draft, envelope)? {
-                    self.visited.insert(key, (media_type, Some(manifest.config.platform.clone())));
-                    self.manifests.push(manifest);
-                }
-            }
-            _ => {
-                let expected = "an index or a manifest";
-                self.unusable(place, FaultKind::WrongKind { expected, found: media_type });
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether nothing is here that a manifest names.
-    fn is_hollow(&self, envelope: &Envelope) -> bool {
-        let blobs = envelope.config.iter().chain(envelope.layers.iter().flatten());
-        envelope.config.is_some() && !blobs.into_iter().any(|blob| self.blobs.contains_key(&blob.digest))
-    }
-
-    fn leave_out(&mut self, key: (Digest, bool), descriptor: Descriptor) {
-        self.visited.insert(key, (descriptor.media_type.clone(), None));
-        self.left_out.push(descriptor);
-    }
-
-    /// A second descriptor of the same document must say the same: BuildKit writes one for each name. False for a first one.
-    fn check_again(&mut self, place: &str, descriptor: &Descriptor, key: &(Digest, bool)) -> bool {
-        let Some((media_type, platform)) = self.visited.get(key) else { return false };
-        if !descriptor.media_type.is_empty() && descriptor.media_type != *media_type {
-            let (expected, found) = (shorten(&descriptor.media_type), shorten(media_type));
-            self.faults.add(place, FaultKind::MediaType { expected, found });
-        }
-        if let Some(kind) = platform.as_ref().and_then(|platform| promises::platform(descriptor, platform)) {
-            self.faults.add(place, kind);
-        }
-        if let Some(size) = self.blobs.get(&descriptor.digest).map(|blob| blob.size) {
-            self.check_size(place, descriptor, size);
-        }
-        true
-    }
-
-    fn index(
-        &mut self,
-        descriptor: Descriptor,
-        document: Document,
-        media_type: String,
-        envelope: Envelope,
-        depth: u32,
-    ) -> Result<(), ImageError> {
-        let inside = format!("`{}`", descriptor.digest);
-        if depth >= limits::INDEX_DEPTH {
-            self.unusable(&inside, FaultKind::IndexDepth);
-            return Ok(());
-        }
-        let Some(descriptors) = envelope.manifests else {
-            self.unusable(&inside, FaultKind::Json("there is no `manifests`".to_owned()));
-            return Ok(());
-        };
-        self.indexes.push(Index { descriptor, document, media_type, annotations: envelope.annotations });
-        for (at, descriptor) in descriptors.into_iter().enumerate() {
-            self.follow(&format!("{inside} manifests[{at}]"), descriptor, depth + 1)?;
-        }
-        Ok(())
-    }
-
-    fn attestation(&mut self, inside: &str, descriptor: Descriptor, document: Document, envelope: &Envelope) {
-        // Without one it may be an index to whoever goes by the form.
-        let Some(config) = &envelope.config else {
-            self.unusable(inside, FaultKind::Json("there is no `config`".to_owned()));
-            return;
-        };
-        // Statements are no file trees: that their bytes are the ones named is all there is to check.
-        let layers = envelope.layers.iter().flatten().map(|layer| ("layers", layer));
-        for (name, blob) in [("config", config)].into_iter().chain(layers) {
-            self.size_of(&format!("{inside} {name}"), blob);
-        }
-        let subject = descriptor.annotations.get(REFERENCE_DIGEST).cloned();
-        self.attestations.push(Attestation { descriptor, document, subject });
-    }
-
-    fn manifest(
+    pub(super) fn manifest(
         &mut self,
         place: &str,
         inside: &str,
@@ -403,7 +295,7 @@ impl Resolver {
     }
 
     /// The size of the blob that `descriptor` names, having checked that it is there and of that size.
-    fn size_of(&mut self, place: &str, descriptor: &Descriptor) -> Option<u64> {
+    pub(super) fn size_of(&mut self, place: &str, descriptor: &Descriptor) -> Option<u64> {
         self.reached.insert(descriptor.digest.clone());
         let Some(size) = self.blobs.get(&descriptor.digest).map(|blob| blob.size) else {
             self.faults.add(place, FaultKind::MissingBlob(descriptor.digest.clone()));
@@ -413,14 +305,14 @@ impl Resolver {
         Some(size)
     }
 
-    fn check_size(&mut self, place: &str, descriptor: &Descriptor, found: u64) {
+    pub(super) fn check_size(&mut self, place: &str, descriptor: &Descriptor, found: u64) {
         if descriptor.size != found {
             self.faults.add(place, FaultKind::Size { expected: descriptor.size, found });
         }
     }
 
     /// The document that `descriptor` names.
-    fn document(&mut self, place: &str, descriptor: &Descriptor) -> Result<Option<Document>, ImageError> {
+    pub(super) fn document(&mut self, place: &str, descriptor: &Descriptor) -> Result<Option<Document>, ImageError> {
         let Some(size) = self.size_of(place, descriptor) else {
             self.is_complete = false;
             return Ok(None);
@@ -440,7 +332,7 @@ impl Resolver {
         Ok(None)
     }
 
-    fn envelope(&mut self, place: &str, document: &Document) -> Option<Envelope> {
+    pub(super) fn envelope(&mut self, place: &str, document: &Document) -> Option<Envelope> {
         let envelope: Envelope = match json::parse(Names::Manifest, &document.bytes) {
             Ok(envelope) => envelope,
             Err(reason) => {
@@ -462,7 +354,7 @@ impl Resolver {
     }
 
     /// The media type of a document: by its descriptor, by itself, by its form. Where two are given they must agree.
-    fn media_type(&mut self, place: &str, expected: &str, envelope: &Envelope) -> String {
+    pub(super) fn media_type(&mut self, place: &str, expected: &str, envelope: &Envelope) -> String {
         let own = &envelope.media_type;
         if !expected.is_empty() && !own.is_empty() && expected != own {
             let kind = FaultKind::MediaType { expected: expected.to_owned(), found: own.clone() };
@@ -479,11 +371,11 @@ impl Resolver {
 }
 
 /// What is known of a manifest before its config and layers.
-struct Draft {
-    descriptor: Descriptor,
-    document: Document,
-    media_type: String,
-    family: Family,
+pub(super) struct Draft {
+    pub(super) descriptor: Descriptor,
+    pub(super) document: Document,
+    pub(super) media_type: String,
+    pub(super) family: Family,
 }
 
 pub(super) fn path_of(digest: &Digest) -> String {

@@ -10,15 +10,13 @@ use crate::cli::diff::load;
 use crate::cli::subject::{Opened, names_registry};
 use crate::digest::Digest;
 use crate::failure::{ExitStatus, Failure};
+use crate::image::media_type::IN_TOTO;
 use crate::image::{Image, KnownLayers, Platform};
 use crate::limits;
 use crate::reference::ImageReference;
 use crate::report::verify::{TagReport, VerifyReport};
 use crate::settings::RouteWords;
 use crate::verify::{self, BuildRecord, Recipe};
-
-/// How in-toto statements are described in a manifest.
-const STATEMENT: &str = "application/vnd.in-toto+json";
 
 /// The subject.
 pub enum Published<'a> {
@@ -170,7 +168,7 @@ fn records(opened: &Opened<'_>, image: &Image) -> Result<Vec<(Option<String>, Bu
     for attestation in &image.attestations {
         let value = attestation.document.value();
         let layers = value.get("layers").and_then(Value::as_array).cloned().unwrap_or_default();
-        let is_statement = |layer: &&Value| layer.get("mediaType").and_then(Value::as_str) == Some(STATEMENT);
+        let is_statement = |layer: &&Value| layer.get("mediaType").and_then(Value::as_str) == Some(IN_TOTO);
         for layer in layers.iter().filter(is_statement) {
             let digest = layer.get("digest").and_then(Value::as_str).and_then(|text| text.parse::<Digest>().ok());
             let (Some(digest), Some(size)) = (digest, layer.get("size").and_then(Value::as_u64)) else { continue };
