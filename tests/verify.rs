@@ -9,14 +9,16 @@ use std::path::Path;
 use std::process::Command;
 
 use repro::environment::Environment;
-use repro::image::{Image, ReadOptions, read_archive};
+use repro::image::media_type::{OCI_INDEX, OCI_MANIFEST};
+use repro::image::{Image, Platform, ReadOptions, read_archive};
 use repro::provenance::Material;
 use repro::settings::{BuildSettings, BuildWords, CompressionWord, ConfigChoice, MediaTypesWord, resolve_for_image};
 use repro::verify::{
-    BuildRecord, Level, PlatformVerdict, Recipe, Verdict, assumed, choose_arguments, compare, judge, moved, read,
+    BuildRecord, IndexVerdict, Level, PlatformVerdict, Recipe, Verdict, assumed, choose_arguments, compare, judge,
+    moved, read,
 };
 use serde_json::{Value, json};
-use support::image_builder::{ImageBuilder, file, gzip, platforms, tar, zstd};
+use support::image_builder::{ImageBuilder, Layout, file, gzip, platforms, tar, zstd};
 
 const EPOCH: i64 = 1_700_000_000;
 const DATE: &str = "2023-11-14T22:13:20Z";
@@ -321,4 +323,87 @@ fn what_names_no_platform_cannot_be_left_out() {
     let wanted = ["linux/amd64".parse().unwrap()];
     let compared = compare(&published, &published, &wanted, |_| false);
     assert_eq!(judge(&compared, &published).0, Verdict::Unknown);
+}
+
+/// An image with an attestation about it, with its index changed.
+fn attested(change: impl FnOnce(&mut Layout, &mut Value)) -> Layout {
+    let builder = ImageBuilder::oci().layer_created(gzip(layer()).rewritten(EPOCH), DATE);
+    let mut layout = builder.attested().build();
+    let path = format!("blobs/sha256/{}", layout.image.clone().unwrap().hex());
+    let mut index: Value = serde_json::from_slice(layout.bytes(&path)).unwrap();
+    layout = layout.without(&path);
+    change(&mut layout, &mut index);
+    let link = layout.add(OCI_INDEX, index.to_string().into_bytes());
+    layout.set("index.json", json!({ "schemaVersion": 2, "manifests": [link] }).to_string().into_bytes());
+    layout
+}
+
+fn remove(index: &mut Value, at: usize, layout: &mut Layout) {
+    // The statements go with the link, or they would be blobs that nothing names.
+    let gone = index["manifests"].as_array_mut().unwrap().remove(at);
+    let blob = |link: &Value| format!("blobs/sha256/{}", &link["digest"].as_str().unwrap()["sha256:".len()..]);
+    let body: Value = serde_json::from_slice(layout.bytes(&blob(&gone))).unwrap();
+    for link in [&gone, &body["config"], &body["layers"][0]] {
+        *layout = layout.clone().without(&blob(link));
+    }
+}
+
+#[test]
+fn an_index_differs_by_attestations_only_where_nothing_else_is_in_it() {
+    let rebuilt = image(ImageBuilder::oci().layer_created(gzip(layer()).rewritten(EPOCH), DATE));
+    let compared = |layout: &Layout| {
+        let published = read_archive(layout.tar().as_slice(), &ReadOptions::default()).unwrap();
+        let compared = compare(&published, &rebuilt, &[], |_| false);
+        assert_eq!(judge(&compared, &published), (Verdict::Equal, None, Some(Level::Manifest)));
+        compared.index.unwrap()
+    };
+    let real = compared(&attested(|_, _| {}));
+    assert_eq!((real.verdict, real.attestations), (IndexVerdict::AttestationsOnly, 1), "{:?}", real.differences);
+    type Change = fn(&mut Layout, &mut Value);
+    let changes: [(Change, &str); 9] = [
+        (|_, index| index["subject"] = index["manifests"][0].clone(), "its `subject`"),
+        (|_, index| index["artifactType"] = "a/b".into(), "its `artifactType`"),
+        (|_, index| index["manifests"][0]["urls"] = json!(["http://x"]), "`urls` of the descriptor for linux/amd64"),
+        (
+            |_, index| index["manifests"][0]["artifactType"] = "a/b".into(),
+            "`artifactType` of the descriptor for linux/amd64",
+        ),
+        (|_, index| index["manifests"][0]["data"] = Value::Null, "`data` of the descriptor for linux/amd64"),
+        (|_, index| index["manifests"][0]["platform"]["x"] = 1.into(), "`platform` of the descriptor for linux/amd64"),
+        (|_, index| index["manifests"][0]["platform"] = Value::Null, "`platform` of the descriptor for no platform"),
+        (|_, index| index["annotations"] = json!({ "a": "b" }), "annotation `a` of the index"),
+        (|layout, index| remove(index, 1, layout), "it is an index, and the rebuild is none"),
+    ];
+    for (change, said) in changes {
+        let index = compared(&attested(change));
+        assert_eq!((index.verdict, index.differences), (IndexVerdict::Different, vec![said.to_owned()]));
+    }
+}
+
+#[test]
+fn what_hides_behind_the_words_of_an_attestation_is_not_known() {
+    let rebuilt = image(ImageBuilder::oci().layer_created(gzip(layer()).rewritten(EPOCH), DATE));
+    let hidden = attested(|layout, index| {
+        let path = |link: &Value| format!("blobs/sha256/{}", &link["digest"].as_str().unwrap()["sha256:".len()..]);
+        let old = path(&index["manifests"][1]);
+        let mut body: Value = serde_json::from_slice(layout.bytes(&old)).unwrap();
+        *layout = layout.clone().without(&old);
+        body["layers"][0]["mediaType"] = "application/x-tar".into();
+        let link = layout.add(OCI_MANIFEST, body.to_string().into_bytes());
+        index["manifests"][1]["digest"] = link["digest"].clone();
+        index["manifests"][1]["size"] = link["size"].clone();
+    });
+    let published = read_archive(hidden.tar().as_slice(), &ReadOptions::default()).unwrap();
+    let judged = |wanted: &[Platform]| {
+        let compared = compare(&published, &rebuilt, wanted, |_| false);
+        assert_eq!(compared.index.as_ref().unwrap().verdict, IndexVerdict::NotCompared);
+        judge(&compared, &published).0
+    };
+    assert_eq!(judged(&[]), Verdict::Unknown);
+    assert_eq!(judged(&["linux/amd64".parse().unwrap()]), Verdict::Equal);
+    // Where it is not here, nobody saw what it is.
+    let mut partial = read_archive(attested(|_, _| {}).tar().as_slice(), &ReadOptions::default()).unwrap();
+    partial.left_out.push(partial.attestations.remove(0).descriptor);
+    let compared = compare(&partial, &rebuilt, &[], |_| false);
+    assert_eq!(compared.index.unwrap().verdict, IndexVerdict::NotCompared);
 }

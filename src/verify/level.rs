@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::recipe::{One, images};
 use crate::digest::Digest;
-use crate::image::{Descriptor, Image, Index, Platform};
+use crate::image::{Attestation, Descriptor, Image, Index, Platform};
 
 /// How far up an image is equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -149,7 +149,10 @@ pub fn compare(
             rebuilt,
         });
     }
-    platforms.extend(published.left_out.iter().filter(|link| !is_attestation(link)).map(|link| ComparedPlatform {
+    let left_out = published.left_out.iter().filter(|link| !link.is_called_attestation());
+    // What is called an attestation and holds something else was read, and is nothing that a build gives.
+    let others = published.attestations.iter().filter(|one| !one.is_statements).map(|one| &one.descriptor);
+    platforms.extend(left_out.chain(others).map(|link| ComparedPlatform {
         platform: link.platform.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string),
         // An engine may take what names no platform on any: nobody can leave it out.
         asked: link.platform.as_ref().is_none_or(is_wanted),
@@ -174,12 +177,6 @@ fn all(image: &Image) -> impl Iterator<Item = One<'_>> {
 
 fn same_platform(a: &Platform, b: &Platform) -> bool {
     a.agrees_with(b) && b.agrees_with(a)
-}
-
-/// A link to statements: with a real platform, an engine would take it for an image.
-fn is_attestation(link: &Descriptor) -> bool {
-    link.annotations.get("vnd.docker.reference.type").is_some_and(|kind| kind == "attestation-manifest")
-        && link.platform.as_ref().is_some_and(Platform::is_unknown)
 }
 
 fn digests(one: One<'_>) -> Digests {
@@ -210,19 +207,19 @@ pub fn top_index(image: &Image) -> Option<&Index> {
 fn compare_index(published: &Image, rebuilt: &Image, platforms: &[ComparedPlatform]) -> Option<ComparedIndex> {
     let index = top_index(published)?;
     let links = links(index);
-    let attestations = links.iter().filter(|link| link_is_attestation(link)).count();
+    let (attestations, images): (Vec<&Value>, Vec<&Value>) =
+        links.iter().partition(|link| leads_to_statements(link, published));
     let mut compared = ComparedIndex {
         published: index.document.digest.clone(),
         rebuilt: top_index(rebuilt).map(|index| index.document.digest.clone()),
         verdict: IndexVerdict::NotCompared,
         differences: Vec::new(),
-        attestations,
+        attestations: attestations.len(),
     };
     if compared.rebuilt.as_ref() == Some(&compared.published) {
         compared.verdict = IndexVerdict::Equal;
         return Some(compared);
     }
-    let images: Vec<&Value> = links.iter().filter(|link| !link_is_attestation(link)).collect();
     let others = others(&images, published, platforms);
     if !others.is_empty() {
         compared.differences = others;
@@ -230,10 +227,19 @@ fn compare_index(published: &Image, rebuilt: &Image, platforms: &[ComparedPlatfo
     }
     let differ = platforms.iter().filter(|one| one.verdict != PlatformVerdict::Equal);
     compared.differences = differ.map(|one| format!("the image for {}", one.platform)).collect();
-    for difference in index_differences(index, &images, rebuilt) {
+    let more = match top_index(rebuilt) {
+        Some(other) => index_differences(index, &images, other),
+        None => lone_differences(index, &images, published),
+    };
+    for difference in more {
         if !compared.differences.contains(&difference) {
             compared.differences.push(difference);
         }
+    }
+    if compared.differences.is_empty() && attestations.is_empty() {
+        let is_wrapped = compared.rebuilt.is_none();
+        let what = if is_wrapped { "it is an index, and the rebuild is none" } else { "how its document is written" };
+        compared.differences.push(what.to_owned());
     }
     let is_like = compared.differences.is_empty();
     compared.verdict = if is_like { IndexVerdict::AttestationsOnly } else { IndexVerdict::Different };
@@ -244,8 +250,12 @@ fn links(index: &Index) -> Vec<Value> {
     index.document.value().get("manifests").and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-fn link_is_attestation(link: &Value) -> bool {
-    serde_json::from_value::<Descriptor>(link.clone()).is_ok_and(|link| is_attestation(&link))
+/// Whether a link leads to statements that were read. By its words alone it may be an image.
+fn leads_to_statements(link: &Value, published: &Image) -> bool {
+    serde_json::from_value::<Descriptor>(link.clone()).is_ok_and(|link| {
+        let is_it = |one: &Attestation| one.is_statements && one.descriptor.digest == link.digest;
+        link.is_called_attestation() && published.attestations.iter().any(is_it)
+    })
 }
 
 /// What an index names and no rebuild can stand for.
@@ -253,6 +263,9 @@ fn others(images: &[&Value], published: &Image, platforms: &[ComparedPlatform]) 
     let mut others = Vec::new();
     let not_rebuilt = platforms.iter().filter(|one| one.verdict == PlatformVerdict::NotRebuilt);
     others.extend(not_rebuilt.map(|one| format!("{} was not rebuilt", one.platform)));
+    if published.left_out.iter().any(Descriptor::is_called_attestation) {
+        others.push("it names an attestation that is not here".to_owned());
+    }
     if published.indexes.len() > 1 {
         others.push("it names another index".to_owned());
     }
@@ -272,20 +285,43 @@ fn shown_platform(platform: &Value) -> String {
         .map_or_else(|_| "no platform".to_owned(), |found| found.to_string())
 }
 
+/// What an index says besides its attestations, where the rebuild has none: nothing stands against it but what BuildKit writes
+/// around one image with attestations (`exporter/containerimage/writer.go`).
+fn lone_differences(index: &Index, images: &[&Value], published: &Image) -> Vec<String> {
+    let mut differences: Vec<String> = index.annotations.keys().map(|key| annotation("the index", key)).collect();
+    let own = ["schemaVersion", "mediaType", "manifests", "annotations"];
+    differences.extend(others_than(&own, &index.document.value()).map(|field| format!("its {field}")));
+    for link in images {
+        differences.extend(link_annotations(link).map(|key| annotation("a descriptor in it", &key)));
+        let of = format!("of the descriptor for {}", shown_platform(link.get("platform").unwrap_or(&Value::Null)));
+        let own = ["mediaType", "digest", "size", "platform", "annotations"];
+        differences.extend(others_than(&own, link).map(|field| format!("{field} {of}")));
+        let said = link.get("platform").cloned().unwrap_or_default();
+        let own = ["architecture", "os", "variant", "os.version", "os.features"];
+        let is_own = others_than(&own, &said).next().is_none();
+        let said = serde_json::from_value::<Platform>(said).ok().filter(|_| is_own);
+        let manifest =
+            published.manifests.iter().find(|one| link.get("digest") == Some(&one.document.digest.to_string().into()));
+        if !said.zip(manifest).is_some_and(|(said, manifest)| same_platform(&said, &manifest.config.platform)) {
+            differences.push(format!("`platform` {of}"));
+        }
+    }
+    if images.len() > 1 {
+        differences.push("it holds more than one image, and the rebuild is one".to_owned());
+    }
+    differences
+}
+
+/// The fields of an object that are none of these, quoted.
+fn others_than(known: &[&str], object: &Value) -> impl Iterator<Item = String> {
+    let keys = object.as_object().into_iter().flat_map(|map| map.keys());
+    let others = keys.filter(|key| !known.contains(&key.as_str()));
+    others.map(|key| format!("`{}`", crate::image::escape::escape(key))).collect::<Vec<_>>().into_iter()
+}
+
 /// What differs in an index besides attestations: what its own fields and its links say, and their order.
-fn index_differences(index: &Index, images: &[&Value], rebuilt: &Image) -> Vec<String> {
+fn index_differences(index: &Index, images: &[&Value], other: &Index) -> Vec<String> {
     let mut differences = Vec::new();
-    let Some(other) = top_index(rebuilt) else {
-        // A build for one platform makes no index: all that the published one can say besides is compared with nothing.
-        differences.extend(index.annotations.keys().map(|key| annotation("the index", key)));
-        for link in images {
-            differences.extend(link_annotations(link).map(|key| annotation("a descriptor in it", &key)));
-        }
-        if images.len() > 1 {
-            differences.push("it holds more than one image, and the rebuild is one".to_owned());
-        }
-        return differences;
-    };
     let (mut one, mut two) = (index.document.value(), other.document.value());
     for document in [&mut one, &mut two] {
         if let Some(map) = document.as_object_mut() {
