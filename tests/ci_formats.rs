@@ -86,8 +86,23 @@ fn no_verdict_is_an_error_of_the_test_and_no_empty_list() {
     let tested = asked("junit");
     assert_eq!(tested.status.code(), Some(4), "{}", said(&tested));
     assert_eq!(xpath(&tested.stdout, "/testsuites/@errors"), "1");
-    for format in ["codequality", "sarif"] {
-        let listed = asked(format);
-        assert_eq!((listed.status.code(), listed.stdout.len()), (Some(4), 0), "{}", said(&listed));
+    assert!(xpath(&tested.stdout, "//error/@message").contains("/nonexistent/image.tar"), "{}", said(&tested));
+    let parse = |listed: Output| -> Value {
+        assert_eq!(listed.status.code(), Some(4), "{}", said(&listed));
+        serde_json::from_slice(&listed.stdout).unwrap()
+    };
+    let issues = parse(asked("codequality"));
+    let schema: Value = serde_json::from_str(include_str!("schemas/codequality.json")).unwrap();
+    assert_eq!(violations(&schema, &issues), Vec::<String>::new());
+    let (issue, place) = (&issues[0], &issues[0]["location"]);
+    assert_eq!((&issue["check_name"], &place["path"]), (&"verify/unknown".into(), &"Dockerfile".into()));
+    assert_eq!(place["lines"]["begin"], 1);
+    let log = parse(asked("sarif"));
+    let result = &log["runs"][0]["results"][0];
+    assert_eq!((&result["ruleId"], &result["level"]), (&"verify/unknown".into(), &"warning".into()));
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!((&place["artifactLocation"]["uri"], &place["region"]["startLine"]), (&"Dockerfile".into(), &1.into()));
+    for text in [&issue["description"], &result["message"]["text"]] {
+        assert!(text.as_str().unwrap().contains("/nonexistent/image.tar"), "{text}");
     }
 }

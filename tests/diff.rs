@@ -487,7 +487,7 @@ fn the_json_is_what_the_schema_says() {
 #[test]
 fn a_log_for_code_hosts_never_looks_as_if_all_were_well() {
     let results = |comparison: &Comparison| {
-        let log = sarif(Some(comparison), &[], Some("Dockerfile"));
+        let log = sarif(Some(comparison), &[], None, Some("Dockerfile"));
         log["runs"][0]["results"].as_array().unwrap().clone()
     };
     let one = |time: u64| image([file("a", "x").at(time)]);

@@ -102,6 +102,7 @@ impl CheckCommand {
                 let log = sarif(
                     report.comparison(),
                     &outcome.moving,
+                    None,
                     Some(&shown_below(&settings.dockerfile, &current_directory())),
                 );
                 write_json(&log, out).map_err(io::Error::from)
@@ -109,7 +110,7 @@ impl CheckCommand {
             ComparisonFormat::Junit => out.write_all(junit("repro check", &report.cases()).as_bytes()),
             ComparisonFormat::Codequality => {
                 let dockerfile = shown_below(&settings.dockerfile, &current_directory());
-                let issues = code_quality(report.comparison(), &outcome.moving, Some(&dockerfile));
+                let issues = code_quality(report.comparison(), &outcome.moving, None, Some(&dockerfile));
                 write_json(&issues, out).map_err(io::Error::from)
             }
         })?;

@@ -153,7 +153,7 @@ impl DiffCommand {
             ComparisonFormat::Json => write_json(&comparison, out).map_err(io::Error::from),
             ComparisonFormat::Sarif => {
                 let dockerfile = self.dockerfile.as_deref().map(|path| path.display().to_string());
-                write_json(&sarif(Some(&comparison), &[], dockerfile.as_deref()), out).map_err(io::Error::from)
+                write_json(&sarif(Some(&comparison), &[], None, dockerfile.as_deref()), out).map_err(io::Error::from)
             }
             ComparisonFormat::Junit => {
                 let case = Case { name: "both images are the same".to_owned(), end: compared(&comparison) };
@@ -161,7 +161,8 @@ impl DiffCommand {
             }
             ComparisonFormat::Codequality => {
                 let dockerfile = self.dockerfile.as_deref().map(|path| path.display().to_string());
-                write_json(&code_quality(Some(&comparison), &[], dockerfile.as_deref()), out).map_err(io::Error::from)
+                write_json(&code_quality(Some(&comparison), &[], None, dockerfile.as_deref()), out)
+                    .map_err(io::Error::from)
             }
         })?;
         let verdict = if comparison.verdict.is_equal() { "equal" } else { "different" };

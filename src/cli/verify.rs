@@ -37,7 +37,7 @@ use crate::kept::place::WorkPlace;
 use crate::report::ci::{code_quality, junit};
 use crate::report::json::write_json;
 use crate::report::sarif::sarif;
-use crate::report::verify::{ErrorReport, VerifyReport, cases, render_markdown, write_verify};
+use crate::report::verify::{ErrorReport, VerifyReport, cases, render_markdown, told as told_alone, write_verify};
 use crate::settings::{BuildSettings, BuildWords, RecipeText, RouteWords, SettingsError};
 use crate::verify::{
     self, ComparedPlatform, Conditions, GitSource, Level, Missing, PlatformVerdict, Reason, Recipe, Summary,
@@ -146,20 +146,23 @@ impl VerifyCommand {
 
     /// Prints what came out, and says how the process ends.
     pub(super) fn print(&self, report: &VerifyReport, failure: Option<Failure>) -> Result<ExitStatus, Failure> {
-        // Lists of findings have no word for a verdict that is none: an empty one would look like an equal image.
-        if failure.is_none() || matches!(self.format, ComparisonFormat::Json | ComparisonFormat::Junit) {
-            print_with(|out| match self.format {
-                ComparisonFormat::Text => write_verify(out, report),
-                ComparisonFormat::Json => write_json(report, out).map_err(io::Error::from),
-                ComparisonFormat::Sarif => {
-                    write_json(&sarif(report.comparison.as_ref(), &[], None), out).map_err(io::Error::from)
-                }
-                ComparisonFormat::Junit => out.write_all(junit("repro verify", &cases(report)).as_bytes()),
-                ComparisonFormat::Codequality => {
-                    write_json(&code_quality(report.comparison.as_ref(), &[], None), out).map_err(io::Error::from)
-                }
-            })?;
-        }
+        let dockerfile = self.words.file.as_deref().map(|path| path.display().to_string());
+        let told = told_alone(report);
+        print_with(|out| match self.format {
+            // What went wrong is told on stderr.
+            ComparisonFormat::Text if failure.is_some() => Ok(()),
+            ComparisonFormat::Text => write_verify(out, report),
+            ComparisonFormat::Json => write_json(report, out).map_err(io::Error::from),
+            ComparisonFormat::Sarif => {
+                let log = sarif(report.comparison.as_ref(), &[], told.as_ref(), dockerfile.as_deref());
+                write_json(&log, out).map_err(io::Error::from)
+            }
+            ComparisonFormat::Junit => out.write_all(junit("repro verify", &cases(report)).as_bytes()),
+            ComparisonFormat::Codequality => {
+                let issues = code_quality(report.comparison.as_ref(), &[], told.as_ref(), dockerfile.as_deref());
+                write_json(&issues, out).map_err(io::Error::from)
+            }
+        })?;
         let level = report.level.map(Level::name);
         self.files.write_dotenv(report.verdict.name(), report.subject.digest.as_ref(), level)?;
         let appended = self.summary.as_deref().map_or(Ok(()), |path| append(path, &render_markdown(report)));

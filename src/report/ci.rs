@@ -34,6 +34,18 @@ pub enum End {
     Skipped,
 }
 
+/// What came out, told in one sentence, for lists of findings that have no finding for it: an empty list would look like what is
+/// as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// A name for it.
+    pub id: &'static str,
+    /// Whether it is proved that something is wrong.
+    pub is_proved: bool,
+    /// What came out, and why.
+    pub text: String,
+}
+
 /// The cases as JUnit's XML.
 #[must_use]
 pub fn junit(suite: &str, cases: &[Case]) -> String {
@@ -143,9 +155,17 @@ fn line_of(finding: &Finding) -> Option<(String, (usize, usize))> {
 
 /// What was found as GitLab's Code Quality report. What has no line of its own is at the top of `dockerfile`.
 #[must_use]
-pub fn code_quality(comparison: Option<&Comparison>, moving: &[Moving], dockerfile: Option<&str>) -> Value {
+pub fn code_quality(
+    comparison: Option<&Comparison>,
+    moving: &[Moving],
+    told: Option<&Told>,
+    dockerfile: Option<&str>,
+) -> Value {
     let dockerfile = dockerfile.unwrap_or("Dockerfile");
     let mut issues = Vec::new();
+    if let Some(told) = told {
+        issues.push(issue(told.id, &told.text, if told.is_proved { "major" } else { "minor" }, dockerfile, (1, 1)));
+    }
     if let Some(comparison) = comparison.filter(|comparison| !comparison.verdict.is_equal()) {
         for finding in &comparison.findings {
             let severity = match finding.confidence {

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
+use super::ci::Told;
 use crate::diff::Comparison;
 use crate::diff::model::{Confidence, Finding, Instruction};
 use crate::moving::{Moving, Severity};
@@ -37,8 +38,16 @@ const UNEXPLAINED: &str = "unexplained";
 
 /// A log of what was found. `dockerfile` is where inputs that move are, and what has no line of its own.
 #[must_use]
-pub fn sarif(comparison: Option<&Comparison>, moving: &[Moving], dockerfile: Option<&str>) -> Value {
+pub fn sarif(
+    comparison: Option<&Comparison>,
+    moving: &[Moving],
+    told: Option<&Told>,
+    dockerfile: Option<&str>,
+) -> Value {
     let mut log = Log { rules: BTreeMap::new(), results: Vec::new(), dockerfile };
+    if let Some(told) = told {
+        log.told(told);
+    }
     if let Some(comparison) = comparison.filter(|comparison| !comparison.verdict.is_equal()) {
         for finding in &comparison.findings {
             log.finding(finding);
@@ -92,6 +101,13 @@ impl Log<'_> {
         let locations: Vec<Value> = self.dockerfile.map(|file| location(file, None)).into_iter().collect();
         let title = "A build that is not reproducible, and nobody knows why".to_owned();
         self.push(UNEXPLAINED, title, "error", &message, &locations);
+    }
+
+    fn told(&mut self, told: &Told) {
+        // Code hosts refuse a result without a place.
+        let place = location(self.dockerfile.unwrap_or("Dockerfile"), None);
+        let title = "An image that is not proved to be what its source gives".to_owned();
+        self.push(told.id, title, if told.is_proved { "error" } else { "warning" }, &told.text, &[place]);
     }
 
     fn input(&mut self, input: &Moving) {
@@ -192,7 +208,7 @@ mod tests {
             why: "the newest is taken",
             fix: "curl=1".to_owned(),
         };
-        let log = sarif(None, &[input], Some("Dockerfile"));
+        let log = sarif(None, &[input], None, Some("Dockerfile"));
         let result = &log["runs"][0]["results"][0];
         assert_eq!(result["ruleId"], "moving/apt-packages");
         assert_eq!(result["level"], "warning");

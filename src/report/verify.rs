@@ -5,7 +5,7 @@ use std::io;
 
 use serde::Serialize;
 
-use super::ci::{Case, End, causes};
+use super::ci::{Case, End, Told, causes};
 use super::diff::write_diff;
 use super::github::plain;
 use crate::diff::Comparison;
@@ -139,10 +139,13 @@ pub struct ErrorReport {
 /// The platforms as cases, or the subject where none was compared.
 #[must_use]
 pub fn cases(report: &VerifyReport) -> Vec<Case> {
-    let mut why = report.comparison.as_ref().map(causes).unwrap_or_default();
-    if let Some(error) = &report.error {
-        why.clone_from(&error.message);
-    }
+    let mut why = match (&report.error, &report.comparison) {
+        (Some(error), _) => error.message.clone(),
+        (None, Some(comparison)) => causes(comparison),
+        (None, None) => {
+            [report.headline()].into_iter().chain(report.notes.iter().cloned()).collect::<Vec<_>>().join("\n")
+        }
+    };
     for missing in report.missing.iter().chain(&report.assumptions) {
         why.extend(["\n", &missing.what, ": ", &missing.why]);
     }
@@ -160,11 +163,34 @@ pub fn cases(report: &VerifyReport) -> Vec<Case> {
             PlatformVerdict::Equal => End::Passed,
             // Under an assumption nothing is proved.
             PlatformVerdict::Different => of(report.verdict),
-            PlatformVerdict::Emulated | PlatformVerdict::NotRebuilt => of(Verdict::Unknown),
+            PlatformVerdict::Emulated => of(Verdict::Unknown),
+            // Why another one differs is no reason.
+            PlatformVerdict::NotRebuilt => End::Unknown(platform_line(one)),
         };
         Case { name: format!("{} for {}", report.subject.given, one.platform), end }
     };
     report.platforms.iter().map(case).collect()
+}
+
+/// What came out where no cause tells it: no list of findings is empty but that of an equal image.
+#[must_use]
+pub fn told(report: &VerifyReport) -> Option<Told> {
+    let is_explained = report.comparison.as_ref().is_some_and(|comparison| !comparison.verdict.is_equal());
+    let (id, is_proved) = match report.verdict {
+        Verdict::Equal => return None,
+        Verdict::Different if is_explained => return None,
+        Verdict::Different => ("verify/different", true),
+        Verdict::Unknown => ("verify/unknown", false),
+        Verdict::Corrupt => ("verify/corrupt", true),
+    };
+    let missing = report.missing.iter().map(|one| format!("{}: {}; give {}", one.what, one.why, one.fix));
+    let assumed = report.assumptions.iter().map(|one| format!("assumed: {}", assumption(one, report.verdict)));
+    let differ = report.platforms.iter().filter(|one| one.asked && one.verdict != PlatformVerdict::Equal);
+    let error = report.error.iter().map(|error| error.message.replace('\n', ", "));
+    let lines =
+        [report.headline()].into_iter().chain(error).chain(differ.map(platform_line)).chain(missing).chain(assumed);
+    let text = lines.chain(report.notes.iter().cloned()).collect::<Vec<_>>().join(". ");
+    Some(Told { id, is_proved, text: text + "." })
 }
 
 impl VerifyReport {
@@ -412,3 +438,6 @@ fn index_line(index: &ComparedIndex) -> String {
     };
     format!("{what}{attestations}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ use crate::failure::{ExitStatus, Failure};
 use crate::report::github::{annotations, error_command};
 use crate::report::json::write_json;
 use crate::report::sarif::sarif;
-use crate::report::verify::{VerifyReport, render_markdown};
+use crate::report::verify::{VerifyReport, render_markdown, told};
 use crate::verify::{GitSource, Verdict};
 
 /// Does what the inputs of `action/verify/action.yml` say.
@@ -134,7 +134,7 @@ fn subject(inputs: Inputs<'_>) -> Result<String, Failure> {
 /// Tells what came out: to the job, to whoever looks at the run, and to other tools.
 fn tell(step: &mut Step, report: &VerifyReport, dockerfile: Option<&str>) -> Result<(), Failure> {
     write(&step.file("report.json"), report)?;
-    write(&step.file("report.sarif"), &sarif(report.comparison.as_ref(), &[], dockerfile))?;
+    write(&step.file("report.sarif"), &sarif(report.comparison.as_ref(), &[], told(report).as_ref(), dockerfile))?;
     let matches = match report.verdict {
         Verdict::Equal => "true",
         Verdict::Different => "false",
