@@ -164,7 +164,7 @@ impl VerifyCommand {
             }
         })?;
         let level = report.level.map(Level::name);
-        self.files.write_dotenv(report.verdict.name(), report.subject.digest.as_ref(), level)?;
+        self.files.write_dotenv(report.verdict.name(), report.covered(), level)?;
         let appended = self.summary.as_deref().map_or(Ok(()), |path| append(path, &render_markdown(report)));
         match appended {
             Err(unwritten) if failure.is_some() || report.verdict == Verdict::Different => {

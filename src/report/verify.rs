@@ -216,6 +216,22 @@ impl VerifyReport {
         }
     }
 
+    /// The digest that the verdict is about, for whoever goes on with it: what is published, where all of it was asked for and, if
+    /// it is equal, proved; else the manifest, where it is about one; else none, because no digest says which half was looked at.
+    #[must_use]
+    pub fn covered(&self) -> Option<&Digest> {
+        let is_proved = |index: &ComparedIndex| {
+            self.verdict != Verdict::Equal
+                || matches!(index.verdict, IndexVerdict::Equal | IndexVerdict::AttestationsOnly)
+        };
+        if self.platforms.iter().all(|one| one.asked) && self.index.as_ref().is_none_or(is_proved) {
+            return self.subject.digest.as_ref();
+        }
+        let mut asked = self.platforms.iter().filter(|one| one.asked);
+        let only = asked.next().filter(|_| asked.next().is_none())?;
+        only.published.manifest.as_ref()
+    }
+
     /// The verdict in one line.
     #[must_use]
     pub fn headline(&self) -> String {

@@ -37,7 +37,7 @@ impl Job {
         let programs = Path::new(env!("CARGO_BIN_EXE_repro")).parent().unwrap();
         command.env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()));
         command.env("REPRO_IN_REFERENCE", reference).env("REPRO_IN_SUBJECT", reference).env("REPRO_IN_CONTEXT", ".");
-        command.env("REPRO_IN_EPOCH", "0").env("REPRO_IN_PLATFORM", "linux/amd64").env("REPRO_IN_RESULT", result);
+        command.env("REPRO_IN_EPOCH", "0").env("REPRO_IN_PLATFORM", "").env("REPRO_IN_RESULT", result);
         command.env("REPRO_IN_ADDRESS", self.bench.daemon().address());
         command.env("REPRO_IN_BUILDKIT", lab("LAB_BUILDKIT_V0_19_0"));
         command.args(["-euc", script]).current_dir(&self.directory).output().unwrap()

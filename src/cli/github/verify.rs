@@ -144,7 +144,7 @@ fn tell(step: &mut Step, report: &VerifyReport, dockerfile: Option<&str>) -> Res
     step.output("match", matches);
     step.output("level", report.level.map_or("", crate::verify::Level::name));
     step.output("digest", text(report.rebuilt.as_ref().map(|rebuilt| &rebuilt.digest)));
-    step.output("expected", text(report.subject.digest.as_ref()));
+    step.output("expected", text(report.covered()));
     let directory = step.directory.to_string_lossy().into_owned();
     step.output("report", directory);
     step.summarize(&render_markdown(report));

@@ -31,6 +31,22 @@ fn report(verdict: Verdict, platforms: &[(&str, bool)], index: Option<IndexVerdi
 }
 
 #[test]
+fn no_digest_is_handed_on_that_covers_more_than_the_verdict() {
+    use IndexVerdict::{AttestationsOnly, Different, NotCompared};
+    let of = |verdict, platforms: &[(&str, bool)], index| report(verdict, platforms, index).covered().cloned();
+    let (both, one) = ([("amd64", true), ("arm64", true)], [("amd64", true), ("arm64", false)]);
+    assert_eq!(of(Verdict::Equal, &[], None), Some(digest("index")));
+    assert_eq!(of(Verdict::Equal, &both, Some(AttestationsOnly)), Some(digest("index")));
+    assert_eq!(of(Verdict::Equal, &both, Some(Different)), None);
+    assert_eq!(of(Verdict::Equal, &both[..1], Some(Different)), Some(digest("amd64")));
+    assert_eq!(of(Verdict::Equal, &one, Some(NotCompared)), Some(digest("amd64")));
+    assert_eq!(of(Verdict::Different, &one, Some(NotCompared)), Some(digest("amd64")));
+    assert_eq!(of(Verdict::Different, &both, Some(Different)), Some(digest("index")));
+    let three = [("amd64", true), ("arm64", true), ("s390x", false)];
+    assert_eq!(of(Verdict::Equal, &three, Some(NotCompared)), None);
+}
+
+#[test]
 fn only_of_an_equal_image_is_there_nothing_to_tell() {
     assert_eq!(told(&report(Verdict::Equal, &[], None)), None);
     for verdict in [Verdict::Different, Verdict::Unknown, Verdict::Corrupt] {
