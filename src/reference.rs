@@ -151,6 +151,22 @@ impl ImageReference {
         format!("{}/{}", self.registry, self.repository)
     }
 
+    /// How Docker shows it (`reference.FamiliarString`), without `:latest`: what BuildKit looks a named context up by
+    /// (`frontend/dockerui/config.go`, `NamedContext`). The digest is left out.
+    #[must_use]
+    pub fn familiar(&self) -> String {
+        let official = || {
+            let name = self.repository.strip_prefix(DOCKER_HUB_OFFICIAL)?.strip_prefix('/')?;
+            (!name.contains('/')).then_some(name)
+        };
+        let name = match self.registry.as_str() {
+            DOCKER_HUB => official().unwrap_or(&self.repository).to_owned(),
+            _ => self.name(),
+        };
+        let tag = self.tag().filter(|tag| *tag != "latest");
+        tag.map_or_else(|| name.clone(), |tag| format!("{name}:{tag}"))
+    }
+
     /// The same repository and tag with this digest.
     #[must_use]
     pub fn with_digest(&self, digest: Digest) -> Self {

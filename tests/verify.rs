@@ -11,6 +11,7 @@ use std::process::Command;
 use repro::environment::Environment;
 use repro::image::media_type::{OCI_INDEX, OCI_MANIFEST};
 use repro::image::{Image, Platform, ReadOptions, read_archive};
+use repro::plan::NamedContext;
 use repro::provenance::Material;
 use repro::settings::{BuildSettings, BuildWords, CompressionWord, ConfigChoice, MediaTypesWord, resolve_for_image};
 use repro::verify::{
@@ -187,14 +188,34 @@ fn a_base_that_moved_is_named() {
         uri: format!("pkg:docker/{name}?digest=sha256:{hex}&platform={platform}"),
         digest: [("sha256".to_owned(), hex.to_owned())].into(),
     };
+    let hex = |digit: &str| digit.repeat(64);
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(hex);
     let before =
-        [base("debian@12", "aa", "linux%2Famd64"), base("debian@12", "bb", "linux%2Farm64"), base("gone@1", "cc", "x")];
-    let now = [base("debian@12", "dd", "linux%2Famd64"), base("debian@12", "bb", "linux%2Farm64")];
+        [base("debian@12", &a, "linux%2Famd64"), base("debian@12", &b, "linux%2Farm64"), base("gone@1", &c, "x")];
+    let now = [base("debian@12", &d, "linux%2Famd64"), base("debian@12", &b, "linux%2Farm64")];
     let found = moved(&before, &now);
     let [one] = found.as_slice() else { panic!("{found:?}") };
-    assert!(one.what.contains("`pkg:docker/debian@12`") && one.why.contains("`aa`"), "{one:?}");
-    assert!(one.fix.starts_with("--build-context debian:12=docker-image://debian@sha256:aa"), "{one:?}");
+    assert!(one.what.contains("`pkg:docker/debian@12`") && one.why.contains(&format!("`{a}`")), "{one:?}");
     assert!(moved(&before, &before).is_empty());
+    // What is advised is a word that `repro` takes, for what stands in the Dockerfile.
+    for (uri, from) in [
+        ("debian@12", "debian:12"),
+        ("debian@latest", "debian"),
+        ("user/app@1", "user/app:1"),
+        ("example.org:5000/a/b@C", "example.org:5000/a/b:C"),
+        ("example.org%3A5000/a/b@C", "example.org:5000/a/b:C"),
+    ] {
+        let found = moved(&[base(uri, &a, "x")], &[base(uri, &d, "x")]);
+        let word = found[0].fix.strip_prefix("--build-context ").unwrap().split(',').next().unwrap();
+        let (name, context) =
+            NamedContext::parse(word, Path::new("/")).unwrap_or_else(|error| panic!("{word}: {error}"));
+        assert_eq!(name, from);
+        let NamedContext::Image(image) = context else { panic!("{word}") };
+        assert_eq!(image.digest().unwrap().hex(), a);
+    }
+    // What a stranger's provenance says reaches nobody's shell.
+    let odd = moved(&[base("$(id)@1", &a, "x")], &[base("$(id)@1", &d, "x")]);
+    assert!(!odd[0].fix.contains("$(id)"), "{odd:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::settings::BuildSettings;
 #[must_use]
 pub fn find_moving(settings: &BuildSettings) -> Vec<Moving> {
     let Ok(dockerfile) = Dockerfile::parse(&settings.dockerfile_bytes) else { return Vec::new() };
-    let contexts: BTreeSet<String> = settings.build_contexts.keys().map(|name| name.to_lowercase()).collect();
+    let contexts: BTreeSet<String> = settings.build_contexts.keys().cloned().collect();
     let frontend = match settings.frontend.frontend.to_override() {
         Override::Nothing => None,
         Override::Builtin => Some("builtin"),

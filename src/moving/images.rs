@@ -48,14 +48,8 @@ impl Names<'_> {
 
     /// Whether a context was given under this name.
     fn is_given(&self, text: &str) -> bool {
-        let name = text.to_lowercase();
-        let full = |text: &str| {
-            text.parse::<ImageReference>().ok().map(|image| (image.name(), image.tag().unwrap_or("latest").to_owned()))
-        };
-        self.contexts.contains(&name) || {
-            let wanted = full(&name);
-            wanted.is_some() && self.contexts.iter().any(|context| full(context) == wanted)
-        }
+        let familiar = text.parse::<ImageReference>().ok().map(|image| image.familiar());
+        familiar.is_some_and(|name| self.contexts.contains(&name)) || self.contexts.contains(&text.to_lowercase())
     }
 
     /// What moves about an image. `as_it_should_be` makes the line from the pinned image.

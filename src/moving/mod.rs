@@ -76,7 +76,7 @@ pub struct Inputs<'a> {
     pub target: Option<&'a str>,
     /// The build arguments that are given.
     pub arguments: &'a BTreeMap<String, String>,
-    /// The names of named contexts that are given, in lower case. What they stand for cannot move: a directory or a digest.
+    /// The names of named contexts that are given, as BuildKit looks them up. What they stand for cannot move: a directory or a digest.
     pub contexts: &'a BTreeSet<String>,
     /// The image that reads the Dockerfile instead of the one that it names; `builtin` for the one in BuildKit.
     pub frontend: Option<&'a str>,

@@ -100,6 +100,8 @@ fn what_is_given_is_known() {
     check("FROM debian", &Given { contexts: &["debian"], ..Given::default() }, &[]);
     check("FROM docker.io/library/debian:latest", &Given { contexts: &["debian"], ..Given::default() }, &[]);
     check("FROM debian:12", &Given { contexts: &["debian"], ..Given::default() }, &["1 base-image"]);
+    check("FROM docker.io/library/debian:A", &Given { contexts: &["debian:A"], ..Given::default() }, &[]);
+    check("FROM debian:a", &Given { contexts: &["debian:A"], ..Given::default() }, &["1 base-image"]);
     check("FROM debian AS a\nFROM scratch", &Given { target: Some("a"), ..Given::default() }, &["1 base-image"]);
     let syntax = "# syntax=docker/dockerfile:1\nFROM scratch";
     check(syntax, &Given { frontend: Some("builtin"), ..Given::default() }, &[]);

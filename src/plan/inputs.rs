@@ -1,6 +1,7 @@
 //! What a build may read besides its context: secrets, SSH agents and keys, named contexts.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -212,11 +213,7 @@ impl NamedContext {
         if name.is_empty() || source.is_empty() {
             return Err(wrong("name or source is empty"));
         }
-        // BuildKit makes references of names, and both clients put them into comma-separated or colon-separated words.
-        let odd = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/'));
-        if name.contains(odd) || name.starts_with('-') {
-            return Err(wrong("a name has letters, digits, `.`, `_`, `-` and `/`"));
-        }
+        let name = context_name(name).map_err(|why| wrong(&why))?;
         let context = if let Some(image) = source.strip_prefix("docker-image://") {
             let reference: ImageReference = image
                 .parse()
@@ -234,7 +231,35 @@ impl NamedContext {
         } else {
             Self::Directory(directory.join(source))
         };
-        Ok((name.to_lowercase(), context))
+        Ok((name, context))
+    }
+}
+
+impl fmt::Display for NamedContext {
+    /// As it is given, with what paths are relative to already in them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "{}", path.display()),
+            Self::Image(reference) => write!(f, "docker-image://{reference}"),
+            Self::Layout { directory, digest } => write!(f, "oci-layout://{}@{digest}", directory.display()),
+        }
+    }
+}
+
+/// The name that BuildKit looks a context up by: it makes a reference of what stands in the Dockerfile, and so do clients of the
+/// name that they are given. Case counts in the tag alone.
+fn context_name(text: &str) -> Result<String, String> {
+    let name_start = text.rfind('/').map_or(0, |slash| slash + 1);
+    let tag_start = text[name_start..].find(':').map_or(text.len(), |colon| name_start + colon);
+    let (name, tag) = text.split_at(tag_start);
+    let reference = format!("{}{tag}", name.to_lowercase()).parse::<ImageReference>();
+    match reference {
+        Ok(reference) if reference.digest().is_none() => Ok(reference.familiar()),
+        // What has a digest means one thing, and nothing else should be called so.
+        Ok(_) => Err("a name has no digest".to_owned()),
+        Err(error) => {
+            Err(format!("a name is like that of an image, `base`, `debian:12` or `localhost:5000/a`: {error}"))
+        }
     }
 }
 
@@ -294,6 +319,17 @@ mod tests {
     fn a_named_context_cannot_move() {
         let parse = |text: &str| NamedContext::parse(text, Path::new("/cwd"));
         assert_eq!(parse("A=b c").unwrap(), ("a".to_owned(), NamedContext::Directory("/cwd/b c".into())));
+        for (given, name) in [
+            ("debian:12", "debian:12"),
+            ("docker.io/library/debian:latest", "debian"),
+            ("index.docker.io/user/app:Tag", "user/app:Tag"),
+            ("library/a/b", "library/a/b"),
+            ("localhost:5000/a/b:1", "localhost:5000/a/b:1"),
+            ("[::1]:5000/a", "[::1]:5000/a"),
+            ("My_Stage-1", "my_stage-1"),
+        ] {
+            assert_eq!(parse(&format!("{given}=b")).unwrap().0, name);
+        }
         let digest = format!("sha256:{}", "1".repeat(64));
         assert!(matches!(parse(&format!("a=docker-image://b:c@{digest}")), Ok((_, NamedContext::Image(_)))));
         assert!(matches!(parse(&format!("a=oci-layout://d@{digest}")), Ok((_, NamedContext::Layout { .. }))));
@@ -303,6 +339,18 @@ mod tests {
             "=b",
             "a=",
             "a,b=c",
+            "a b=c",
+            "-a=b",
+            "a:=b",
+            "a::linux/amd64=b",
+            "a:b:c=d",
+            "a:1,c=d",
+            "a:1\n=b",
+            "$(id):1=b",
+            "../a=b",
+            "a//b=c",
+            "host:99999/a=b",
+            "a@sha256:1111111111111111111111111111111111111111111111111111111111111111=b",
             "a=docker-image://b:c",
             "a=oci-layout://d",
             "a=oci-layout://d:tag@sha256:1",

@@ -119,17 +119,22 @@ pub fn build_arguments(plan: &BuildPlan, paths: &ClientPaths<'_>, site: &Site<'_
     if plan.network == RunNetwork::Host {
         args.push("--allow=network.host".into());
     }
-    for (name, context) in &plan.build_contexts {
+    for (number, (name, context)) in plan.build_contexts.iter().enumerate() {
         let mut option = |value: String| args.push(joined("--opt", format!("context:{name}={value}")));
         match context {
             NamedContext::Directory(path) => {
-                option(format!("local:{name}"));
-                args.push(joined("--local", pair(name, paths.see(path))));
+                // Two names are taken, and buildx calls these the same (`build/opt.go`).
+                let taken = matches!(name.as_str(), "context" | "dockerfile");
+                let local = if taken { format!("_{name}") } else { name.clone() };
+                option(format!("local:{local}"));
+                args.push(joined("--local", pair(&local, paths.see(path))));
             }
             NamedContext::Image(reference) => option(format!("docker-image://{reference}")),
             NamedContext::Layout { directory, digest } => {
-                option(format!("oci-layout://{name}@{digest}"));
-                args.push(joined("--oci-layout", pair(name, paths.see(directory))));
+                // BuildKit takes this for a reference and drops its tag.
+                let store = format!("layout-{number}");
+                option(format!("oci-layout://{store}@{digest}"));
+                args.push(joined("--oci-layout", pair(&store, paths.see(directory))));
             }
         }
     }

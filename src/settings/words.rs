@@ -218,7 +218,7 @@ pub struct BuildWords {
 
     /// What a name in FROM and COPY --from means
     ///
-    /// A directory, docker-image://NAME@DIGEST, or oci-layout://DIR@DIGEST.
+    /// A directory, docker-image://NAME@DIGEST, or oci-layout://DIR@DIGEST. The name is that of an image, such as `base` or `debian:12`.
     #[arg(long, value_name = "NAME=SOURCE", help_heading = "What is built")]
     pub build_context: Vec<String>,
 

@@ -1,9 +1,13 @@
 //! What a build read, and who chose it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use percent_encoding::percent_decode_str;
 
 use super::recipe::{Missing, shown};
 use crate::dockerfile::Dockerfile;
+use crate::plan::NamedContext;
 use crate::provenance::Material;
 use crate::settings::{BuildSettings, Given, Origin};
 
@@ -22,16 +26,25 @@ pub fn moved(published: &[Material], rebuilt: &[Material]) -> Vec<Missing> {
         let (Some(old), Some(now)) = (before.digest.get("sha256"), same.peek().copied()) else { continue };
         if let Some(new) = now.digest.get("sha256").filter(|_| same.all(|now| now.digest.get("sha256") != Some(old))) {
             let why = format!("it was {} when the image was built, and is {} now", shown(old), shown(new));
-            let image = name(before);
-            let image = image.strip_prefix("pkg:docker/").unwrap_or(&image);
-            let (bare, tag) = image.rsplit_once('@').unwrap_or((image, "latest"));
-            let fix = format!(
-                "--build-context {bare}:{tag}=docker-image://{bare}@sha256:{old}, which builds upon the old one"
+            let fix = named_context(&name(before), old).map_or_else(
+                || "a named context that stands for the old one".to_owned(),
+                |word| format!("--build-context {word}, which builds upon the old one"),
             );
             moved.push(Missing::new(format!("base image {}", shown(&name(before))), why, fix));
         }
     }
     moved
+}
+
+/// The named context under which a Dockerfile builds upon what its package URL named when it had this digest.
+fn named_context(uri: &str, sha256: &str) -> Option<String> {
+    // A port is written `%3A` by some versions of BuildKit (`util/purl`).
+    let image = percent_decode_str(uri.strip_prefix("pkg:docker/")?).decode_utf8().ok()?;
+    let (name, tag) = image.rsplit_once('@').unwrap_or((&image, "latest"));
+    // What is advised is what is taken.
+    let word = format!("{name}:{tag}=docker-image://{name}@sha256:{sha256}");
+    let (name, context) = NamedContext::parse(&word, Path::new("/")).ok()?;
+    Some(format!("{name}={context}"))
 }
 
 /// Images that the Dockerfile names by an argument of which the image or a file of settings says what it is: not the Dockerfile,

@@ -256,6 +256,40 @@ fn images_of_registries_and_layouts_are_contexts() {
 }
 
 #[test]
+fn a_context_has_any_name_that_an_image_has() {
+    let mut digests = BTreeSet::new();
+    for way in every_way() {
+        let bench = Bench::shared("names of contexts", *way);
+        let text = "FROM nowhere.example:5000/base:V1\nCOPY --from=docker.io/library/files:1 f /f\n\
+                    COPY --from=context f /g\nCOPY f /h\n";
+        let context = bench.context("context", &[("Dockerfile", text), ("f", "main")]);
+        let [one, two] = ["one", "two"].map(|name| bench.context(name, &[("f", name)]).display().to_string());
+        let layout = bench.directory("layout");
+        let base = lab("LAB_BASE_SMALL");
+        let digest = base.rsplit_once('@').unwrap().1;
+        let copied = Command::new("skopeo")
+            .args(["copy", "--quiet", "--insecure-policy", "--src-tls-verify=false", "--preserve-digests"])
+            .arg(format!("docker://{}", base.replace(":latest@", "@")))
+            .arg(format!("oci:{}:small", layout.display()))
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{}", said(&copied));
+        let output = bench.output(*way, "image.tar");
+        for source in [format!("docker-image://{base}"), format!("oci-layout://{}@{digest}", layout.display())] {
+            let contexts = [
+                format!("--build-context=nowhere.example:5000/base:V1={source}"),
+                format!("--build-context=files:1={one}"),
+                format!("--build-context=context={two}"),
+                "--sde=0".to_owned(),
+            ];
+            let built = bench.build(*way, &output, &contexts.map(OsString::from), &context);
+            digests.insert(built.digest().to_owned());
+        }
+    }
+    assert!(digests.len() <= 1, "{digests:?}");
+}
+
+#[test]
 fn what_has_no_meaning_is_refused_before_anything_runs() {
     for way in every_way() {
         let bench = Bench::shared("no meaning", *way);
