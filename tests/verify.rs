@@ -428,3 +428,41 @@ fn what_hides_behind_the_words_of_an_attestation_is_not_known() {
     let compared = compare(&partial, &rebuilt, &[], |_| false);
     assert_eq!(compared.index.unwrap().verdict, IndexVerdict::NotCompared);
 }
+
+#[test]
+fn whoever_gives_a_base_another_meaning_is_named() {
+    let context = tempfile::tempdir().unwrap();
+    let path = |name: &str| context.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("Dockerfile"), "FROM debian\nCOPY --from=other f /\n").unwrap();
+    std::fs::create_dir(path("other")).unwrap();
+    let evil = format!("docker-image://localhost:5000/evil@sha256:{}", "1".repeat(64));
+    let text = format!("build-context = {{ 'docker.io/library/debian:latest' = '{evil}', other = 'other' }}\n");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let recipe = elsewhere.path().join("recipe.toml").to_str().unwrap().to_owned();
+    std::fs::write(&recipe, &text).unwrap();
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let words = [&digest, context.path().to_str().unwrap(), "--sde", "0", "--addr", "unix:///nowhere"];
+    let run = |more: &[&str]| {
+        let (_, report, said) = repro(&[&words[..], &["--accept-unproved-pin"], more].concat());
+        let settings = report["settings"].as_array().unwrap_or_else(|| panic!("{said}"));
+        let told = settings.iter().filter(|one| one["name"] == "build-context");
+        let told: Vec<(String, String)> = told
+            .map(|one| (one["value"].as_str().unwrap().to_owned(), one["origin"].as_str().unwrap().to_owned()))
+            .collect();
+        let notes = report["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap().to_owned());
+        (told, notes.filter(|note| note.contains("look whether")).collect::<Vec<_>>())
+    };
+    let check = |(told, notes): (Vec<(String, String)>, Vec<String>), origin: &str| {
+        let expected = [format!("debian={evil}"), "other=other".to_owned()].map(|value| (value, origin.to_owned()));
+        assert_eq!(told, expected);
+        assert!(notes.len() == 2 && notes.iter().all(|note| note.contains(origin)), "{notes:?}");
+        assert!(notes[0].contains(&evil), "{notes:?}");
+    };
+    check(run(&["--recipe", &recipe]), "`build-context` in --recipe");
+    std::fs::write(path("repro.toml"), text).unwrap();
+    check(run(&[]), "`build-context` in repro.toml");
+    // Who says it on the command line has looked.
+    let (told, notes) =
+        run(&["--build-context", &format!("debian={evil}"), "--build-context", &format!("other={}", path("other"))]);
+    assert!(notes.is_empty() && told.iter().all(|(_, origin)| origin == "--build-context"), "{told:?} {notes:?}");
+}

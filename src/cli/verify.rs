@@ -267,7 +267,7 @@ impl VerifyCommand {
         };
         verify::prepare(&mut settings, &self.words, conditions, &site.place.join("rebuilt.tar"))
             .map_err(at(Reason::Settings))?;
-        report.settings = told(&settings, &self.words);
+        report.settings = told(&settings, &self.words, &found.root);
         report.assumptions = verify::assumed(recipe, &settings, &unclear, self.recipe.is_some());
         note_overruled(&settings, recipe, report);
         report.notes.extend(verify::chosen_images(&settings));

@@ -71,6 +71,8 @@ pub struct SettingsFile {
     pub directory: PathBuf,
     /// What it says.
     pub words: BuildWords,
+    /// Whether it is a recipe that was given in its place.
+    pub is_recipe: bool,
 }
 
 /// What is wrong with a `repro.toml`.
@@ -156,7 +158,8 @@ impl SettingsFile {
 
     /// Takes a text for a file in `directory` that is not trusted.
     pub fn parse_recipe(recipe: &RecipeText, directory: &Path) -> Result<Self, FileError> {
-        Self::parse(&recipe.place, directory, &recipe.text, false)
+        let file = Self::parse(&recipe.place, directory, &recipe.text, false)?;
+        Ok(Self { is_recipe: true, ..file })
     }
 
     /// Drops what says where on this machine is built. Whoever builds a stranger's source chooses that, for the runtimes keep
@@ -196,7 +199,7 @@ impl SettingsFile {
             })
         })?;
         let words = read_line(path, line)?;
-        Ok(Self { path: path.to_owned(), directory: directory.to_owned(), words })
+        Ok(Self { path: path.to_owned(), directory: directory.to_owned(), words, is_recipe: false })
     }
 }
 

@@ -40,6 +40,8 @@ pub enum Origin {
     Variable(&'static str),
     /// The key of `repro.toml` that is named like this flag.
     Key(&'static str),
+    /// The same key of the recipe that stands for it.
+    Recipe(&'static str),
     /// The image that is to be built again, by this part of it.
     Image(&'static str),
     /// Nobody said anything.
@@ -52,6 +54,7 @@ impl fmt::Display for Origin {
             Self::Flag(name) => f.write_str(name),
             Self::Variable(name) => write!(f, "variable {name}"),
             Self::Key(name) => write!(f, "`{}` in {FILE_NAME}", name.trim_start_matches('-')),
+            Self::Recipe(name) => write!(f, "`{}` in --recipe", name.trim_start_matches('-')),
             Self::Image(whence) => write!(f, "the image: {whence}"),
             Self::Default => f.write_str("default"),
         }

@@ -64,7 +64,13 @@ impl<'a> Words<'a> {
     /// What the file says.
     pub fn key<T>(&self, name: &'static str, get: impl Fn(&'a BuildWords) -> Option<T>) -> Option<Given<'a, T>> {
         let file = self.file?;
-        get(&file.words).map(|value| Given { value, origin: Origin::Key(name), directory: &file.directory })
+        let origin = self.origin_of_key()(name);
+        get(&file.words).map(|value| Given { value, origin, directory: &file.directory })
+    }
+
+    /// What a key of the file is called by.
+    pub fn origin_of_key(&self) -> fn(&'static str) -> Origin {
+        if self.file.is_some_and(|file| file.is_recipe) { Origin::Recipe } else { Origin::Key }
     }
 
     /// What the image says.

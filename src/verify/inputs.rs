@@ -47,12 +47,33 @@ fn named_context(uri: &str, sha256: &str) -> Option<String> {
     Some(format!("{name}={context}"))
 }
 
-/// Images that the Dockerfile names by an argument of which the image or a file of settings says what it is: not the Dockerfile,
-/// but whoever wrote that chose what is built upon.
+/// Images that the Dockerfile names by an argument, or by what a named context gives another meaning, where the image or a file of
+/// settings says what that is: not the Dockerfile, but whoever wrote that chose what is built upon.
 #[must_use]
 pub fn chosen_images(settings: &BuildSettings) -> Vec<String> {
+    let mut notes = chosen_arguments(settings);
+    notes.extend(settings.build_contexts.iter().filter_map(|(name, context)| {
+        // Of several that say what a name means, the last counts.
+        let mut given = settings.given.iter().rev();
+        let given = given.find(|given| given.name == "build-context" && given.value == *name)?;
+        is_of_others(given.origin).then(|| {
+            format!(
+                "wherever the Dockerfile says {}, it gets {}, and only {} says so: look whether it is what the source means",
+                shown(name),
+                shown(&context.to_string()),
+                given.origin
+            )
+        })
+    }));
+    notes
+}
+
+const fn is_of_others(origin: Origin) -> bool {
+    matches!(origin, Origin::Image(_) | Origin::Key(_) | Origin::Recipe(_))
+}
+
+fn chosen_arguments(settings: &BuildSettings) -> Vec<String> {
     let Ok(dockerfile) = Dockerfile::parse(&settings.dockerfile_bytes) else { return Vec::new() };
-    let is_of_others = |origin: Origin| matches!(origin, Origin::Image(_) | Origin::Key(_));
     let taken = settings.given.iter().filter(|given| given.name == "build-arg" && is_of_others(given.origin));
     // Of one that several say, the last counts.
     let taken: BTreeMap<&str, Origin> = taken.map(|given| (given.value.as_str(), given.origin)).collect();

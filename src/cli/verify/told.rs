@@ -1,5 +1,7 @@
 //! What is to be told of a rebuild, and of what went wrong with it.
 
+use std::path::Path;
+
 use super::published::Published;
 use super::{Stopped, at};
 use crate::build::BuildOutcome;
@@ -8,7 +10,7 @@ use crate::cli::subject::Opened;
 use crate::digest::{Algorithm, Digest};
 use crate::failure::{ExitStatus, Failure};
 use crate::image::{Image, KnownLayers, Platform};
-use crate::plan::Annotation;
+use crate::plan::{Annotation, NamedContext};
 use crate::report::verify::{MaterialReport, RebuiltReport, SettingReport, VerifyReport};
 use crate::settings::{BuildSettings, BuildWords, Given, Origin, RouteWords};
 use crate::verify::{self, IndexVerdict, PlatformVerdict, Reason, Recipe, Verdict};
@@ -130,8 +132,8 @@ pub fn note_overruled(settings: &BuildSettings, recipe: &Recipe, report: &mut Ve
 }
 
 /// What decided the build: what nobody gave is not told, but for the three that everything hangs on. `flags` tell which values
-/// came out of the environment and may be secret.
-pub fn told(settings: &BuildSettings, flags: &BuildWords) -> Vec<SettingReport> {
+/// came out of the environment and may be secret; directories below `root`, where the source begins, are told from there.
+pub fn told(settings: &BuildSettings, flags: &BuildWords, root: &Path) -> Vec<SettingReport> {
     let pin = settings.pin.value.as_ref().map_or_else(|| "built in".to_owned(), |pin| pin.source.to_string());
     let platforms: Vec<String> = settings.platforms.value.iter().map(ToString::to_string).collect();
     let runtime = settings.runtime.value.map_or_else(String::new, |runtime| runtime.name().to_owned());
@@ -158,23 +160,42 @@ pub fn told(settings: &BuildSettings, flags: &BuildWords) -> Vec<SettingReport> 
             continue;
         }
         let origin = given.origin.to_string();
-        let values = whole(settings, flags, given).into_iter();
+        let values = whole(settings, flags, given, root).into_iter();
         told.extend(values.map(|value| SettingReport { name: given.name.clone(), value, origin: origin.clone() }));
     }
     told
 }
 
 /// The value of what was given, where only its name is written down.
-fn whole(settings: &BuildSettings, flags: &BuildWords, given: &Given) -> Vec<String> {
+fn whole(settings: &BuildSettings, flags: &BuildWords, given: &Given, root: &Path) -> Vec<String> {
     let name = &given.value;
     let with = |text: &String| vec![format!("{name}={text}")];
     match given.name.as_str() {
         "build-arg" if flags.build_arg.contains(name) => vec![format!("{name} (from the environment)")],
         // The frontend was taken out of them.
         "build-arg" => settings.build_args.get(name).map_or_else(|| vec![name.clone()], with),
+        "build-context" => {
+            let context = settings.build_contexts.get(name);
+            context.map(|context| with(&shown_context(context, root))).unwrap_or_default()
+        }
         "label" => settings.labels.get(name).map(with).unwrap_or_default(),
         "annotation" => settings.annotations.iter().map(shown_annotation).collect(),
         _ => vec![name.clone()],
+    }
+}
+
+fn shown_context(context: &NamedContext, root: &Path) -> String {
+    let below = |path: &Path| match path.strip_prefix(root) {
+        Ok(below) if below.as_os_str().is_empty() => ".".into(),
+        Ok(below) => below.to_owned(),
+        Err(_) => path.to_owned(),
+    };
+    match context.clone() {
+        NamedContext::Directory(path) => NamedContext::Directory(below(&path)).to_string(),
+        NamedContext::Layout { directory, digest } => {
+            NamedContext::Layout { directory: below(&directory), digest }.to_string()
+        }
+        image @ NamedContext::Image(_) => image.to_string(),
     }
 }
 

@@ -315,7 +315,7 @@ fn resolve_epoch(
         None => pair(variable_name, own.0, own.1)?,
     };
     let file = pair(
-        Origin::Key,
+        words.origin_of_key(),
         words.key(SECONDS, |words| words.source_date_epoch.clone()).map(|given| given.value),
         words.key(DATE, |words| words.datetime.clone()).map(|given| given.value),
     )?;

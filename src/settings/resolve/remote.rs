@@ -73,7 +73,7 @@ const fn rank(origin: Origin) -> u8 {
     match origin {
         Origin::Flag(_) => 3,
         Origin::Variable(_) => 2,
-        Origin::Key(_) => 1,
+        Origin::Key(_) | Origin::Recipe(_) => 1,
         Origin::Image(_) | Origin::Default => 0,
     }
 }
