@@ -502,7 +502,9 @@ fn an_index_is_of_the_platform_that_is_said_of_it() {
         below_an_index(|layout, index| {
             let mut link = layout.add(OCI_INDEX, index.to_string().into_bytes());
             let plain = link.clone();
-            platform.into_iter().for_each(|platform| link["platform"] = platform);
+            if let Some(platform) = platform {
+                link["platform"] = platform;
+            }
             // Known by its first name already, it is no other one by the second.
             index["manifests"] = if twice { json!([plain, link]) } else { json!([link]) };
             let outer = layout.add(OCI_INDEX, index.to_string().into_bytes());

@@ -346,6 +346,8 @@ fn what_names_no_platform_cannot_be_left_out() {
     assert_eq!(judge(&compared, &published).0, Verdict::Unknown);
 }
 
+type Change = fn(&mut Layout, &mut Value);
+
 /// An image with an attestation about it, with its index changed.
 fn attested(change: impl FnOnce(&mut Layout, &mut Value)) -> Layout {
     let builder = ImageBuilder::oci().layer_created(gzip(layer()).rewritten(EPOCH), DATE);
@@ -380,7 +382,20 @@ fn an_index_differs_by_attestations_only_where_nothing_else_is_in_it() {
     };
     let real = compared(&attested(|_, _| {}));
     assert_eq!((real.verdict, real.attestations), (IndexVerdict::AttestationsOnly, 1), "{:?}", real.differences);
-    type Change = fn(&mut Layout, &mut Value);
+    // As `oci-artifact=true` writes it.
+    let artifact = compared(&attested(|layout, index| {
+        let mut config = layout.add("application/vnd.oci.empty.v1+json", b"{}".to_vec());
+        config["data"] = "e30=".into();
+        let statement = layout.add("application/vnd.in-toto+json", b"{ }".to_vec());
+        let body = json!({ "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [statement],
+            "artifactType": "application/vnd.docker.attestation.manifest.v1+json", "subject": index["manifests"][0] });
+        let link = layout.add(OCI_MANIFEST, body.to_string().into_bytes());
+        let mut second = index["manifests"][1].clone();
+        second["digest"] = link["digest"].clone();
+        second["size"] = link["size"].clone();
+        index["manifests"].as_array_mut().unwrap().push(second);
+    }));
+    assert_eq!((artifact.verdict, artifact.attestations), (IndexVerdict::AttestationsOnly, 2));
     let changes: [(Change, &str); 9] = [
         (|_, index| index["subject"] = index["manifests"][0].clone(), "its `subject`"),
         (|_, index| index["artifactType"] = "a/b".into(), "its `artifactType`"),

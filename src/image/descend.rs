@@ -142,7 +142,9 @@ impl Resolver {
             let key = (descriptor.digest.clone(), descriptor.is_called_attestation());
             self.follow(&format!("{inside} manifests[{at}]"), descriptor, depth + 1)?;
             let below = self.visited.get(&key).map(|(_, below)| below.0.clone()).unwrap_or_default();
-            below.iter().for_each(|platform| platforms.add(platform));
+            for platform in &below {
+                platforms.add(platform);
+            }
         }
         Ok(platforms)
     }
