@@ -11,6 +11,7 @@ use std::process::Command;
 use repro::environment::Environment;
 use repro::image::media_type::{OCI_INDEX, OCI_MANIFEST};
 use repro::image::{Image, Platform, ReadOptions, read_archive};
+use repro::pin::Version;
 use repro::plan::NamedContext;
 use repro::provenance::Material;
 use repro::settings::{BuildSettings, BuildWords, CompressionWord, ConfigChoice, MediaTypesWord, resolve_for_image};
@@ -193,10 +194,11 @@ fn a_base_that_moved_is_named() {
     let before =
         [base("debian@12", &a, "linux%2Famd64"), base("debian@12", &b, "linux%2Farm64"), base("gone@1", &c, "x")];
     let now = [base("debian@12", &d, "linux%2Famd64"), base("debian@12", &b, "linux%2Farm64")];
-    let found = moved(&before, &now);
+    let newer = Some(Version { major: 0, minor: 24, patch: 0 });
+    let found = moved(&before, &now, newer);
     let [one] = found.as_slice() else { panic!("{found:?}") };
     assert!(one.what.contains("`pkg:docker/debian@12`") && one.why.contains(&format!("`{a}`")), "{one:?}");
-    assert!(moved(&before, &before).is_empty());
+    assert!(moved(&before, &before, newer).is_empty());
     // What is advised is a word that `repro` takes, for what stands in the Dockerfile.
     for (uri, from) in [
         ("debian@12", "debian:12"),
@@ -205,16 +207,22 @@ fn a_base_that_moved_is_named() {
         ("example.org:5000/a/b@C", "example.org:5000/a/b:C"),
         ("example.org%3A5000/a/b@C", "example.org:5000/a/b:C"),
     ] {
-        let found = moved(&[base(uri, &a, "x")], &[base(uri, &d, "x")]);
+        let found = moved(&[base(uri, &a, "x")], &[base(uri, &d, "x")], newer);
         let word = found[0].fix.strip_prefix("--build-context ").unwrap().split(',').next().unwrap();
         let (name, context) =
             NamedContext::parse(word, Path::new("/")).unwrap_or_else(|error| panic!("{word}: {error}"));
         assert_eq!(name, from);
         let NamedContext::Image(image) = context else { panic!("{word}") };
         assert_eq!(image.digest().unwrap().hex(), a);
+        // Before, a base that is a named context is rewritten.
+        for older in [Some(Version { major: 0, minor: 23, patch: 2 }), None] {
+            let found = moved(&[base(uri, &a, "x")], &[base(uri, &d, "x")], older);
+            let line = format!("`FROM {from}@sha256:{a}` in the Dockerfile");
+            assert!(found[0].fix.starts_with(&line), "{found:?}");
+        }
     }
     // What a stranger's provenance says reaches nobody's shell.
-    let odd = moved(&[base("$(id)@1", &a, "x")], &[base("$(id)@1", &d, "x")]);
+    let odd = moved(&[base("$(id)@1", &a, "x")], &[base("$(id)@1", &d, "x")], newer);
     assert!(!odd[0].fix.contains("$(id)"), "{odd:?}");
 }
 

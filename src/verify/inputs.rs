@@ -7,13 +7,19 @@ use percent_encoding::percent_decode_str;
 
 use super::recipe::{Missing, shown};
 use crate::dockerfile::Dockerfile;
+use crate::pin::Version;
 use crate::plan::NamedContext;
 use crate::provenance::Material;
 use crate::settings::{BuildSettings, Given, Origin};
 
+/// The first BuildKit to which the image of a named context is a base (`dockerfile2llb/convert.go`, `baseImg`). Those before set
+/// the times in its layers as in the layers of the build, and what comes out is another image.
+const CONTEXT_IS_BASE: Version = Version { major: 0, minor: 24, patch: 0 };
+
 /// Images that go by one name and were others when the image was published, each with the words that build upon the old one.
+/// `version` is that of the frontend, where it is known.
 #[must_use]
-pub fn moved(published: &[Material], rebuilt: &[Material]) -> Vec<Missing> {
+pub fn moved(published: &[Material], rebuilt: &[Material], version: Option<Version>) -> Vec<Missing> {
     let name = |material: &Material| material.uri.split(['?', '#']).next().unwrap_or_default().to_owned();
     let platform = |material: &Material| {
         let query = material.uri.split_once('?').map_or("", |(_, query)| query);
@@ -26,25 +32,29 @@ pub fn moved(published: &[Material], rebuilt: &[Material]) -> Vec<Missing> {
         let (Some(old), Some(now)) = (before.digest.get("sha256"), same.peek().copied()) else { continue };
         if let Some(new) = now.digest.get("sha256").filter(|_| same.all(|now| now.digest.get("sha256") != Some(old))) {
             let why = format!("it was {} when the image was built, and is {} now", shown(old), shown(new));
-            let fix = named_context(&name(before), old).map_or_else(
-                || "a named context that stands for the old one".to_owned(),
-                |word| format!("--build-context {word}, which builds upon the old one"),
-            );
+            let fix = fix_of_base(&name(before), old, version);
             moved.push(Missing::new(format!("base image {}", shown(&name(before))), why, fix));
         }
     }
     moved
 }
 
-/// The named context under which a Dockerfile builds upon what its package URL named when it had this digest.
-fn named_context(uri: &str, sha256: &str) -> Option<String> {
-    // A port is written `%3A` by some versions of BuildKit (`util/purl`).
-    let image = percent_decode_str(uri.strip_prefix("pkg:docker/")?).decode_utf8().ok()?;
-    let (name, tag) = image.rsplit_once('@').unwrap_or((&image, "latest"));
-    // What is advised is what is taken.
-    let word = format!("{name}:{tag}=docker-image://{name}@sha256:{sha256}");
-    let (name, context) = NamedContext::parse(&word, Path::new("/")).ok()?;
-    Some(format!("{name}={context}"))
+/// The words that build upon what a package URL named when it had this digest.
+fn fix_of_base(uri: &str, sha256: &str, version: Option<Version>) -> String {
+    let context = || {
+        // A port is written `%3A` by some versions of BuildKit (`util/purl`).
+        let image = percent_decode_str(uri.strip_prefix("pkg:docker/")?).decode_utf8().ok()?;
+        let (name, tag) = image.rsplit_once('@').unwrap_or((&image, "latest"));
+        // What is advised is what is taken, and nothing of a stranger's that a shell would read.
+        NamedContext::parse(&format!("{name}:{tag}=docker-image://{name}@sha256:{sha256}"), Path::new("/")).ok()
+    };
+    match context() {
+        Some((name, source)) if version.is_some_and(|version| version >= CONTEXT_IS_BASE) => {
+            format!("--build-context {name}={source}, which builds upon the old one")
+        }
+        Some((name, _)) => format!("`FROM {name}@sha256:{sha256}` in the Dockerfile, which builds upon the old one"),
+        None => "the old one by its digest in the Dockerfile".to_owned(),
+    }
 }
 
 /// Images that the Dockerfile names by an argument, or by what a named context gives another meaning, where the image or a file of

@@ -289,6 +289,31 @@ fn a_context_has_any_name_that_an_image_has() {
     assert!(digests.len() <= 1, "{digests:?}");
 }
 
+/// `repro verify` advises one where a base moved.
+#[test]
+fn since_buildkit_0_24_a_named_context_is_the_base_that_it_stands_for() {
+    for way in every_way().iter().filter(|way| **way != Way::Remote && !way.is_rootless()) {
+        let bench = Bench::shared("named base", *way);
+        let base = lab("LAB_BASE_SMALL");
+        let direct = bench.context("direct", &[("Dockerfile", &format!("FROM {base}\nCOPY f /\n")), ("f", "x")]);
+        let named = bench.context("named", &[("Dockerfile", "FROM debian:12\nCOPY f /\n"), ("f", "x")]);
+        let output = bench.output(*way, "image.tar");
+        let given = format!("--build-context=debian:12=docker-image://{base}");
+        let digest = |version: &str, more: &[&str], context: &Path| {
+            let mut command = bench.repro(*way);
+            command.args(bench.arguments_with(*way, &lab(version))).arg("--sde=0").arg("-o").arg(&output);
+            let result = command.args(more).arg(context).output().unwrap();
+            assert!(result.status.success(), "{}: {}", way.name(), said(&result));
+            Built::read(&result).digest().to_owned()
+        };
+        let newer = [digest("LAB_BUILDKIT_V0_31_1", &[], &direct), digest("LAB_BUILDKIT_V0_31_1", &[&given], &named)];
+        assert_eq!(newer[0], newer[1], "{}", way.name());
+        // Those before rewrite it, and are advised something else.
+        let older = [digest("LAB_BUILDKIT_V0_19_0", &[], &direct), digest("LAB_BUILDKIT_V0_19_0", &[&given], &named)];
+        assert_ne!(older[0], older[1], "{}", way.name());
+    }
+}
+
 #[test]
 fn what_has_no_meaning_is_refused_before_anything_runs() {
     for way in every_way() {
