@@ -50,7 +50,7 @@ real-images: lab-up ## five images as people write them: `repro check` finds why
 
 actions: lab-up ## the actions of `action/`, run by act in a repository of a user's as a runner of GitHub's would; every input with hostile values
 	@tests/lab/lab actions
-	@eval "$$(tests/lab/lab env)" && REPRO_TEST_INJECTION=all cargo test --locked --test lab -- --include-ignored --nocapture actions:: github::
+	@eval "$$(tests/lab/lab env)" && REPRO_TEST_INJECTION=all cargo test --locked --test lab -- --include-ignored --nocapture actions:: cache_map:: github::
 
 caches: lab-up ## the corpus through a registry's cache: what is imported gives what a cold build gives
 	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --ignored --nocapture caches::

@@ -139,8 +139,8 @@ fn what_a_shared_cache_hands_on_is_not_taken_for_built() {
     let toml = format!("cache-from = [\"{cache}\"]\nrootless = true\nno-cache = true\n");
     let file = write(&bench, "cache", &text, &[("random/Dockerfile", &random), ("random/repro.toml", &toml)]);
     let context = file.with_file_name("random");
-    let fill = words(&["--no-config", "--sde", "0", &format!("--cache-to={cache},mode=max")]);
-    bench.build(Way::Buildkitd, &bench.output(Way::Buildkitd, "filled.tar"), &fill, &context);
+    let exporting = words(&["--no-config", "--sde", "0", &format!("--cache-to={cache},mode=max")]);
+    bench.build(Way::Buildkitd, &bench.output(Way::Buildkitd, "filled.tar"), &exporting, &context);
     let output = matrix(&bench, &["run"], &file);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let digests: Vec<Value> = cells(&file).into_iter().map(|cell| cell["digest"].clone()).collect();
