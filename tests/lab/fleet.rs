@@ -261,12 +261,16 @@ fn cells_of_daemons_that_are_lost_are_built_by_the_others() {
         assert_eq!(ends[0]["result"], "built", "{image}: {ends:?}");
         assert_eq!(ends[0]["unproved"], true, "{image}");
         work += ends[0]["seconds"].as_f64().unwrap();
-        moved += usize::from(ends[0].get("tries").is_some());
+        // One that came to a daemon that was lost next has moved twice.
+        moved += ends[0].get("tries").and_then(Value::as_array).map_or(0, Vec::len);
     }
-    assert!(moved >= 3, "three daemons had a cell each when they were lost, and {moved} cells were moved: {said}");
+    assert!(
+        moved >= 3,
+        "three daemons had a cell each when they were lost, and cells were moved {moved} times: {said}"
+    );
     let ratio = took / ideal(work, &lost, 4);
     println!(
-        "40 cells, 4 daemons, of which 3 are lost after {lost:.0?} s: {took:.1} s, {ratio:.2} times the ideal; {moved} moved"
+        "40 cells, 4 daemons, of which 3 are lost after {lost:.0?} s: {took:.1} s, {ratio:.2} times the ideal; {moved} moves"
     );
     assert!(ratio <= 1.5, "{ratio}: {said}");
     // Each digest is right: the one daemon that is left gives all of them again, from its own files. What it gave before, too, it may
