@@ -72,6 +72,14 @@ class Layout:
             "layers": [self.add(content, "application/vnd.oci.image.layer.v1.tar")],
         }
 
+    def attestation(self) -> dict[str, Any]:
+        return {
+            "schemaVersion": 2,
+            "mediaType": _MANIFEST,
+            "config": self.add({}, "application/json"),
+            "layers": [self.add({"_type": "https://in-toto.io/Statement/v0.1"}, "application/vnd.in-toto+json")],
+        }
+
     def image(self, architecture: str = "amd64") -> _Descriptor:
         return self.add(self.manifest(architecture), _MANIFEST)
 
@@ -120,7 +128,7 @@ class Hostile(unittest.TestCase):
             {**self.image, "platform": {"os": "linux", "architecture": "amd64"}},
             {**other, "platform": {"os": "linux", "architecture": "arm64"}},
         ]
-        about = self.layout.add({**self.layout.manifest(), "config": self.layout.add({}, "application/json")}, _MANIFEST)
+        about = self.layout.add(self.layout.attestation(), _MANIFEST)
         below = self.layout.add(index([*platforms, {**about, **_ATTESTATION}]))
         names = [{**self.image, "annotations": {"org.opencontainers.image.ref.name": name}} for name in "abc"]
         for top, count in (([self.image], 2), (names, 4), (platforms, 3), ([below], 5), ([below, below, *names], 12)):
@@ -155,16 +163,21 @@ class Hostile(unittest.TestCase):
         self.refused(5, "nested deeper than 8")
 
     def test_only_an_index_names_documents(self) -> None:
-        odd = [
-            {"schemaVersion": 2, "mediaType": _MANIFEST, "manifests": [self.image]},
-            {"schemaVersion": 2, "mediaType": _MANIFEST, "manifests": None},
-        ]
-        for document in odd:
-            about = self.layout.add(document, _MANIFEST)
-            self.save(index([self.image, {**about, **_ATTESTATION}]))
-            found = oci_parse_tarball(self.archive)
-            self.assertEqual([one["digest"] for one in found[1:]], [self.image["digest"], about["digest"]])
-            self.assertEqual(found[2]["manifests"], [])
+        whole = self.layout.attestation()
+        bare = {"schemaVersion": 2, "mediaType": _MANIFEST}
+        for what, document, why in (
+            ("two in one", {**whole, "manifests": [self.image]}, "could be taken for an index or for a manifest"),
+            ("an index in its clothes", {**bare, "manifests": [self.image]}, "there is no `config`"),
+            ("a list that is none", {**bare, "manifests": None}, "there is no `config`"),
+            ("an image in its clothes", {**whole, "layers": self.layout.manifest()["layers"]}, "not that of a statement"),
+        ):
+            self.save(index([self.image, {**self.layout.add(document, _MANIFEST), **_ATTESTATION}]))
+            self.refused(5, why, what)
+        about = self.layout.add({**whole, "manifests": None}, _MANIFEST)
+        self.save(index([self.image, {**about, **_ATTESTATION}]))
+        found = oci_parse_tarball(self.archive)
+        self.assertEqual([one["digest"] for one in found[1:]], [self.image["digest"], about["digest"]])
+        self.assertEqual(found[2]["manifests"], [])
 
     def test_lists_in_place_of_objects_are_refused(self) -> None:
         fields = list(self.image.values())
