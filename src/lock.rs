@@ -28,6 +28,17 @@ pub fn try_take(path: &Path, exclusive: bool) -> io::Result<Option<File>> {
     }
 }
 
+/// Makes a lock that nobody else sees before it is taken. Fails where the file is there already.
+///
+/// Whoever asks whether a lock is held takes it for a moment: one that is made first and taken then is found taken by its owner.
+pub fn take_new(path: &Path) -> io::Result<File> {
+    let made = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
+    if !try_lock(made.as_file(), true)? {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    made.persist_noclobber(path).map_err(|error| error.error)
+}
+
 /// Takes the lock of a file that is there, and leaves its time as it is. `None` where somebody holds it or it is gone.
 pub fn try_existing(path: &Path) -> io::Result<Option<File>> {
     let file = match File::options().write(true).open(path) {
@@ -59,7 +70,34 @@ fn try_lock(file: &File, exclusive: bool) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
     use super::*;
+
+    #[test]
+    fn who_looks_does_not_keep_the_owner_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |number| directory.path().join(format!("{number}.lock"));
+        let (next, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let refused = std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        let _ = is_held(&path(next.load(Ordering::Relaxed)));
+                    }
+                });
+            }
+            let take = |number| {
+                next.store(number, Ordering::Relaxed);
+                take_new(&path(number)).err()
+            };
+            let refused: Vec<io::Error> = (0..200).filter_map(take).collect();
+            done.store(true, Ordering::Relaxed);
+            refused
+        });
+        assert!(refused.is_empty(), "{} of 200: {:?}", refused.len(), refused.first());
+        assert_eq!(take_new(&path(0)).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
 
     #[test]
     fn one_holds_it_and_a_removed_file_is_nobodys_lock() {

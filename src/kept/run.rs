@@ -61,8 +61,7 @@ impl Run {
         let directory = directory(state);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
         let lock_path = directory.join(format!("{unique}.lock"));
-        let taken = lock::try_take(&lock_path, true)?;
-        let lock = taken.ok_or_else(|| io::Error::other("another run has the same name"))?;
+        let lock = lock::take_new(&lock_path)?;
         let record = Record { pid: std::process::id(), private: private.into(), ..Record::default() };
         let record_path = directory.join(format!("{unique}.json"));
         let run = Self { lock, lock_path, record_path, record, unique: unique.to_owned(), keep: false };
