@@ -11,6 +11,7 @@ mod vary;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -152,7 +153,8 @@ impl Diagnose for CheckError {
 pub async fn run(check: &Check, environment: &Environment, interrupt: &Interrupt) -> Result<CheckOutcome, CheckError> {
     refuse(&check.settings)?;
     let place = WorkPlace::make(environment).map_err(CheckError::Place)?;
-    let mut run = Run { check, environment, interrupt, place: place.path().to_owned(), not_varied: never_varied() };
+    let mut run =
+        Run { check, environment, interrupt, place: place.path().to_owned(), not_varied: never_varied(), ended: None };
     let mut outcome = CheckOutcome {
         builds: Vec::new(),
         not_varied: Vec::new(),
@@ -195,17 +197,23 @@ impl CheckOutcome {
     }
 }
 
+/// How long after a build has ended the next one begins, so that their steps read other times, as zip archives (two seconds)
+/// and `date` (one) write them: what is built in one second seems to know no clock.
+const APART: Duration = Duration::from_secs(2);
+
 struct Run<'a> {
     check: &'a Check,
     environment: &'a Environment,
     interrupt: &'a Interrupt,
     place: PathBuf,
     not_varied: Vec<NotVaried>,
+    /// When the latest build ended.
+    ended: Option<Instant>,
 }
 
 impl Run<'_> {
     async fn build(
-        &self,
+        &mut self,
         number: usize,
         mut settings: BuildSettings,
         environment: &Environment,
@@ -213,8 +221,21 @@ impl Run<'_> {
         let output = Output::File(self.place.join(format!("{number}.tar")));
         settings.output = Setting { value: output, origin: Origin::Default };
         settings.metadata_file = None;
-        let built = build::run(&settings, environment, self.interrupt).await;
+        let built = match self.wait().await {
+            Ok(()) => build::run(&settings, environment, self.interrupt).await,
+            Err(error) => Err(error),
+        };
+        self.ended = Some(Instant::now());
         built.map_err(|source| CheckError::Build { number, times: self.check.times, source: Box::new(source) })
+    }
+
+    /// Waits until the next build sees another time than the latest one did.
+    async fn wait(&self) -> Result<(), BuildError> {
+        let Some(ended) = self.ended else { return Ok(()) };
+        tokio::select! {
+            () = tokio::time::sleep(APART.saturating_sub(ended.elapsed())) => Ok(()),
+            interruption = self.interrupt.wait() => Err(BuildError::Interrupted(interruption)),
+        }
     }
 
     /// A further build, and what was other in it. `first` is the runtime of the first one.

@@ -75,7 +75,7 @@ pub struct NotVaried {
 #[must_use]
 pub fn never_varied() -> Vec<NotVaried> {
     let fixed = [
-        ("clock", "BuildKit gives RUN this machine's clock: only the time between the builds differs"),
+        ("clock", "BuildKit gives RUN this machine's clock: only the time between the builds differs, 2 s or more"),
         ("kernel", "all builds run on this machine: its kernel, processor and file systems stay"),
         ("hostname", "BuildKit gives RUN a host name of its own, the same in every build"),
     ];

@@ -1,5 +1,6 @@
 //! `repro check`: what is reproducible is said to be, what is not is told with its line.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -83,6 +84,20 @@ fn what_depends_on_the_umask_or_on_chance_is_told_with_its_line() {
         assert!(kept.status.code() == Some(1) && !text.contains("\"path\": \"f\""), "{text}");
         assert!(text.contains("\"what\": \"umask\""), "{text}");
     }
+}
+
+#[test]
+fn no_two_builds_see_one_time() {
+    let Some(way) = runtimes().into_iter().next_back() else { return };
+    let bench = Bench::shared("clock", way);
+    // As coarse as the times in a zip archive.
+    let dockerfile = "ARG BASE\nFROM $BASE\nRUN echo $(($(date +%s) / 2)) > /now\n";
+    let context = bench.context("context", &[("Dockerfile", dockerfile)]);
+    let output = check(&bench, way, &["--format", "json", "--times", "4", "--vary", "state"], &context);
+    let found = report(&output);
+    let builds = found["builds"].as_array().unwrap();
+    let digests: BTreeSet<&str> = builds.iter().map(|build| build["image_digest"].as_str().unwrap()).collect();
+    assert_eq!(digests.len(), 4, "{}", said(&output));
 }
 
 #[test]
