@@ -58,7 +58,7 @@ fn simulate(daemons: usize, hours: u64) -> Night {
     let addresses: Vec<String> =
         (0..daemons).map(|number| format!("tcp://10.0.{}.{}:1234", number / 250, number % 250)).collect();
     let lengths: Vec<u64> = (0..CELLS).map(|_| (MEDIAN * (SPREAD * random.normal()).exp()).max(1.0) as u64).collect();
-    let mut schedule = Schedule::new((0..CELLS).map(cell), 1, &addresses, 1);
+    let mut schedule = Schedule::new((0..CELLS).map(|number| (cell(number), number)), 1, &addresses, 1);
     let mut events: BinaryHeap<Reverse<(u64, What)>> = BinaryHeap::new();
     let mut dead = vec![false; daemons];
     let mut running: BTreeMap<usize, usize> = BTreeMap::new();

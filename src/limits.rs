@@ -181,3 +181,7 @@ pub const CACHE_MAP_MOUNTS: usize = 32;
 
 /// What is taken out of the cache mounts of one build, in bytes: 10 GiB, what GitHub keeps of a repository's caches.
 pub const CACHE_MOUNT_BYTES: u64 = 10 << 30;
+
+/// How long after the end of a build another one begins that is held against it: 2 s, as coarse as the times in a zip archive. Builds
+/// of one second read one time, and would agree on what has it in it.
+pub const CLOCK_APART: std::time::Duration = std::time::Duration::from_secs(2);

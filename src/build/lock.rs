@@ -127,9 +127,6 @@ async fn take(path: &Path, exclusive: bool, what: &str, interrupt: &Interrupt) -
             tracing::warn!("waiting for another build that uses {what}");
             told = true;
         }
-        tokio::select! {
-            () = tokio::time::sleep(PAUSE) => {}
-            interruption = interrupt.wait() => return Err(BuildError::Interrupted(interruption)),
-        }
+        interrupt.sleep(PAUSE).await.map_err(BuildError::Interrupted)?;
     }
 }

@@ -11,7 +11,7 @@ mod vary;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -23,6 +23,7 @@ use crate::digest::Digest;
 use crate::environment::Environment;
 use crate::failure::{Diagnose, ExitStatus, chain};
 use crate::kept::place::WorkPlace;
+use crate::limits;
 use crate::moving::{Moving, Severity};
 use crate::plan::NamedContext;
 use crate::runtime::interrupt::Interrupt;
@@ -197,10 +198,6 @@ impl CheckOutcome {
     }
 }
 
-/// How long after a build has ended the next one begins, so that their steps read other times, as zip archives (two seconds)
-/// and `date` (one) write them: what is built in one second seems to know no clock.
-const APART: Duration = Duration::from_secs(2);
-
 struct Run<'a> {
     check: &'a Check,
     environment: &'a Environment,
@@ -232,10 +229,8 @@ impl Run<'_> {
     /// Waits until the next build sees another time than the latest one did.
     async fn wait(&self) -> Result<(), BuildError> {
         let Some(ended) = self.ended else { return Ok(()) };
-        tokio::select! {
-            () = tokio::time::sleep(APART.saturating_sub(ended.elapsed())) => Ok(()),
-            interruption = self.interrupt.wait() => Err(BuildError::Interrupted(interruption)),
-        }
+        let left = limits::CLOCK_APART.saturating_sub(ended.elapsed());
+        self.interrupt.sleep(left).await.map_err(BuildError::Interrupted)
     }
 
     /// A further build, and what was other in it. `first` is the runtime of the first one.

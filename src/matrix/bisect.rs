@@ -22,6 +22,7 @@ use crate::dockerfile::Dockerfile;
 use crate::environment::Environment;
 use crate::failure::{Diagnose, ExitStatus};
 use crate::kept::place::WorkPlace;
+use crate::limits;
 use crate::pin::{OCI_BY_DEFAULT, changes_between, check_usable};
 use crate::reference::ImageSource;
 use crate::runtime::interrupt::Interrupt;
@@ -245,6 +246,8 @@ pub async fn bisect(
 impl Site<'_> {
     async fn build_twice(&mut self, at: usize) -> Result<(), BisectError> {
         let first = self.build(at).await?;
+        let rested = self.interrupt.sleep(limits::CLOCK_APART).await;
+        rested.map_err(|interruption| BisectError::Stopped(interruption.status()))?;
         let second = self.build(at).await?;
         if first == second {
             return Ok(());

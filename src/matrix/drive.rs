@@ -17,11 +17,13 @@ use super::cell::Cell;
 use super::compare::compare;
 use super::file::Matrix;
 use super::history::{CellRecord, DifferenceRecord, EndRecord, ImageRecord, Line, Outcome, RunRecord, Writer};
+use super::probe::is_there;
 use super::run::{Event, Request, RunError, now};
 use super::schedule::{Job, Place, Schedule};
 use super::source::Source;
 use crate::digest::Digest;
 use crate::environment::Environment;
+use crate::limits;
 use crate::runtime::interrupt::{Interrupt, Interruption, Stop};
 
 fn lost(request: &Request, source: io::Error) -> RunError {
@@ -40,6 +42,8 @@ enum Happened {
     Tried(usize, PathBuf, Tried),
     Rested(Job, String),
     Probed(String, Result<(), String>),
+    /// The first build of a group lies far enough behind.
+    Behind(usize),
     Compared(Part, Vec<DifferenceRecord>),
 }
 
@@ -62,6 +66,8 @@ pub struct Driver<'a> {
     never: Interrupt,
     /// Daemons that are being asked whether they are there.
     probing: BTreeSet<String>,
+    /// Groups whose first cell ended just now.
+    resting: BTreeSet<usize>,
     /// Cells that failed in a way that may be their daemon's fault, until that is known.
     suspended: BTreeMap<String, Vec<(Job, Outcome, Reason)>>,
     /// Why daemons did not answer.
@@ -82,7 +88,11 @@ impl<'a> Driver<'a> {
         tell: &'a mut dyn FnMut(&Event<'_>),
     ) -> Result<Self, RunError> {
         let fleet = &matrix.fleet;
-        let cells = request.cells.iter().cloned();
+        let cells = request.cells.iter().map(|cell| {
+            let everywhere = request.sources.get(&cell.image).is_some_and(|source| source.record.everywhere);
+            let buildkit = (!everywhere).then_some(&cell.buildkit);
+            (cell.clone(), (&cell.image, &cell.platform, buildkit))
+        });
         Ok(Self {
             matrix,
             request,
@@ -95,6 +105,7 @@ impl<'a> Driver<'a> {
             drained: BTreeSet::new(),
             never: Interrupt::never(),
             probing: BTreeSet::new(),
+            resting: BTreeSet::new(),
             suspended: BTreeMap::new(),
             silent: BTreeMap::new(),
             archives: Archives::new(request, place),
@@ -126,8 +137,9 @@ impl<'a> Driver<'a> {
             while let Some((number, job, place)) = self.schedule.start() {
                 self.start(work, number, &job, place);
             }
-            // Whether a daemon is there matters no more once nothing is left for it.
-            if self.schedule.is_done() && self.suspended.is_empty() && work.len() == self.probing.len() {
+            // Whether a daemon is there, or how late it is, matters no more once nothing is left to build.
+            let idle = self.probing.len() + self.resting.len();
+            if self.schedule.is_done() && self.suspended.is_empty() && work.len() == idle {
                 break;
             }
             let happened = tokio::select! {
@@ -150,6 +162,10 @@ impl<'a> Driver<'a> {
                 Some(Happened::Probed(address, answer)) => {
                     self.probing.remove(&address);
                     self.probed(work, &address, answer)?;
+                }
+                Some(Happened::Behind(group)) => {
+                    self.resting.remove(&group);
+                    self.schedule.lies_behind(group);
                 }
                 Some(Happened::Compared(part, differences)) => self.compared(&part, differences)?,
                 None => {}
@@ -228,38 +244,16 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Has it build an image without any file: an open port proves nothing, and a version has to be the right one.
     fn probe(&self, address: String) -> LocalBoxFuture<'a, Happened> {
         let program = self.program.clone();
         let own = self.request.cells.iter().find(|cell| cell.address.as_ref() == Some(&address));
         let cell = own.or_else(|| self.request.cells.iter().find(|cell| cell.runtime == "remote"));
         let flags = cell.map(|cell| flags_at(self.matrix, cell, &Place::At(address.clone()))).unwrap_or_default();
         let (place, patience, never) = (self.place.clone(), self.matrix.fleet.patience(), self.never.clone());
-        let name = Digest::of(address.as_bytes()).short().to_owned();
-        let is_tcp = address.starts_with("tcp://");
+        let directory = place.join(format!("probe-{}", Digest::of(address.as_bytes()).short()));
         Box::pin(async move {
-            let answer = async {
-                let directory = place.join(format!("probe-{name}"));
-                fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
-                fs::write(directory.join("Dockerfile"), "FROM scratch\n").map_err(|error| error.to_string())?;
-                let mut words = flags;
-                words.extend(["--no-config", "--source-date-epoch=0", "--media-types=oci"].map(Into::into));
-                let stem = directory.join("image");
-                match build(&program, words, &directory, &stem, patience, &never).await {
-                    Tried::Built(_) => Ok(()),
-                    // TLS 1.3 lets a client send before the daemon has looked at its certificate: what is seen depends on who is first.
-                    Tried::Failed(Reason { why, .. }) | Tried::Missing(Reason { why, .. })
-                        if is_tcp && ["broken pipe", "connection reset"].iter().any(|words| why.contains(words)) =>
-                    {
-                        Err(format!(
-                            "{why}: it hangs up at once, as one does that does not take the client's certificate"
-                        ))
-                    }
-                    Tried::Failed(reason) | Tried::Missing(reason) => Err(reason.why),
-                    Tried::Stopped => Err("it was stopped".to_owned()),
-                }
-            };
-            let answer = answer.await;
+            let is_tcp = address.starts_with("tcp://");
+            let answer = is_there(&program, flags, &directory, is_tcp, (patience, &never)).await;
             Happened::Probed(address, answer)
         })
     }
@@ -308,6 +302,7 @@ impl<'a> Driver<'a> {
         let archive = stem.with_extension("tar");
         let (outcome, reason) = match tried {
             Tried::Built(built) => {
+                self.rest(work, &job);
                 let adopted = self.archives.adopt(&job.cell, &built.digest, &archive);
                 // It was built, whatever becomes of its archive.
                 self.end(work, &job, place, Ok(built))?;
@@ -337,6 +332,17 @@ impl<'a> Driver<'a> {
             place => self.failed(work, job, place, outcome, reason)?,
         }
         Ok(())
+    }
+
+    /// The cells that are held against the first of a group begin when they read another time than it did.
+    fn rest(&mut self, work: &Work<'a>, first: &Job) {
+        let group = first.group();
+        if self.schedule.built(first) && self.resting.insert(group) {
+            work.push(Box::pin(async move {
+                tokio::time::sleep(limits::CLOCK_APART).await;
+                Happened::Behind(group)
+            }));
+        }
     }
 
     /// A cell is built elsewhere: its daemon fell away. One that every daemon fell away under is perhaps what makes them.
@@ -385,30 +391,10 @@ impl<'a> Driver<'a> {
         result: Result<Built, (Outcome, Reason)>,
     ) -> Result<(), RunError> {
         let cell = &job.cell;
-        let text = |text: &str| Cow::Owned(text.to_owned());
-        let at = match place {
-            Some(Place::At(address)) if cell.address.is_none() => Some(Cow::Owned(address)),
-            _ => None,
-        };
-        let mut record = CellRecord {
-            run: text(&self.request.run),
-            image: text(&cell.image),
-            platform: text(&cell.platform),
-            buildkit: text(&cell.buildkit),
-            runtime: text(&cell.runtime),
-            rootless: cell.rootless,
-            cache: cell.cache,
-            address: cell.address.as_deref().map(text),
-            time: Cow::Owned(now()),
-            seconds: 0.0,
-            result: Outcome::Built,
-            digest: None,
-            materials: Vec::new(),
-            unproved: false,
-            at,
-            tries: job.tries.clone(),
-            why: None,
-        };
+        let mut record = CellRecord { tries: job.tries.clone(), ..CellRecord::of(&self.request.run, cell, now()) };
+        if let (Some(Place::At(address)), None) = (place, &cell.address) {
+            record.at = Some(Cow::Owned(address));
+        }
         match result {
             Ok(built) => {
                 record.seconds = (built.seconds * 10.0).round() / 10.0;

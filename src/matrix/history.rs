@@ -265,6 +265,33 @@ pub struct CellRecord<'a> {
 }
 
 impl CellRecord<'_> {
+    /// A cell that was built at this time, and nothing more that is known.
+    #[must_use]
+    pub fn of(run: &str, cell: &Cell, time: String) -> Self {
+        let text = |text: &str| Cow::Owned(text.to_owned());
+        Self {
+            run: text(run),
+            image: text(&cell.image),
+            platform: text(&cell.platform),
+            buildkit: text(&cell.buildkit),
+            runtime: text(&cell.runtime),
+            rootless: cell.rootless,
+            cache: cell.cache,
+            address: cell.address.as_deref().map(text),
+            time: Cow::Owned(time),
+            seconds: 0.0,
+            result: Outcome::Built,
+            digest: None,
+            materials: Vec::new(),
+            unproved: false,
+            at: None,
+            tries: Vec::new(),
+            why: None,
+        }
+    }
+}
+
+impl CellRecord<'_> {
     /// Which cell it was.
     #[must_use]
     pub fn cell(&self) -> Cell {

@@ -9,6 +9,7 @@
 //! | [`source`] | what an image is built from |
 //! | [`schedule`] | which cell is next, and where: a machine of states |
 //! | [`attempt`], [`compare`](mod@compare) | one build, one comparison: this program again, in a process of its own |
+//! | `probe` | whether a daemon of a fleet is there |
 //! | [`run`](mod@run), `drive` | the loop around them |
 //! | [`merge`] | histories of several machines become one |
 //! | [`bisect`](mod@bisect) | which BuildKit changed a digest |
@@ -33,6 +34,7 @@ pub mod history;
 pub mod join;
 pub mod merge;
 pub mod past;
+mod probe;
 mod read;
 pub mod run;
 pub mod schedule;

@@ -3,6 +3,9 @@
 //! Cells of this machine share its places. Cells for the fleet go to the BuildKit that has the fewest of them; one that does not
 //! answer is drained, its cells wait for another one, and it gets cells again when it answers. So a fleet that is slow holds the
 //! cells back in the queue, where they cost nothing.
+//!
+//! Builds of one second read one time, and agree on what has it in it. So one cell of a group, whose cells are held against each
+//! other, is built before the others, which begin when the driver says that it lies behind them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -17,6 +20,33 @@ pub struct Job {
     pub tries: Vec<String>,
     /// How many of these ended because the daemon fell away.
     pub moves: usize,
+    /// Which group it is of.
+    group: usize,
+}
+
+impl Job {
+    /// The group that it is of.
+    #[must_use]
+    pub const fn group(&self) -> usize {
+        self.group
+    }
+}
+
+/// How far a group is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// No cell of it was built yet.
+    Open,
+    /// Its first cell is being built, or has ended just now.
+    First,
+    /// Its first cell lies behind: the others begin as they find a place.
+    All,
+}
+
+#[derive(Debug)]
+struct Group {
+    cells: usize,
+    turn: Turn,
 }
 
 /// Where a cell is built.
@@ -60,6 +90,7 @@ const NEVER_THERE: u32 = 2;
 pub struct Schedule {
     waiting: VecDeque<Job>,
     running: BTreeMap<usize, (Job, Place)>,
+    groups: Vec<Group>,
     hosts: BTreeMap<String, Host>,
     here: usize,
     at_a_time: usize,
@@ -67,9 +98,25 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Cells in the order in which they are to be built, the places of this machine, and the fleet with the places of each.
-    pub fn new(cells: impl IntoIterator<Item = Cell>, here: usize, fleet: &[String], at_a_time: usize) -> Self {
-        let waiting: VecDeque<Job> = cells.into_iter().map(|cell| Job { cell, tries: Vec::new(), moves: 0 }).collect();
+    /// Cells in the order in which they are to be built, each with the name of its group, the places of this machine, and the
+    /// fleet with the places of each.
+    pub fn new<G: Ord>(
+        cells: impl IntoIterator<Item = (Cell, G)>,
+        here: usize,
+        fleet: &[String],
+        at_a_time: usize,
+    ) -> Self {
+        let mut names: BTreeMap<G, usize> = BTreeMap::new();
+        let mut groups: Vec<Group> = Vec::new();
+        let job = |(cell, name)| {
+            let group = *names.entry(name).or_insert(groups.len());
+            if group == groups.len() {
+                groups.push(Group { cells: 0, turn: Turn::Open });
+            }
+            groups[group].cells += 1;
+            Job { cell, tries: Vec::new(), moves: 0, group }
+        };
+        let waiting: VecDeque<Job> = cells.into_iter().map(job).collect();
         let mut hosts = BTreeMap::new();
         for (address, shared) in waiting
             .iter()
@@ -79,7 +126,7 @@ impl Schedule {
         {
             hosts.insert(address.clone(), Host { health: Health::Unknown, running: 0, known: false, shared });
         }
-        Self { waiting, running: BTreeMap::new(), hosts, here, at_a_time, next: 0 }
+        Self { waiting, running: BTreeMap::new(), groups, hosts, here, at_a_time, next: 0 }
     }
 
     /// Whether any cell is for a BuildKit that others run.
@@ -122,7 +169,7 @@ impl Schedule {
                 _ => return None,
             };
             let is_free = cell.exclusive().is_none_or(|key| !busy.contains(&key));
-            is_free.then_some((at, place))
+            (is_free && self.groups[job.group].turn != Turn::First).then_some((at, place))
         });
         let (at, place) = found?;
         let job = self.waiting.remove(at)?;
@@ -130,6 +177,10 @@ impl Schedule {
             && let Some(host) = self.hosts.get_mut(address)
         {
             host.running += 1;
+        }
+        let group = &mut self.groups[job.group];
+        if group.turn == Turn::Open && group.cells > 1 {
+            group.turn = Turn::First;
         }
         let number = self.next;
         self.next += 1;
@@ -159,7 +210,28 @@ impl Schedule {
         {
             host.running = host.running.saturating_sub(1);
         }
+        let group = &mut self.groups[job.group];
+        if group.turn == Turn::First {
+            group.turn = Turn::Open;
+        }
         Some(job)
+    }
+
+    /// A cell that has ended was built. Whether the others of its group wait for [`Self::lies_behind`].
+    pub fn built(&mut self, job: &Job) -> bool {
+        let group = &mut self.groups[job.group];
+        let is_first = group.turn == Turn::Open && group.cells > 1;
+        if is_first {
+            group.turn = Turn::First;
+        }
+        is_first
+    }
+
+    /// What begins now reads another time than the first cell of this group did.
+    pub fn lies_behind(&mut self, group: usize) {
+        if let Some(group) = self.groups.get_mut(group) {
+            group.turn = Turn::All;
+        }
     }
 
     /// A cell has ended without a result and is tried again, after all that wait.
@@ -237,6 +309,34 @@ mod tests {
         std::iter::from_fn(|| schedule.start()).map(|(number, job, place)| (number, job.cell.image, place)).collect()
     }
 
+    /// Each cell is a group.
+    fn each(cells: impl IntoIterator<Item = Cell>) -> impl Iterator<Item = (Cell, usize)> {
+        cells.into_iter().zip(0..)
+    }
+
+    #[test]
+    fn the_first_of_a_group_is_built_by_itself() {
+        let cell = |image: &str| Cell::usual(image, "docker", CacheState::Cold);
+        let cells = ["a", "a", "a", "b", "c"].map(|image| (cell(image), image));
+        let mut schedule = Schedule::new(cells, 9, &[], 1);
+        let names = |schedule: &mut Schedule| started(schedule).into_iter().map(|one| one.1).collect::<Vec<_>>();
+        assert_eq!(names(&mut schedule), ["a", "b", "c"]);
+        // One that was not built is nothing to hold others against.
+        let failed = schedule.ended(0).unwrap();
+        assert_eq!(names(&mut schedule), ["a"]);
+        schedule.again(failed, "no network".to_owned());
+        let first = schedule.ended(3).unwrap();
+        assert!(schedule.built(&first));
+        assert!(names(&mut schedule).is_empty(), "it ended just now");
+        schedule.lies_behind(first.group());
+        assert_eq!(names(&mut schedule), ["a", "a"]);
+        for number in [1, 2, 4, 5] {
+            let job = schedule.ended(number).unwrap();
+            assert!(!schedule.built(&job), "nobody waits for {number}");
+        }
+        assert!(schedule.is_done());
+    }
+
     #[test]
     fn a_machine_has_places_and_a_state_has_one_build() {
         let cells = [
@@ -245,7 +345,7 @@ mod tests {
             Cell::usual("c", "docker", CacheState::Cold),
             Cell::usual("d", "docker", CacheState::Cold),
         ];
-        let mut schedule = Schedule::new(cells, 2, &[], 1);
+        let mut schedule = Schedule::new(each(cells), 2, &[], 1);
         let names = |started: Vec<(usize, String, Place)>| started.into_iter().map(|one| one.1).collect::<Vec<_>>();
         assert_eq!(names(started(&mut schedule)), ["a", "c"], "b waits for the state that a has");
         assert_eq!(schedule.ended(1).unwrap().cell.image, "c");
@@ -261,7 +361,7 @@ mod tests {
     fn cells_go_where_the_fewest_are_and_leave_what_is_silent() {
         let fleet = ["tcp://a:1".to_owned(), "tcp://b:1".to_owned()];
         let cells: Vec<Cell> = (0..5).map(|n| Cell::usual(&format!("i{n}"), "remote", CacheState::Warm)).collect();
-        let mut schedule = Schedule::new(cells, 2, &fleet, 2);
+        let mut schedule = Schedule::new(each(cells), 2, &fleet, 2);
         assert!(started(&mut schedule).is_empty(), "nothing is built on what did not answer yet");
         assert!(schedule.answered(&fleet[0]) && schedule.answered(&fleet[1]) && !schedule.answered(&fleet[1]));
         let places: Vec<Place> = started(&mut schedule).into_iter().map(|one| one.2).collect();
@@ -295,7 +395,7 @@ mod tests {
         let mut one = Cell::usual("a", "remote", CacheState::Warm);
         one.address = Some("tcp://c:1".to_owned());
         let fleet = ["tcp://a:1".to_owned()];
-        let mut schedule = Schedule::new([one, Cell::usual("b", "remote", CacheState::Warm)], 1, &fleet, 1);
+        let mut schedule = Schedule::new(each([one, Cell::usual("b", "remote", CacheState::Warm)]), 1, &fleet, 1);
         assert_eq!(schedule.hosts(), ["tcp://a:1", "tcp://c:1"]);
         schedule.answered("tcp://c:1");
         let first = started(&mut schedule);

@@ -1,5 +1,7 @@
 //! Ctrl-C and SIGTERM: noticed once, seen by everything that waits.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -74,6 +76,14 @@ impl Interrupt {
     pub fn by_hand() -> (Stop, Self) {
         let (sender, receiver) = watch::channel(None);
         (Stop(sender), Self(receiver))
+    }
+
+    /// Lets time pass, unless the user wants to stop.
+    pub async fn sleep(&self, length: Duration) -> Result<(), Interruption> {
+        tokio::select! {
+            () = tokio::time::sleep(length) => Ok(()),
+            interruption = self.wait() => Err(interruption),
+        }
     }
 
     /// Waits until the user wants to stop.

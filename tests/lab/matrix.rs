@@ -93,13 +93,16 @@ fn equal_is_told_from_what_differs_and_why() {
     let text = head(&bench, &axes)
         + "[limits]\nparallel = 4\n[[image]]\nname = \"steady\"\ncontext = \"steady\"\n\
            [[image]]\nname = \"random\"\ncontext = \"random\"\n\
+           [[image]]\nname = \"timed\"\ncontext = \"timed\"\n\
            [[image]]\nname = \"broken\"\ncontext = \"broken\"\naxes = { runtime = [\"buildkitd\"] }\n";
     let random = format!("FROM {base}\nRUN cat /proc/sys/kernel/random/uuid > /id\n");
+    let timed = format!("FROM {base}\nRUN echo $(($(date +%s) / 2)) > /time\n");
     let broken = format!("FROM {base}\nRUN echo about to fail && exit 7\n");
     let files = [
         ("steady/Dockerfile", "FROM scratch\nCOPY f /f\n"),
         ("steady/f", "x"),
         ("random/Dockerfile", random.as_str()),
+        ("timed/Dockerfile", timed.as_str()),
         ("broken/Dockerfile", broken.as_str()),
     ];
     let file = write(&bench, "verdicts", &text, &files);
@@ -116,6 +119,7 @@ fn equal_is_told_from_what_differs_and_why() {
     assert_eq!(image("random")["verdict"], "not-reproducible", "{text}");
     let causes = image("random")["groups"][0]["differences"][0]["causes"].to_string();
     assert!(causes.contains("\"uuid\"") && causes.contains("\"line\":2"), "{causes}");
+    assert_eq!(image("timed")["verdict"], "not-reproducible", "built at one time: {text}");
     assert_eq!(image("broken")["verdict"], "build-failed", "{text}");
     let why = image("broken")["bad"][0]["why"].as_str().unwrap();
     assert!(why.contains("exit code: 7") && !why.contains("/tmp/"), "{why}");
