@@ -44,9 +44,9 @@ causes: lab-up ## contexts with planted causes, built twice: `repro diff` names 
 	@tests/lab/lab causes
 	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --ignored --nocapture causes::
 
-real-images: lab-up ## five images as people write them: `repro check` finds why they differ, and what is in their place is reproducible
+real-images: lab-up ## five images as people write them: `repro check` finds why they differ, and what is in their place is reproducible; the example for Lambda
 	@tests/lab/lab real-images
-	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --ignored --nocapture real_images::
+	@eval "$$(tests/lab/lab env)" && cargo test --locked --test lab -- --ignored --nocapture real_images:: examples::
 
 actions: lab-up ## the actions of `action/`, run by act in a repository of a user's as a runner of GitHub's would; every input with hostile values
 	@tests/lab/lab actions

@@ -15,6 +15,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::Args;
 
@@ -28,12 +29,13 @@ use super::files::{ComparisonFiles, ReportDirectory, append, not_written};
 use super::format::ComparisonFormat;
 use super::subject::Opened;
 use super::{print_with, with_tokio};
-use crate::build;
+use crate::build::{self, BuildError};
 use crate::diff::{Options, Source};
 use crate::environment::Environment;
 use crate::failure::{ExitStatus, Failure};
 use crate::image::{Image, KnownLayers, Platform};
 use crate::kept::place::WorkPlace;
+use crate::limits;
 use crate::report::ci::{code_quality, junit};
 use crate::report::json::write_json;
 use crate::report::sarif::sarif;
@@ -185,6 +187,7 @@ impl VerifyCommand {
         let wanted = self.platforms().map_err(at(Reason::Settings))?;
         let published_recipe = self.recipe.as_deref().map(|word| read_recipe(word, &route)).transpose();
         let published_recipe = published_recipe.map_err(at(Reason::Settings))?;
+        let begun = Instant::now();
         let published = Published::open(&self.subject, &route, report).map_err(at(Reason::Subject))?;
         published.check_platforms(&wanted).map_err(at(Reason::Subject))?;
         let recipe = published.recipe(&wanted, report).map_err(at(Reason::Subject))?;
@@ -193,8 +196,13 @@ impl VerifyCommand {
         let site =
             Site { place: place.path(), route: &route, environment: &environment, recipe: published_recipe.as_ref() };
         let (settings, root) = self.settle(&recipe, site, report)?;
-        let built = with_tokio(async |environment, interrupt| Ok(build::run(&settings, environment, interrupt).await?))
-            .map_err(|failure| (Reason::Build, self.anonymous(explain(failure, &settings))))?;
+        // What was published this very second reads another time than its rebuild, too.
+        let apart = limits::CLOCK_APART.saturating_sub(begun.elapsed());
+        let built = with_tokio(async |environment, interrupt| {
+            interrupt.sleep(apart).await.map_err(BuildError::Interrupted)?;
+            Ok(build::run(&settings, environment, interrupt).await?)
+        })
+        .map_err(|failure| (Reason::Build, self.anonymous(explain(failure, &settings))))?;
         note_build(&built, &settings, &recipe, report);
         judge(&published, &built, &settings, &wanted, report)?;
         doubt(report);

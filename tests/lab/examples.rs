@@ -120,6 +120,7 @@ fn a_uv_workspace_has_one_digest_and_a_changed_source_reaches_it_though_everythi
 }
 
 #[test]
+#[ignore = "as the one above, which is tested: make real-images"]
 fn a_function_for_lambda_has_one_digest() {
     let program = "import handler; print(handler.handler({'year': 2027}, None))";
     let prove = ["--entrypoint=python3", "IMAGE", "-c", program];

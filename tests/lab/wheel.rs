@@ -48,8 +48,8 @@ fn the_module_does_what_upstreams_does() {
     let bench = Bench::alone("wheel");
     let place = bench.directory("wheel");
     let maturin = run(source().join("release/maturin").to_str().unwrap(), &[]);
-    let wheels = ["one", "another"].map(|name| wheel(maturin.trim(), &place.join(name)));
-    assert!(fs::read(&wheels[0]).unwrap() == fs::read(&wheels[1]).unwrap(), "the same source gave two wheels");
+    // Whether a second one has the same bytes is what `make self-check` looks at.
+    let wheel = wheel(maturin.trim(), &place.join("wheels"));
 
     let (venv, upstream) = (place.join("venv"), place.join("upstream"));
     succeed(Command::new("python3").args(["-m", "venv"]).arg(&venv));
@@ -58,7 +58,7 @@ fn the_module_does_what_upstreams_does() {
         let always = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
         succeed(Command::new(&python).args(always).args(arguments).arg(last));
     };
-    pip(&["--no-index", "--no-deps"], &wheels[0]);
+    pip(&["--no-index", "--no-deps"], &wheel);
     let pinned = source().join("tests/lab/upstream/repro-build-2.0.0.txt");
     let target = upstream.to_str().unwrap();
     pip(&["--target", target, "--require-hashes", "--only-binary", ":all:", "--requirement"], &pinned);

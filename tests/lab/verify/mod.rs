@@ -363,6 +363,21 @@ fn a_difference_under_emulation_is_none() {
 }
 
 #[test]
+fn what_was_published_this_second_is_not_called_equal_for_it() {
+    let Some(way) = way() else { return };
+    let bench = Bench::shared("this second", way);
+    // As coarse as the times in a zip archive.
+    let dockerfile = "ARG BASE\nFROM $BASE\nRUN echo $(($(date +%s) / 2)) >/now\n";
+    let context = bench.context("timed", &[("Dockerfile", dockerfile)]);
+    let base = format!("BASE={}", lab("LAB_BASE_SMALL"));
+    for _ in 0..2 {
+        let (_registry, _, subject) = publish(&bench, way, &context, &["--no-cache"]);
+        let (status, report, output) = verify(&bench, way, &subject, &["--build-arg", &base], Some(&context));
+        assert_eq!((status, &report["verdict"]), (1, &"different".into()), "{}", said(&output));
+    }
+}
+
+#[test]
 fn a_strangers_dockerfile_gets_no_credentials() {
     for way in runtimes() {
         let bench = Bench::shared("anonymous", way);
