@@ -187,8 +187,8 @@ impl VerifyCommand {
         let wanted = self.platforms().map_err(at(Reason::Settings))?;
         let published_recipe = self.recipe.as_deref().map(|word| read_recipe(word, &route)).transpose();
         let published_recipe = published_recipe.map_err(at(Reason::Settings))?;
-        let begun = Instant::now();
         let published = Published::open(&self.subject, &route, report).map_err(at(Reason::Subject))?;
+        let was_there = Instant::now();
         published.check_platforms(&wanted).map_err(at(Reason::Subject))?;
         let recipe = published.recipe(&wanted, report).map_err(at(Reason::Subject))?;
         let environment = Environment::of_this_process();
@@ -197,7 +197,7 @@ impl VerifyCommand {
             Site { place: place.path(), route: &route, environment: &environment, recipe: published_recipe.as_ref() };
         let (settings, root) = self.settle(&recipe, site, report)?;
         // What was published this very second reads another time than its rebuild, too.
-        let apart = limits::CLOCK_APART.saturating_sub(begun.elapsed());
+        let apart = limits::CLOCK_APART.saturating_sub(was_there.elapsed());
         let built = with_tokio(async |environment, interrupt| {
             interrupt.sleep(apart).await.map_err(BuildError::Interrupted)?;
             Ok(build::run(&settings, environment, interrupt).await?)

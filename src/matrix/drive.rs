@@ -88,10 +88,12 @@ impl<'a> Driver<'a> {
         tell: &'a mut dyn FnMut(&Event<'_>),
     ) -> Result<Self, RunError> {
         let fleet = &matrix.fleet;
-        let cells = request.cells.iter().map(|cell| {
+        let cells = request.cells.iter().enumerate().map(|(number, cell)| {
             let everywhere = request.sources.get(&cell.image).is_some_and(|source| source.record.everywhere);
             let buildkit = (!everywhere).then_some(&cell.buildkit);
-            (cell.clone(), (&cell.image, &cell.platform, buildkit))
+            // What is built again is held against the earlier run, each by itself.
+            let alone = request.again.is_some().then_some(number);
+            (cell.clone(), (&cell.image, &cell.platform, buildkit, alone))
         });
         Ok(Self {
             matrix,
@@ -129,7 +131,9 @@ impl<'a> Driver<'a> {
     }
 
     async fn build_all(&mut self, work: &mut Work<'a>, interrupt: &Interrupt) -> Result<(), RunError> {
+        let rest = self.history.rest();
         self.begin()?;
+        interrupt.sleep(rest).await.map_err(|interruption| self.stopped(interruption))?;
         let mut questions = tokio::time::interval(self.matrix.fleet.pause());
         questions.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let has_remote = self.schedule.has_remote();
@@ -148,10 +152,7 @@ impl<'a> Driver<'a> {
                     self.probe_all(work);
                     continue;
                 }
-                interruption = interrupt.wait() => {
-                    let (total, again) = (self.request.cells.len(), self.request.again.is_some());
-                    return Err(RunError::Stopped { interruption, done: self.done, total, again });
-                }
+                interruption = interrupt.wait() => return Err(self.stopped(interruption)),
             };
             match happened {
                 Some(Happened::Tried(number, stem, tried)) => {
@@ -176,6 +177,11 @@ impl<'a> Driver<'a> {
             return Ok(());
         }
         self.write(&Line::of_end(EndRecord { run: self.request.run.clone(), time: now() }))
+    }
+
+    fn stopped(&self, interruption: Interruption) -> RunError {
+        let (total, again) = (self.request.cells.len(), self.request.again.is_some());
+        RunError::Stopped { interruption, done: self.done, total, again }
     }
 
     fn begin(&mut self) -> Result<(), RunError> {

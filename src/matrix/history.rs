@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -384,6 +385,16 @@ impl Writer {
         Ok(Self(file))
     }
 
+    /// How long a build that is held against what is remembered has to wait, so that it reads another time.
+    #[must_use]
+    pub fn rest(&self) -> Duration {
+        let since = || {
+            let metadata = self.0.metadata().ok().filter(|metadata| metadata.len() > 0)?;
+            Some(metadata.modified().ok()?.elapsed().unwrap_or_default())
+        };
+        since().map_or(Duration::ZERO, |since| limits::CLOCK_APART.saturating_sub(since))
+    }
+
     /// Adds a line, whoever else adds some, and waits until it is on the disk.
     pub fn add(&mut self, line: &Line<'_>) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
@@ -422,5 +433,26 @@ impl Writer {
         })();
         let _ = flock(&*file, FlockOperation::Unlock);
         written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_goes_on_at_once_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("history.jsonl");
+        let mut writer = Writer::open(&path).unwrap();
+        assert_eq!(writer.rest(), Duration::ZERO, "there is nothing to be held against");
+        writer.add_text(b"{}\n").unwrap();
+        assert!(Writer::open(&path).unwrap().rest() > Duration::from_secs(1));
+        let (now, minute) = (std::time::SystemTime::now(), Duration::from_secs(60));
+        // A clock that was ahead says nothing.
+        for (time, expected) in [(now - minute, Duration::ZERO), (now + minute, limits::CLOCK_APART)] {
+            writer.0.set_modified(time).unwrap();
+            assert_eq!(writer.rest(), expected, "{time:?}");
+        }
     }
 }

@@ -161,6 +161,9 @@ impl Schedule {
         // The same for all cells that may go anywhere: a queue of thousands is looked through with no more than a glance at each.
         let shared = self.host_for(|_, host| host.shared);
         let found = self.waiting.iter().enumerate().find_map(|(at, job)| {
+            if self.groups[job.group].turn == Turn::First {
+                return None;
+            }
             let cell = &job.cell;
             let place = match (&cell.address, cell.runtime.as_str()) {
                 (Some(wanted), "remote") => Place::At(self.host_for(|address, _| address == wanted)?),
@@ -169,7 +172,7 @@ impl Schedule {
                 _ => return None,
             };
             let is_free = cell.exclusive().is_none_or(|key| !busy.contains(&key));
-            (is_free && self.groups[job.group].turn != Turn::First).then_some((at, place))
+            is_free.then_some((at, place))
         });
         let (at, place) = found?;
         let job = self.waiting.remove(at)?;
