@@ -66,8 +66,8 @@ pub struct Driver<'a> {
     never: Interrupt,
     /// Daemons that are being asked whether they are there.
     probing: BTreeSet<String>,
-    /// Groups whose first cell ended just now.
-    resting: BTreeSet<usize>,
+    /// How many groups have a first cell that ended just now.
+    resting: usize,
     /// Cells that failed in a way that may be their daemon's fault, until that is known.
     suspended: BTreeMap<String, Vec<(Job, Outcome, Reason)>>,
     /// Why daemons did not answer.
@@ -107,7 +107,7 @@ impl<'a> Driver<'a> {
             drained: BTreeSet::new(),
             never: Interrupt::never(),
             probing: BTreeSet::new(),
-            resting: BTreeSet::new(),
+            resting: 0,
             suspended: BTreeMap::new(),
             silent: BTreeMap::new(),
             archives: Archives::new(request, place),
@@ -142,7 +142,7 @@ impl<'a> Driver<'a> {
                 self.start(work, number, &job, place);
             }
             // Whether a daemon is there, or how late it is, matters no more once nothing is left to build.
-            let idle = self.probing.len() + self.resting.len();
+            let idle = self.probing.len() + self.resting;
             if self.schedule.is_done() && self.suspended.is_empty() && work.len() == idle {
                 break;
             }
@@ -165,7 +165,7 @@ impl<'a> Driver<'a> {
                     self.probed(work, &address, answer)?;
                 }
                 Some(Happened::Behind(group)) => {
-                    self.resting.remove(&group);
+                    self.resting -= 1;
                     self.schedule.lies_behind(group);
                 }
                 Some(Happened::Compared(part, differences)) => self.compared(&part, differences)?,
@@ -342,8 +342,9 @@ impl<'a> Driver<'a> {
 
     /// The cells that are held against the first of a group begin when they read another time than it did.
     fn rest(&mut self, work: &Work<'a>, first: &Job) {
-        let group = first.group();
-        if self.schedule.built(first) && self.resting.insert(group) {
+        let group = first.group;
+        if self.schedule.built(first) {
+            self.resting += 1;
             work.push(Box::pin(async move {
                 tokio::time::sleep(limits::CLOCK_APART).await;
                 Happened::Behind(group)

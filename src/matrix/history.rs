@@ -290,9 +290,7 @@ impl CellRecord<'_> {
             why: None,
         }
     }
-}
 
-impl CellRecord<'_> {
     /// Which cell it was.
     #[must_use]
     pub fn cell(&self) -> Cell {

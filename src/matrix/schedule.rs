@@ -21,15 +21,7 @@ pub struct Job {
     /// How many of these ended because the daemon fell away.
     pub moves: usize,
     /// Which group it is of.
-    group: usize,
-}
-
-impl Job {
-    /// The group that it is of.
-    #[must_use]
-    pub const fn group(&self) -> usize {
-        self.group
-    }
+    pub group: usize,
 }
 
 /// How far a group is.
@@ -331,7 +323,7 @@ mod tests {
         let first = schedule.ended(3).unwrap();
         assert!(schedule.built(&first));
         assert!(names(&mut schedule).is_empty(), "it ended just now");
-        schedule.lies_behind(first.group());
+        schedule.lies_behind(first.group);
         assert_eq!(names(&mut schedule), ["a", "a"]);
         for number in [1, 2, 4, 5] {
             let job = schedule.ended(number).unwrap();
